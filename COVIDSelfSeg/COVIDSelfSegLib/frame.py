@@ -1,0 +1,312 @@
+"""LungFrame: the one place where coordinates change between a scan's grid and a network's grid.
+
+A frame turns the scan's axes to (z up, y to the back, x to the patient's left), cuts a box and resamples
+it. All three are axis-aligned once the axes are turned, so resampling is one small sparse matrix per axis:
+exact, fast, and without a second full-size copy of the scan. What remains of an oblique direction (less
+than 45 degrees) stays in the frame: the network sees the scan's own slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+from scipy.sparse import csr_array
+
+from .volume import array_view
+
+FloatArray = npt.NDArray[np.float32]
+Filter = Literal["area", "nearest"]
+Triple = tuple[int, int, int]
+T = TypeVar("T")
+
+AIR_HU = -1024.0
+"""What lies outside the scan, where a frame reaches beyond it."""
+
+
+@dataclass(frozen=True)
+class LungFrame:
+    """A box of a scan, turned to patient axes, and the network grid laid over it.
+
+    Attributes:
+        size: voxels of the scan (x, y, z), as SimpleITK says it.
+        spacing: voxel size of the scan in mm (x, y, z).
+        origin: position of the first voxel in mm.
+        direction: nine direction cosines of the scan.
+        axes: for each of the frame's axes (z, y, x), the axis of the scan's array it runs along.
+        flips: for each of the frame's axes (z, y, x), whether it runs backwards.
+        start: lower faces of the box (z, y, x) in voxels of the turned scan, whose outer face is 0.
+        stop: upper faces of the box (z, y, x).
+        shape: network grid (z, y, x) laid over the box.
+    """
+
+    size: Triple
+    spacing: tuple[float, float, float]
+    origin: tuple[float, float, float]
+    direction: tuple[float, ...]
+    axes: Triple
+    flips: tuple[bool, bool, bool]
+    start: tuple[float, float, float]
+    stop: tuple[float, float, float]
+    shape: Triple
+
+    @classmethod
+    def whole_scan(cls, scan: sitk.Image, voxel_mm: float) -> Self:
+        """A frame over the whole scan, pooled to voxels of about ``voxel_mm`` but never finer than its own.
+
+        The box ends with the scan, so the network voxels may be a little larger than asked for.
+        """
+        axes, flips = _patient_axes(scan)
+        count = _of_axes(scan.GetSize(), axes)
+        fine = _of_axes(scan.GetSpacing(), axes)
+        shape = _triple(
+            max(1, int(n * mm / max(voxel_mm, mm) + 1e-6)) for n, mm in zip(count, fine, strict=True)
+        )
+        return cls(*_grid(scan), axes, flips, (0.0, 0.0, 0.0), _triple(map(float, count)), shape)
+
+    @classmethod
+    def around_lungs(
+        cls,
+        lungs: sitk.Image,
+        shape: tuple[int | None, int, int],
+        *,
+        margin_mm: float = 5.0,
+        square_pixels: bool = False,
+    ) -> Self:
+        """A frame over the bounding box of a lung mask and a margin.
+
+        Args:
+            lungs: label map, non-zero inside the lungs, on the scan's grid.
+            shape: network grid (z, y, x); None for z keeps the scan's own slices.
+            margin_mm: added on every side of the bounding box, as far as the scan reaches.
+            square_pixels: widen the box in plane so that pixels are square (it may then reach beyond the
+                scan); otherwise the box is stretched to the grid, as both papers do.
+
+        Raises:
+            ValueError: the mask is empty (the doctor refuses such a scan before this).
+        """
+        axes, flips = _patient_axes(lungs)
+        spacing = _of_axes(lungs.GetSpacing(), axes)
+        inside = _turn(array_view(lungs), axes, flips) > 0
+        start, stop = [], []
+        for axis in range(3):
+            others = tuple(other for other in range(3) if other != axis)
+            held = np.flatnonzero(inside.any(axis=others))
+            if held.size == 0:
+                raise ValueError("the lung mask is empty")
+            margin = margin_mm / spacing[axis]
+            low, high = held[0] - margin, held[-1] + 1 + margin
+            if axis == 0 and shape[0] is None:
+                low, high = np.floor(low), np.ceil(high)
+            start.append(float(max(low, 0)))
+            stop.append(float(min(high, inside.shape[axis])))
+        rows, columns = shape[1:]
+        if square_pixels:
+            pixel = max((stop[1] - start[1]) * spacing[1] / rows, (stop[2] - start[2]) * spacing[2] / columns)
+            for axis, count in ((1, rows), (2, columns)):
+                middle, half = (start[axis] + stop[axis]) / 2, pixel * count / spacing[axis] / 2
+                start[axis], stop[axis] = middle - half, middle + half
+        slices = shape[0] or round(stop[0] - start[0])
+        return cls(*_grid(lungs), axes, flips, _triple(start), _triple(stop), (slices, rows, columns))
+
+    @property
+    def voxel_mm(self) -> tuple[float, float, float]:
+        """Size of a network voxel in mm (z, y, x)."""
+        spacing = _of_axes(self.spacing, self.axes)
+        return _triple((self.stop[a] - self.start[a]) * spacing[a] / self.shape[a] for a in range(3))
+
+    def to_network(self, image: sitk.Image, kind: Filter = "area", fill: float = AIR_HU) -> FloatArray:
+        """Resample the box of an image on the scan's grid to the network grid.
+
+        Args:
+            image: any image on the scan's grid.
+            kind: ``area`` averages what a network voxel covers and interpolates linearly where it is finer
+                than the scan; ``nearest`` takes the voxel at its centre (label maps).
+            fill: value beyond the scan.
+
+        Returns:
+            float32 array (z, y, x) of ``shape``.
+        """
+        turned = self.turned(image)
+        make = _nearest_weights if kind == "nearest" else _area_weights
+        weights = [make(turned.shape[a], self.start[a], self.stop[a], self.shape[a]) for a in range(3)]
+        deep, rows, columns = (_used_part(matrix) for matrix in weights)
+        through, down, across = (
+            csr_array(w[:, part]) for w, part in zip(weights, (deep, rows, columns), strict=True)
+        )
+        in_plane = np.empty((deep.stop - deep.start, *self.shape[1:]), np.float32)
+        for z in range(deep.start, deep.stop):
+            in_plane[z - deep.start] = _resample_plane(turned[z, rows, columns], down, across)
+        result = in_plane
+        if not _is_identity(through):
+            result = (through @ in_plane.reshape(len(in_plane), -1)).reshape(self.shape)
+        for axis, matrix in enumerate(weights):
+            beyond = ~matrix.any(axis=1)
+            if beyond.any():
+                result[(slice(None),) * axis + (beyond,)] = fill
+        return result
+
+    def to_scan(
+        self, array: npt.NDArray[Any], *, fill: float = 0, dtype: npt.DTypeLike = np.float32
+    ) -> sitk.Image:
+        """Put an array on the network grid back on the scan's grid, by linear interpolation.
+
+        Args:
+            array: (z, y, x) of ``shape``.
+            fill: value outside the box.
+            dtype: type of the result; integers are rounded and clipped to their range.
+
+        Returns:
+            An image on the scan's own grid.
+        """
+        whole = np.full(self.size[::-1], fill, dtype)
+        view = _turn(whole, self.axes, self.flips)
+        for z, box, plane in self.planes_to_scan(array):
+            view[(z, *box)] = _as_type(plane, dtype)
+        image = sitk.GetImageFromArray(whole)
+        image.SetSpacing(self.spacing)
+        image.SetOrigin(self.origin)
+        image.SetDirection(self.direction)
+        return image
+
+    def planes_to_scan(
+        self, array: npt.NDArray[Any]
+    ) -> Iterator[tuple[int, tuple[slice, slice], FloatArray]]:
+        """Interpolate on the scan's slices under the box, one by one.
+
+        Lets a caller combine a coarse result with the scan at its own resolution without a second
+        full-size float copy. ``turned`` gives the scan in the same axes.
+
+        Yields:
+            The index of a slice of the turned scan, the rows and columns under the box, their float32 values.
+        """
+        if array.shape != self.shape:
+            raise ValueError(f"an array of {array.shape} is not on a frame of {self.shape}")
+        count = _of_axes(self.size, self.axes)
+        parts = [_voxels_inside(count[a], self.start[a], self.stop[a]) for a in range(3)]
+        deep, down, across = (
+            csr_array(_linear_weights(parts[a], self.start[a], self.stop[a], self.shape[a])) for a in range(3)
+        )
+        flat = array.reshape(self.shape[0], -1)
+        for row, z in enumerate(range(parts[0].start, parts[0].stop)):
+            near = slice(deep.indptr[row], deep.indptr[row + 1])
+            plane = deep.data[near] @ flat[deep.indices[near]].astype(np.float32)
+            yield z, (parts[1], parts[2]), _resample_plane(plane.reshape(self.shape[1:]), down, across)
+
+    def turned(self, image: sitk.Image) -> npt.NDArray[Any]:
+        """Read-only view of an image on the scan's grid with its axes turned to (z up, y back, x left)."""
+        return _turn(array_view(image), self.axes, self.flips)
+
+
+def _grid(
+    image: sitk.Image,
+) -> tuple[Triple, tuple[float, float, float], tuple[float, float, float], tuple[float, ...]]:
+    return (
+        _triple(image.GetSize()),
+        _triple(image.GetSpacing()),
+        _triple(image.GetOrigin()),
+        tuple(image.GetDirection()),
+    )
+
+
+def _patient_axes(image: sitk.Image) -> tuple[Triple, tuple[bool, bool, bool]]:
+    """Which array axis of the image runs along z, y and x of the patient (LPS), and which run backwards."""
+    letters = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(image.GetDirection())
+    axes, flips = [], []
+    for forwards, backwards in ("SI", "PA", "LR"):
+        image_axis = next(axis for axis, letter in enumerate(letters) if letter in (forwards, backwards))
+        axes.append(2 - image_axis)
+        flips.append(letters[image_axis] == backwards)
+    return _triple(axes), _triple(flips)
+
+
+def _of_axes(values: tuple[T, ...], axes: Triple) -> tuple[T, T, T]:
+    """Take what SimpleITK says per image axis (x, y, z) for the frame's axes (z, y, x)."""
+    return _triple(values[2 - axis] for axis in axes)
+
+
+def _turn(array: npt.NDArray[Any], axes: Triple, flips: tuple[bool, bool, bool]) -> npt.NDArray[Any]:
+    steps = tuple(slice(None, None, -1 if flip else 1) for flip in flips)
+    return array.transpose(axes)[steps]
+
+
+def _resample_plane(plane: npt.NDArray[Any], down: csr_array, across: csr_array) -> FloatArray:
+    """Apply one sparse matrix to the rows and one to the columns of a plane."""
+    rows_done = down @ np.ascontiguousarray(plane, np.float32)
+    return (across @ np.ascontiguousarray(rows_done.T)).T
+
+
+def _is_identity(matrix: csr_array) -> bool:
+    return matrix.shape[0] == matrix.shape[1] and np.array_equal(matrix.diagonal(), np.ones(matrix.shape[0]))
+
+
+def _area_weights(count: int, start: float, stop: float, cells: int) -> FloatArray:
+    """(cells, count) matrix that averages ``count`` voxels over ``cells`` equal parts of [start, stop].
+
+    Parts smaller than a voxel are interpolated at their centre instead, or they would repeat voxels. A
+    part beyond the scan gets a row of zeros.
+    """
+    edges = start + (stop - start) / cells * np.arange(cells + 1)
+    if stop - start < cells * (1 - 1e-9):
+        centres = (edges[:-1] + edges[1:]) / 2
+        weights = _interpolation(centres - 0.5, count)
+        weights[(centres < 0) | (centres > count)] = 0
+        return weights
+    voxels = np.arange(count)
+    overlap = np.minimum(edges[1:, None], voxels + 1) - np.maximum(edges[:-1, None], voxels)
+    overlap = np.clip(overlap, 0, None)
+    covered = overlap.sum(axis=1, keepdims=True)
+    return np.divide(overlap, covered, out=np.zeros_like(overlap), where=covered > 1e-6).astype(np.float32)
+
+
+def _nearest_weights(count: int, start: float, stop: float, cells: int) -> FloatArray:
+    """(cells, count) matrix that picks the voxel at the centre of each part; zeros beyond the scan."""
+    centres = start + (stop - start) / cells * (np.arange(cells) + 0.5)
+    weights = np.zeros((cells, count), np.float32)
+    inside = (centres >= 0) & (centres < count)
+    weights[np.flatnonzero(inside), centres[inside].astype(int)] = 1
+    return weights
+
+
+def _linear_weights(part: slice, start: float, stop: float, cells: int) -> FloatArray:
+    """(voxels of ``part``, cells) matrix that interpolates the network grid at the voxels' centres."""
+    centres = np.arange(part.start, part.stop) + 0.5
+    return _interpolation((centres - start) / (stop - start) * cells - 0.5, cells)
+
+
+def _interpolation(places: npt.NDArray[np.float64], count: int) -> FloatArray:
+    """(places, count) matrix of linear interpolation at ``places``; beyond the ends the end value counts."""
+    places = np.clip(places, 0, count - 1)
+    below = np.minimum(places.astype(int), max(count - 2, 0))
+    above = np.minimum(below + 1, count - 1)
+    weights = np.zeros((len(places), count), np.float32)
+    rows = np.arange(len(places))
+    weights[rows, below] = 1 - (places - below)
+    weights[rows, above] += places - below
+    return weights
+
+
+def _used_part(weights: FloatArray) -> slice:
+    used = np.flatnonzero(weights.any(axis=0))
+    return slice(int(used[0]), int(used[-1]) + 1) if used.size else slice(0, 0)
+
+
+def _voxels_inside(count: int, start: float, stop: float) -> slice:
+    """Voxels whose centre lies in [start, stop]."""
+    return slice(max(0, int(np.ceil(start - 0.5))), min(count, int(np.floor(stop - 0.5)) + 1))
+
+
+def _as_type(values: FloatArray, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(np.dtype(dtype))
+        return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
+    return values.astype(dtype)
+
+
+def _triple(values: Iterable[T]) -> tuple[T, T, T]:
+    first, second, third = values
+    return first, second, third

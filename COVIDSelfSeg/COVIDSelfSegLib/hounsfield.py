@@ -1,0 +1,25 @@
+"""Hounsfield units and the networks' scale: HU clipped to [-1000, 400], linear to [0, 1] ("unit HU")."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+LOWEST_HU = -1000.0
+HIGHEST_HU = 400.0
+HU_PER_UNIT = HIGHEST_HU - LOWEST_HU
+
+Values = TypeVar("Values", npt.NDArray[np.float32], Tensor)
+
+
+def to_unit(hu: Values) -> Values:
+    """HU to unit HU, clipped to 0..1."""
+    return ((hu - LOWEST_HU) / HU_PER_UNIT).clip(0, 1)
+
+
+def to_hu(unit: Values) -> Values:
+    """Unit HU (0..1) to HU."""
+    return unit * HU_PER_UNIT + LOWEST_HU

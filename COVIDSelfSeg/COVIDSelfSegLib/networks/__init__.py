@@ -1,0 +1,1 @@
+"""Architectures only: no losses, no loading, no preprocessing. Tensors are (batch, channel, ...)."""

@@ -1,0 +1,138 @@
+"""The 3D generator: a lung volume in, its pseudo-healthy twin out (2022 paper, section 2.2, figure 1)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+LATENT_CHANNELS = 10
+SHRINKAGE = 16
+"""Grid points of the input along an axis for one of the bottleneck; input sides are multiples of it."""
+
+
+class Healthy(NamedTuple):
+    """What the generator makes of a volume; both (batch, 1, z, y, x).
+
+    Attributes:
+        volume: pseudo-healthy volume in unit HU (0 .. 1, rarely above).
+        share: how much of each voxel was painted anew, 0 .. 1; all one without ``composite``.
+    """
+
+    volume: Tensor
+    share: Tensor
+
+
+class Generator(nn.Module):
+    """A dense 3D U-Net with a random latent block at its bottleneck.
+
+    Every channel count follows ``base_width``; with 8, one input channel and no composite it is the
+    paper's network with 7,861,643 parameters.
+
+    Args:
+        base_width: width of the first level.
+        in_channels: 1 for the volume alone, 2 for volume and lung mask.
+        composite: also predict a soft mask S and return S * G(x) + (1 - S) * x, so that healthy tissue is
+            copied instead of painted anew (the idea of GASNet, Xu et al. 2021).
+    """
+
+    def __init__(self, *, base_width: int = 8, in_channels: int = 1, composite: bool = False) -> None:
+        super().__init__()
+        self.composite = composite
+        widths = [base_width * 2**level for level in range(4)]
+        self.encoders = nn.ModuleList()
+        channels = in_channels
+        for width in widths:
+            self.encoders.append(_DensePair(channels, width))
+            channels += width
+        self.bottleneck = _NoisyBottleneck(channels, 16 * base_width)
+        self.ups = nn.ModuleList()
+        self.decoders = nn.ModuleList()
+        # Level 4 hands over all it has, the finer levels their second convolution alone.
+        skips = [*widths[:3], channels]
+        channels += 16 * base_width
+        for width, skip in zip(reversed(widths), reversed(skips), strict=True):
+            self.ups.append(nn.ConvTranspose3d(channels, 4 * width, 2, stride=2))
+            self.decoders.append(_DensePair(4 * width + skip, width))
+            channels = 5 * width + skip
+        self.head = nn.Conv3d(channels, 2 if composite else 1, 1)
+        if composite:
+            assert self.head.bias is not None
+            nn.init.constant_(self.head.bias[1:], -2.0)  # start by copying nearly everything
+
+    def forward(self, x: Tensor, latent: Tensor) -> Healthy:
+        """Paint a volume healthy.
+
+        Args:
+            x: (batch, in_channels, z, y, x): unit HU, zero outside the lung, then the lung mask if asked
+                for. Sides are multiples of 16.
+            latent: (batch, 10, z / 16, y / 16, x / 16), uniform in [-0.5, 0.5]; see :func:`draw_latent`.
+        """
+        volume = x[:, :1]
+        skips = []
+        for encoder in self.encoders:
+            x, second = encoder(x)
+            skips.append(second)
+            deepest = x
+            x = functional.max_pool3d(x, 2)
+        skips[-1] = deepest
+        x = self.bottleneck(x, latent)
+        for up, decoder, skip in zip(self.ups, self.decoders, reversed(skips), strict=True):
+            x, _ = decoder(torch.cat([up(x), skip], 1))
+        painted = self.head(x)
+        if not self.composite:
+            return Healthy(functional.relu(painted), torch.ones_like(volume))
+        share = torch.sigmoid(painted[:, 1:])
+        fresh = functional.relu(painted[:, :1])
+        return Healthy(share * fresh + (1 - share) * volume, share)
+
+
+def draw_latent(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Draw the latent block for a batch of volumes, uniform in [-0.5, 0.5], on their device.
+
+    The numbers are drawn on the generator's own device, so a CPU generator gives the same ones everywhere.
+    """
+    shape = (x.shape[0], LATENT_CHANNELS, *(side // SHRINKAGE for side in x.shape[2:]))
+    device = generator.device if generator is not None else x.device
+    return (torch.rand(shape, generator=generator, device=device) - 0.5).to(x)
+
+
+def _act(x: Tensor) -> Tensor:
+    return functional.leaky_relu(x, 0.3)
+
+
+class _DensePair(nn.Module):
+    """Two convolutions, the second of which sees the input again; returns [x, b] and b."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv3d(channels, width, 3, padding=1)
+        self.second = nn.Conv3d(channels + width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        a = _act(self.first(x))
+        b = _act(self.second(torch.cat([x, a], 1)))
+        return torch.cat([x, b], 1), b
+
+
+class _NoisyBottleneck(nn.Module):
+    """A dense pair whose middle takes in the latent block through kernels of 1, 3 and 5, added to it."""
+
+    def __init__(self, channels: int, width: int) -> None:
+        super().__init__()
+        middle = channels + width
+        third = middle // 3
+        self.first = nn.Conv3d(channels, width, 3, padding=1)
+        self.mixers = nn.ModuleList(
+            nn.Conv3d(middle + LATENT_CHANNELS, filters, kernel, padding=kernel // 2)
+            for filters, kernel in ((middle - 2 * third, 1), (third, 3), (third, 5))
+        )
+        self.second = nn.Conv3d(middle, width, 3, padding=1)
+
+    def forward(self, x: Tensor, latent: Tensor) -> Tensor:
+        h = torch.cat([x, _act(self.first(x))], 1)
+        mixed = torch.cat([h, latent], 1)
+        h = h + torch.cat([_act(mixer(mixed)) for mixer in self.mixers], 1)
+        return torch.cat([x, _act(self.second(h))], 1)
