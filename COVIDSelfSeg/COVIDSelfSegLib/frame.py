@@ -8,8 +8,9 @@ than 45 degrees) stays in the frame: the network sees the scan's own slices.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
@@ -165,37 +166,56 @@ class LungFrame:
         """
         whole = np.full(self.size[::-1], fill, dtype)
         view = _turn(whole, self.axes, self.flips)
-        for z, box, plane in self.planes_to_scan(array):
-            view[(z, *box)] = _as_type(plane, dtype)
-        image = sitk.GetImageFromArray(whole)
+        deep, rows, columns = self.box
+        for z in range(deep.start, deep.stop):
+            view[z, rows, columns] = _as_type(self.plane(array, z), dtype)
+        return self.image(whole)
+
+    @cached_property
+    def box(self) -> tuple[slice, slice, slice]:
+        """The voxels of the turned scan (z, y, x) whose centres lie in the box."""
+        count = _of_axes(self.size, self.axes)
+        return _triple(_voxels_inside(count[a], self.start[a], self.stop[a]) for a in range(3))
+
+    def plane(self, array: npt.NDArray[Any], z: float) -> FloatArray:
+        """Interpolate an array on the network grid at one slice of the turned scan.
+
+        Lets a caller combine a coarse result with the scan at the scan's resolution, slice by slice, without
+        a second full-size float copy; see ``turned``.
+
+        Args:
+            array: (z, y, x) of ``shape``.
+            z: slice of the turned scan; fractions lie between slices.
+
+        Returns:
+            float32 values at the rows and columns of ``box``.
+        """
+        if array.shape != self.shape:
+            raise ValueError(f"an array of {array.shape} is not on a frame of {self.shape}")
+        place = (z + 0.5 - self.start[0]) / (self.stop[0] - self.start[0]) * self.shape[0] - 0.5
+        place = min(max(place, 0.0), self.shape[0] - 1.0)
+        below, share = int(place), np.float32(place - int(place))
+        plane = array[below].astype(np.float32)
+        if share:
+            plane = (1 - share) * plane + share * array[below + 1]
+        return _resample_plane(plane, *self._to_box)
+
+    @cached_property
+    def _to_box(self) -> tuple[csr_array, csr_array]:
+        """Matrices that interpolate rows and columns of the network grid at the voxels of ``box``."""
+        down, across = (
+            csr_array(_linear_weights(self.box[a], self.start[a], self.stop[a], self.shape[a]))
+            for a in (1, 2)
+        )
+        return down, across
+
+    def image(self, array: npt.NDArray[Any]) -> sitk.Image:
+        """Make an image on the scan's grid of an array in the scan's own axes."""
+        image = sitk.GetImageFromArray(array)
         image.SetSpacing(self.spacing)
         image.SetOrigin(self.origin)
         image.SetDirection(self.direction)
         return image
-
-    def planes_to_scan(
-        self, array: npt.NDArray[Any]
-    ) -> Iterator[tuple[int, tuple[slice, slice], FloatArray]]:
-        """Interpolate on the scan's slices under the box, one by one.
-
-        Lets a caller combine a coarse result with the scan at its own resolution without a second
-        full-size float copy. ``turned`` gives the scan in the same axes.
-
-        Yields:
-            The index of a slice of the turned scan, the rows and columns under the box, their float32 values.
-        """
-        if array.shape != self.shape:
-            raise ValueError(f"an array of {array.shape} is not on a frame of {self.shape}")
-        count = _of_axes(self.size, self.axes)
-        parts = [_voxels_inside(count[a], self.start[a], self.stop[a]) for a in range(3)]
-        deep, down, across = (
-            csr_array(_linear_weights(parts[a], self.start[a], self.stop[a], self.shape[a])) for a in range(3)
-        )
-        flat = array.reshape(self.shape[0], -1)
-        for row, z in enumerate(range(parts[0].start, parts[0].stop)):
-            near = slice(deep.indptr[row], deep.indptr[row + 1])
-            plane = deep.data[near] @ flat[deep.indices[near]].astype(np.float32)
-            yield z, (parts[1], parts[2]), _resample_plane(plane.reshape(self.shape[1:]), down, across)
 
     def turned(self, image: sitk.Image) -> npt.NDArray[Any]:
         """Read-only view of an image on the scan's grid with its axes turned to (z up, y back, x left)."""

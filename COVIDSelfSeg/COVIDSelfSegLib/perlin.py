@@ -10,8 +10,8 @@ indices wrap, so every base has one meaning.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -104,46 +104,85 @@ def perlin(
     return total / sum_of_amplitudes.view(column)
 
 
+@dataclass(frozen=True)
+class _Lattice:
+    """The lattice points that the places along one axis fall between, and how they weigh.
+
+    Attributes:
+        index: (samples, lattice points) index into the permutation, base added.
+        weight: (samples, places, lattice points) fade weights; two are not zero in a row.
+        lever: the same, times the offset of the place from the lattice point.
+    """
+
+    index: Tensor
+    weight: Tensor
+    lever: Tensor
+
+
 def _octave(axes: Sequence[Tensor], frequency: float, repeat: float, base: Tensor) -> Tensor:
-    """One layer of noise: at each corner of a point's cell, gradient times offset, faded into each other."""
-    device, count = axes[0].device, len(axes)
-    permutation = torch.tensor(list(_PERMUTATION), device=device)
-    directions = torch.tensor(_GRADIENTS, dtype=torch.float32, device=device)
+    """One layer of noise.
+
+    Noise is the sum over a place's lattice corners of weight times (gradient . offset). On a regular grid
+    weights and offsets belong to one axis each, so the sum falls apart into one matrix product per axis,
+    from the small lattice to the grid.
+    """
+    count = len(axes)
     period = float(int(repeat * frequency)) if count == 3 else repeat * frequency  # noise3 takes integers
-    cells = [_cells(axis * frequency, period, base) for axis in axes]
-    value: Tensor | float = 0.0
-    for corner in itertools.product((0, 1), repeat=count):
-        hashed: Tensor | int = 0
-        weight: Tensor | float = 1.0
-        offsets = []
-        for axis, side in enumerate(corner):
-            index, offset, fade = cells[axis][side]
-            hashed = permutation[(hashed + _along(index, axis, count)) & 255]
-            offsets.append(_along(offset, axis, count))
-            weight = weight * _along(fade, axis, count)
-        if count == 2:
-            hashed = permutation[hashed]
-        gradient = directions[hashed & 15]
-        slope = sum(gradient[..., axis] * offset for axis, offset in enumerate(offsets))
-        value = value + weight * slope
-    assert isinstance(value, Tensor)
-    return value
+    lattices = [_lattice(axis * frequency, period, base) for axis in axes]
+    gradients = _gradients([lattice.index for lattice in lattices])
+    *first, last = lattices
+    bent = gradients[-1] @ _over(last.lever, count)
+    straight = [gradient @ _over(last.weight, count) for gradient in gradients[:-1]]
+    if count == 3:
+        middle = first.pop()
+        weight, lever = middle.weight[:, None], middle.lever[:, None]
+        bent = weight @ bent + lever @ straight.pop()
+        straight = [weight @ straight[0]]
+    outer = first[0]
+    flat = [part.flatten(2) for part in (straight[0], bent)]
+    value = outer.lever @ flat[0] + outer.weight @ flat[1]
+    return value.view(value.shape[0], *(axis.shape[1] for axis in axes))
 
 
-def _cells(
-    places: Tensor, period: float, base: Tensor
-) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]:
-    """For the lattice points below and above each place: hashed index, offset from it, weight."""
-    below = torch.floor(torch.fmod(places, period))
-    above = torch.fmod(below + 1, period)
-    offset = places - torch.floor(places)
+def _over(matrix: Tensor, count: int) -> Tensor:
+    """Transpose (samples, places, lattice points) for a product along the last of ``count`` axes."""
+    transposed = matrix.transpose(1, 2)
+    return transposed if count == 2 else transposed[:, None]
+
+
+def _gradients(indices: Sequence[Tensor]) -> list[Tensor]:
+    """Gradients at all lattice points: one (samples, points, points[, points]) tensor per axis."""
+    device, count = indices[0].device, len(indices)
+    permutation = torch.tensor(list(_PERMUTATION), device=device)
+    hashed = torch.zeros((), dtype=torch.long, device=device)
+    for axis, index in enumerate(indices):
+        shape = [index.shape[0]] + [1] * count
+        shape[axis + 1] = index.shape[1]
+        hashed = permutation[(hashed + index.view(shape)) & 255]
+    if count == 2:
+        hashed = permutation[hashed]
+    components = torch.tensor(_GRADIENTS, dtype=torch.float32, device=device).T.contiguous()
+    return [components[axis][hashed & 15] for axis in range(count)]
+
+
+def _lattice(places: Tensor, period: float, base: Tensor) -> _Lattice:
+    below = torch.floor(places)
+    offset = places - below
     fade = offset**3 * (offset * (offset * 6 - 15) + 10)
-    index_below, index_above = ((index.long() & 255) + base[:, None] for index in (below, above))
-    return (index_below, offset, 1 - fade), (index_above, offset - 1, fade)
-
-
-def _along(values: Tensor, axis: int, count: int) -> Tensor:
-    """View (samples, points) so that it broadcasts along one of ``count`` grid axes."""
-    shape = [values.shape[0]] + [1] * count
-    shape[axis + 1] = values.shape[1]
-    return values.view(shape)
+    start = below.amin(dim=1, keepdim=True)
+    points = int((below - start).max()) + 2
+    if points < 2 * places.shape[1] and period == int(period):
+        lattice = start + torch.arange(points, device=places.device)
+        lower = (below - start).long()
+        index = torch.floor(torch.fmod(lattice, period))
+    else:  # finer than the grid: every place has its own two lattice points
+        points = 2 * places.shape[1]
+        lower = torch.arange(0, points, 2, device=places.device).expand(places.shape)
+        wrapped = torch.floor(torch.fmod(places, period))
+        index = torch.stack([wrapped, torch.fmod(wrapped + 1, period)], -1).flatten(1)
+    weight = torch.zeros(*places.shape, points, device=places.device)
+    weight.scatter_(2, lower[..., None], (1 - fade)[..., None])
+    lever = weight * offset[..., None]
+    weight.scatter_(2, lower[..., None] + 1, fade[..., None])
+    lever.scatter_(2, lower[..., None] + 1, (fade * (offset - 1))[..., None])
+    return _Lattice((index.long() & 255) + base[:, None], weight, lever)
