@@ -70,6 +70,22 @@ def classical_lung_mask(scan: sitk.Image) -> sitk.Image:
     return _to_scan(frame, label_lungs(pooled.hu, pooled.voxel_mm))
 
 
+def split_lungs(mask: sitk.Image) -> sitk.Image:
+    """Label right (1) and left (2) in a mask of both lungs (uint8, non-zero inside); the same grid."""
+    frame = LungFrame.whole_scan(mask, _POOLED_MM)
+    share = frame.to_network(mask, fill=0)
+    pooled = _Pooled(np.where(share > 0.5, -850.0, 40.0).astype(np.float32), frame.voxel_mm)
+    sides = _split_sides(share > 0.5, pooled)
+    # Voxels that pooling lost take the side of the nearest that it kept.
+    nearest = ndimage.distance_transform_edt(
+        sides == 0, sampling=frame.voxel_mm, return_distances=False, return_indices=True
+    )
+    on_scan = frame.to_scan((sides[tuple(nearest)] == LEFT).astype(np.float32))
+    side = array_view(on_scan)
+    labels = np.where(array_view(mask) == 0, 0, np.where(side > 0.5, LEFT, RIGHT)).astype(np.uint8)
+    return image_like(labels, mask)
+
+
 def label_lungs(hu: FloatArray, voxel_mm: tuple[float, float, float]) -> LabelArray:
     """Label right (1) and left (2) lung on a pooled grid turned to patient axes (z up, y back, x left)."""
     pooled = _Pooled(hu, voxel_mm)

@@ -114,6 +114,11 @@ class LungFrame:
         slices = shape[0] or round(stop[0] - start[0])
         return cls(*_grid(lungs), axes, flips, _triple(start), _triple(stop), (slices, rows, columns))
 
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The frame that ``dataclasses.asdict`` (and JSON) took apart."""
+        return cls(**{name: tuple(value) for name, value in values.items()})
+
     @property
     def voxel_mm(self) -> tuple[float, float, float]:
         """Size of a network voxel in mm (z, y, x)."""
@@ -165,7 +170,7 @@ class LungFrame:
             An image on the scan's own grid.
         """
         whole = np.full(self.size[::-1], fill, dtype)
-        view = _turn(whole, self.axes, self.flips)
+        view = self.turn(whole)
         deep, rows, columns = self.box
         for z in range(deep.start, deep.stop):
             view[z, rows, columns] = _as_type(self.plane(array, z), dtype)
@@ -200,6 +205,26 @@ class LungFrame:
             plane = (1 - share) * plane + share * array[below + 1]
         return _resample_plane(plane, *self._to_box)
 
+    def onto(self, other: LungFrame, array: npt.NDArray[Any]) -> FloatArray:
+        """Interpolate an array on this frame's grid at the grid of another frame of the same scan.
+
+        Args:
+            other: the frame to go to; where it reaches beyond this one, the outermost values count.
+            array: (z, y, x) of ``shape``.
+
+        Returns:
+            float32 array of the other frame's ``shape``.
+        """
+        weights = []
+        for a in range(3):
+            step = (other.stop[a] - other.start[a]) / other.shape[a]
+            centres = other.start[a] + step * (np.arange(other.shape[a]) + 0.5)
+            places = (centres - self.start[a]) / (self.stop[a] - self.start[a]) * self.shape[a] - 0.5
+            weights.append(csr_array(_interpolation(places, self.shape[a])))
+        through, down, across = weights
+        deep = (through @ array.reshape(self.shape[0], -1).astype(np.float32)).reshape(-1, *self.shape[1:])
+        return np.stack([_resample_plane(plane, down, across) for plane in deep])
+
     @cached_property
     def _to_box(self) -> tuple[csr_array, csr_array]:
         """Matrices that interpolate rows and columns of the network grid at the voxels of ``box``."""
@@ -219,7 +244,11 @@ class LungFrame:
 
     def turned(self, image: sitk.Image) -> npt.NDArray[Any]:
         """Read-only view of an image on the scan's grid with its axes turned to (z up, y back, x left)."""
-        return _turn(array_view(image), self.axes, self.flips)
+        return self.turn(array_view(image))
+
+    def turn(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """View of an array in the scan's own axes with its axes turned to (z up, y back, x left)."""
+        return _turn(array, self.axes, self.flips)
 
 
 def _grid(
@@ -298,7 +327,7 @@ def _linear_weights(part: slice, start: float, stop: float, cells: int) -> Float
     return _interpolation((centres - start) / (stop - start) * cells - 0.5, cells)
 
 
-def _interpolation(places: npt.NDArray[np.float64], count: int) -> FloatArray:
+def _interpolation(places: npt.NDArray[np.floating], count: int) -> FloatArray:
     """(places, count) matrix of linear interpolation at ``places``; beyond the ends the end value counts."""
     places = np.clip(places, 0, count - 1)
     below = np.minimum(places.astype(int), max(count - 2, 0))

@@ -9,6 +9,7 @@ once from a seeded generator into a record; painting from the record is pure and
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,16 +46,29 @@ class LungSites:
 
     @classmethod
     def of_mask(cls, lungs: BoolArray, voxel_mm: tuple[float, float, float]) -> LungSites:
-        """Sites of a lung mask (z up, y back, x left); positions are voxel centres times voxel size."""
-        depth = ndimage.distance_transform_edt(lungs, sampling=voxel_mm)
-        indices = np.argwhere(lungs)
+        """Sites of a lung mask (z up, y back, x left); see :meth:`of_depths`."""
+        return cls.of_depths(ndimage.distance_transform_edt(lungs, sampling=voxel_mm), voxel_mm)
+
+    @classmethod
+    def of_depths(cls, depth: npt.NDArray[Any], voxel_mm: tuple[float, float, float]) -> LungSites:
+        """Sites of a map of distances to the pleura in mm (0 outside the lung; z up, y back, x left).
+
+        Positions are index times voxel size.
+        """
+        indices = np.argwhere(depth > 0)
         low, high = indices.min(axis=0), indices.max(axis=0) + 1
         height = (indices[:, 0] - low[0]) / (high[0] - low[0])
         back = (indices[:, 1] - low[1]) / (high[1] - low[1])
-        depths = depth[lungs].astype(np.float32)
+        depths = depth[depth > 0].astype(np.float32)
         weights = (0.15 + np.exp(-depths / 8.0)) * (0.35 + back) * (1.35 - height)
         places = (indices * np.array(voxel_mm)).astype(np.float32)
         return cls(places, depths, weights / weights.sum())
+
+    def near(self, z_mm: float, reach_mm: float) -> LungSites:
+        """The sites within ``reach_mm`` of a slice."""
+        keep = np.abs(self.places[:, 0] - z_mm) <= reach_mm
+        weights = self.weights[keep]
+        return LungSites(self.places[keep], self.depths[keep], weights / weights.sum())
 
 
 @dataclass(frozen=True)

@@ -204,8 +204,8 @@ def _cavity(anatomy: Anatomy, z: FloatArray, y: FloatArray, x: FloatArray) -> Fl
     wide, deep = anatomy.half_width * profile, anatomy.half_depth * (0.15 + 0.85 * profile)
     back = y - 0.08 * anatomy.half_depth * (1 - profile)
     radius = ((np.abs(x) / wide) ** 2.4 + (np.abs(back) / deep) ** 2.4) ** (1 / 2.4)
-    depth: FloatArray = np.minimum((1 - radius) * np.minimum(wide, deep), anatomy.height - z)
-    return depth
+    depth = np.minimum((1 - radius) * np.minimum(wide, deep), anatomy.height - z)
+    return depth.astype(np.float32)
 
 
 def _skin(anatomy: Anatomy, z: FloatArray, y: FloatArray, x: FloatArray) -> FloatArray:
@@ -214,7 +214,7 @@ def _skin(anatomy: Anatomy, z: FloatArray, y: FloatArray, x: FloatArray) -> Floa
     wide = (anatomy.half_width + around) * shoulders
     deep = anatomy.half_depth + around
     radius = ((np.abs(x) / wide) ** 2.5 + (np.abs(y) / deep) ** 2.5) ** (1 / 2.5)
-    return (1 - radius) * deep
+    return ((1 - radius) * deep).astype(np.float32)
 
 
 def _spine_and_ribs(

@@ -1,0 +1,1 @@
+"""Training of COVIDSelfSeg's models on unlabelled scans; see ``presets`` for what a training is."""

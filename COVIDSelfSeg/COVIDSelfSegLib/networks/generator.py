@@ -28,22 +28,23 @@ class Healthy(NamedTuple):
 class Generator(nn.Module):
     """A dense 3D U-Net with a random latent block at its bottleneck.
 
-    Every channel count follows ``base_width``; with 8, one input channel and no composite it is the
-    paper's network with 7,861,643 parameters.
+    Every channel count follows ``base_width``; with 8 and neither option it is the paper's network with
+    7,861,643 parameters.
 
     Args:
         base_width: width of the first level.
-        in_channels: 1 for the volume alone, 2 for volume and lung mask.
+        lung_channel: also take the lung mask in; outside the lung is not the same as air in it.
         composite: also predict a soft mask S and return S * G(x) + (1 - S) * x, so that healthy tissue is
             copied instead of painted anew (the idea of GASNet, Xu et al. 2021).
     """
 
-    def __init__(self, *, base_width: int = 8, in_channels: int = 1, composite: bool = False) -> None:
+    def __init__(self, *, base_width: int = 8, lung_channel: bool = False, composite: bool = False) -> None:
         super().__init__()
+        self.lung_channel = lung_channel
         self.composite = composite
         widths = [base_width * 2**level for level in range(4)]
         self.encoders = nn.ModuleList()
-        channels = in_channels
+        channels = 2 if lung_channel else 1
         for width in widths:
             self.encoders.append(_DensePair(channels, width))
             channels += width
@@ -66,8 +67,8 @@ class Generator(nn.Module):
         """Paint a volume healthy.
 
         Args:
-            x: (batch, in_channels, z, y, x): unit HU, zero outside the lung, then the lung mask if asked
-                for. Sides are multiples of 16.
+            x: (batch, 1 or 2, z, y, x): unit HU, zero outside the lung, then the lung mask if it takes
+                one. Sides are multiples of 16.
             latent: (batch, 10, z / 16, y / 16, x / 16), uniform in [-0.5, 0.5]; see :func:`draw_latent`.
         """
         volume = x[:, :1]

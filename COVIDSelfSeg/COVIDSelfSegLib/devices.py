@@ -1,0 +1,72 @@
+"""Where the networks run and in which precision, said before anything starts."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from .errors import UserError
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device and the arithmetic it is good at.
+
+    Attributes:
+        handle: the device, as torch names it.
+        precision: of convolutions and matrix products; sums and results stay float32.
+        name: for people.
+    """
+
+    handle: torch.device
+    precision: torch.dtype
+    name: str
+
+    def place(self, network: Network) -> Network:
+        """Move a network here, its convolutions laid out channels-last, which is what they run fastest in."""
+        network.to(self.handle)
+        volumetric = any(isinstance(part, nn.Conv3d) for part in network.modules())
+        layout = torch.channels_last_3d if volumetric else torch.channels_last
+        network.to(memory_format=layout)  # type: ignore[call-overload]
+        return network
+
+    def autocast(self, *, enabled: bool = True) -> AbstractContextManager[object]:
+        """Run what is inside in this device's precision."""
+        lower = enabled and self.precision != torch.float32
+        return torch.autocast(self.handle.type, self.precision if lower else torch.bfloat16, enabled=lower)
+
+    def __str__(self) -> str:
+        return f"{self.name}, {str(self.precision).removeprefix('torch.')}"
+
+
+def choose_device(asked: str = "auto") -> Device:
+    """Choose where to run.
+
+    Args:
+        asked: ``auto`` takes a GPU that is there; ``cpu`` or ``cuda`` insist.
+
+    Raises:
+        UserError: ``cuda`` was asked for and there is none.
+    """
+    if asked != "cpu" and torch.cuda.is_available():
+        return Device(torch.device("cuda"), torch.bfloat16, torch.cuda.get_device_name())
+    if asked == "cuda":
+        raise UserError(
+            "No CUDA device was found.",
+            why="The run was asked to use the GPU; torch sees none, or was installed without CUDA.",
+            fix="Use --device auto or cpu, or install a CUDA build of torch and the NVIDIA driver.",
+        )
+    precision = torch.bfloat16 if _fast_bfloat16() else torch.float32
+    return Device(torch.device("cpu"), precision, f"CPU, {torch.get_num_threads()} threads")
+
+
+def _fast_bfloat16() -> bool:
+    """Whether the CPU multiplies bfloat16 matrices in hardware (AMX); emulated, it is slower than float32."""
+    probe = getattr(torch.cpu, "_is_amx_tile_supported", None)  # torch 2.4 and later
+    return bool(probe and probe())

@@ -1,0 +1,139 @@
+"""Lung mask from one of three sources behind one call: a file, lungmask R231, or the built-in method."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from .classical_lungs import LEFT, RIGHT, classical_lung_mask, split_lungs
+from .errors import ExitCode, UserError
+from .volume import array_view, grid_difference, image_like, read_mask, voxel_volume_ml
+
+log = logging.getLogger(__name__)
+
+R231_FILE = "unet_r231-d5d2fc3d.pth"
+"""File name under which torch.hub stores lungmask's R231 weights; it ends with the start of their SHA-256."""
+
+__all__ = ["LEFT", "RIGHT", "LungMask", "find_lungs", "lung_volumes_ml", "r231_weights"]
+
+
+@dataclass(frozen=True)
+class LungMask:
+    """A lung mask and where it comes from.
+
+    Attributes:
+        image: uint8 on the scan's grid: 0 outside, 1 right lung, 2 left lung.
+        source: ``lungmask R231``, ``built-in`` or ``given``.
+        sha256: of the weights or of the file it comes from; empty for the built-in one.
+    """
+
+    image: sitk.Image
+    source: str
+    sha256: str = ""
+
+
+def find_lungs(
+    scan: sitk.Image,
+    *,
+    mask_file: Path | None = None,
+    weights: Path | None = None,
+    builtin: bool = False,
+    use_gpu: bool = False,
+) -> LungMask:
+    """Find the lungs of a scan.
+
+    Args:
+        scan: HU.
+        mask_file: a lung mask to use as it is. Labels 1 and 2 are right and left; any other labels all
+            mean lung, and the sides are told apart by where they lie.
+        weights: R231 weights for lungmask; without it the torch hub folder is looked into.
+        builtin: do not use lungmask even where it could be.
+        use_gpu: let lungmask use the GPU.
+
+    Raises:
+        UserError: the mask file is not on the scan's grid or empty; weights that were named are missing or
+            damaged.
+    """
+    if mask_file is not None:
+        return LungMask(_given(scan, mask_file), "given", _sha256(mask_file))
+    path = None if builtin else r231_weights(weights)
+    if path is not None:
+        return LungMask(_by_lungmask(scan, path, use_gpu), "lungmask R231", _sha256(path))
+    return LungMask(classical_lung_mask(scan), "built-in")
+
+
+def lung_volumes_ml(lungs: sitk.Image) -> tuple[float, float]:
+    """Volume of the right and the left lung in ml."""
+    labels = array_view(lungs)
+    ml = voxel_volume_ml(lungs)
+    return np.count_nonzero(labels == RIGHT) * ml, np.count_nonzero(labels == LEFT) * ml
+
+
+def r231_weights(named: Path | None = None) -> Path | None:
+    """The R231 weight file: the one named, or the one in the torch hub folder if lungmask can use it.
+
+    Raises:
+        UserError: a file was named and is missing, damaged, or lungmask is not installed (exit code 3).
+    """
+    home = Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch"))
+    path = named or home / "hub" / "checkpoints" / R231_FILE
+    if named is None and not path.is_file():
+        return None
+    problem = ""
+    if not path.is_file():
+        problem = "it does not exist"
+    elif find_spec("lungmask") is None:
+        problem = "the Python package lungmask, which runs it, is not installed"
+    elif path.name == R231_FILE and not _sha256(path).startswith(R231_FILE[-12:-4]):
+        problem = "its SHA-256 is not that of the published file, so it is cut short or changed"
+    if not problem:
+        return path
+    if named is None:
+        log.warning("lungmask R231 is not used: %s (%s)", problem, path)
+        return None
+    raise UserError(
+        f"The lung model {path} cannot be used: {problem}.",
+        why="It was asked for by name; another lung mask would be a silent change of the result.",
+        fix=f"Install lungmask and put the published {R231_FILE} there, or run without a lung model.",
+        code=ExitCode.MODEL_UNUSABLE,
+    )
+
+
+def _given(scan: sitk.Image, path: Path) -> sitk.Image:
+    mask = read_mask(path)
+    difference = grid_difference(mask, scan)
+    if difference is not None:
+        raise UserError(
+            f"The lung mask {path.name} is not on the scan's grid: {difference}.",
+            why="Each voxel of the mask must be the same place as that voxel of the scan.",
+            fix="Export the mask with the CT as its reference geometry, or resample it to the CT.",
+        )
+    labels = array_view(mask)
+    if not labels.any():
+        raise UserError(
+            f"The lung mask {path.name} is empty.",
+            why="Lesions are looked for inside the lungs only.",
+            fix="Give the mask that holds the lungs, or run without a mask file.",
+        )
+    if set(np.unique(labels)) == {0, RIGHT, LEFT}:
+        return image_like(labels.astype(np.uint8), scan)
+    return split_lungs(image_like((labels != 0).astype(np.uint8), scan))
+
+
+def _by_lungmask(scan: sitk.Image, weights: Path, use_gpu: bool) -> sitk.Image:
+    from lungmask import LMInferer  # noqa: PLC0415 (optional, and slow to import)
+
+    inferer = LMInferer(modelname="R231", modelpath=str(weights), force_cpu=not use_gpu, tqdm_disable=True)
+    return image_like(inferer.apply(scan).astype(np.uint8), scan)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

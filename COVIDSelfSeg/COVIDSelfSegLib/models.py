@@ -1,0 +1,300 @@
+"""Model packages: find, verify, load, describe, write.
+
+A package is one ``.safetensors`` file: fp16 weights of the generator and of the 2D network, and in its
+metadata a JSON card that says what they are, how to run them and what they were trained on. It is loaded by
+schema and hash only, never by pickle. A user's own package is a peer of the shipped one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor, nn
+
+from .errors import ExitCode, UserError
+from .networks.generator import Generator
+from .networks.transunet import CompactTransUNet
+from .networks.unet import DenseLstmUNet
+
+SCHEMA = 1
+DEFAULT_PACKAGE = "covidselfseg-default"
+
+_NETWORKS: dict[str, type[nn.Module]] = {
+    "generator": Generator,
+    "compact-transunet": CompactTransUNet,
+    "dense-lstm-unet": DenseLstmUNet,
+}
+_LARGEST_HEADER = 16 << 20
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network by name and the arguments that build it."""
+
+    network: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    def build(self) -> nn.Module:
+        """Make the network with fresh weights."""
+        arguments = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in self.arguments.items()
+        }
+        return _NETWORKS[self.network](**arguments)
+
+
+@dataclass(frozen=True)
+class Inference:
+    """How a package is run; everything that must be as it was in training.
+
+    Attributes:
+        generator_grid: grid of the generator (z, y, x).
+        slice_plane: grid of the 2D network (rows, columns); square pixels.
+        margin_mm: around the lungs' bounding box.
+        neighbour_mm: distance to the neighbouring slices that the 2D network sees, at least one slice.
+        latent_draws: draws of the generator to average.
+        residual_hu: excess that the generator leaves on clearly healthy lung.
+        threshold: probability 0 .. 1 from which on a voxel is lesion.
+        calibration_slope: see :class:`~.segmentation.Calibration`.
+        calibration_shift: likewise.
+        least_lesion_ml: components smaller than this are dropped.
+    """
+
+    generator_grid: tuple[int, int, int] = (32, 128, 128)
+    slice_plane: tuple[int, int] = (192, 256)
+    margin_mm: float = 5.0
+    neighbour_mm: float = 2.5
+    latent_draws: int = 4
+    residual_hu: float = 0.0
+    threshold: float = 0.5
+    calibration_slope: float = 1.0
+    calibration_shift: float = 0.0
+    least_lesion_ml: float = 0.05
+
+
+@dataclass(frozen=True)
+class TrainingScan:
+    """One thing a package was trained on."""
+
+    name: str
+    licence: str
+    role: str
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a package says of itself.
+
+    Attributes:
+        name: of the package.
+        preset: name of the training preset.
+        generator: architecture of the generator.
+        segmenter: architecture of the 2D network.
+        inference: how to run them.
+        trained_on: every scan (or group of phantoms) with its licence and role.
+        recipe: the whole preset as it was used.
+        command: the command that made the weights.
+        code_version: of the code that made them.
+        metrics: name, value and protocol of each figure.
+        known_failures: where it goes wrong, in words.
+    """
+
+    name: str
+    preset: str
+    generator: Architecture
+    segmenter: Architecture
+    inference: Inference
+    trained_on: tuple[TrainingScan, ...]
+    recipe: dict[str, Any]
+    command: str
+    code_version: str
+    metrics: tuple[dict[str, Any], ...] = ()
+    known_failures: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelCard:
+        """Read a card.
+
+        Raises:
+            ValueError: not a card of this schema.
+        """
+        values = json.loads(text)
+        if not isinstance(values, dict) or values.pop("schema", None) != SCHEMA:
+            raise ValueError(f"not a model card of schema {SCHEMA}")
+        try:
+            values["generator"] = Architecture(**values["generator"])
+            values["segmenter"] = Architecture(**values["segmenter"])
+            inference = dict(values["inference"])
+            for name in ("generator_grid", "slice_plane"):
+                inference[name] = tuple(inference[name])
+            values["inference"] = Inference(**inference)
+            values["trained_on"] = tuple(TrainingScan(**one) for one in values["trained_on"])
+            values["metrics"] = tuple(values["metrics"])
+            values["known_failures"] = tuple(values["known_failures"])
+            return cls(**values)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"the model card is incomplete ({error})") from error
+
+    def to_json(self) -> str:
+        """Write the card; :meth:`from_json` reads it."""
+        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1)
+
+
+@dataclass(frozen=True)
+class ModelPackage:
+    """A package on disk whose schema and hash were checked.
+
+    Attributes:
+        path: the file.
+        card: what it says of itself.
+        sha256: of the weights.
+    """
+
+    path: Path
+    card: ModelCard
+    sha256: str
+
+    def generator(self) -> Generator:
+        """The generator with its weights, in evaluation mode, on the CPU."""
+        network = self._load("generator", self.card.generator)
+        assert isinstance(network, Generator)
+        return network
+
+    def segmenter(self) -> nn.Module:
+        """The 2D network with its weights, in evaluation mode, on the CPU."""
+        return self._load("segmenter", self.card.segmenter)
+
+    def _load(self, part: str, architecture: Architecture) -> nn.Module:
+        prefix = part + "."
+        try:
+            network = architecture.build()
+            with safetensors.safe_open(self.path, "pt") as file:
+                weights = {
+                    key.removeprefix(prefix): file.get_tensor(key).float()
+                    for key in file.keys()  # noqa: SIM118 (safe_open is no mapping)
+                    if key.startswith(prefix)
+                }
+            network.load_state_dict(weights)
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise _damaged(self.path, f"its weights do not fit its {part} ({error})") from error
+        return network.eval()
+
+
+def write_package(
+    path: Path, card: ModelCard, generator: Mapping[str, Tensor], segmenter: Mapping[str, Tensor]
+) -> ModelPackage:
+    """Write a package: weights as fp16, with the hash of their bytes.
+
+    Args:
+        path: the file to write; it appears whole or not at all.
+        card: what to say of it.
+        generator: state of the generator.
+        segmenter: state of the 2D network.
+    """
+    weights = {
+        f"{part}.{name}": value.detach().cpu().half().contiguous()
+        for part, state in (("generator", generator), ("segmenter", segmenter))
+        for name, value in state.items()
+    }
+    digest = hashlib.sha256(_buffer_of(safetensors.torch.save(weights))).hexdigest()
+    whole = safetensors.torch.save(weights, {"card": card.to_json(), "weights_sha256": digest})
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(whole)
+    temporary.replace(path)
+    return ModelPackage(path, card, digest)
+
+
+def open_package(path: Path) -> ModelPackage:
+    """Check a package's schema and hash; its weights are loaded later.
+
+    Raises:
+        UserError: missing, cut short, of another schema, or changed (exit code 3).
+    """
+    if not path.is_file():
+        raise UserError(
+            f"The model file {path} does not exist.",
+            why="Without its weights the networks cannot run.",
+            fix="Name another model file, or see 'covidselfseg models' for those at hand.",
+            code=ExitCode.MODEL_UNUSABLE,
+        )
+    content = path.read_bytes()
+    try:
+        metadata = json.loads(_header_of(content)).get("__metadata__", {})
+    except (ValueError, struct.error) as error:
+        raise _damaged(path, "it is no safetensors file") from error
+    if "card" not in metadata or "weights_sha256" not in metadata:
+        raise _damaged(path, "it carries no COVIDSelfSeg model card")
+    digest = hashlib.sha256(_buffer_of(content)).hexdigest()
+    if digest != metadata["weights_sha256"]:
+        raise _damaged(path, "its weights have another SHA-256 than its card says, or are cut short")
+    try:
+        card = ModelCard.from_json(metadata["card"])
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
+    return ModelPackage(path, card, digest)
+
+
+def model_folders() -> list[Path]:
+    """Folders that are searched for packages: the user's own, then what came with the program."""
+    here = Path(__file__).resolve().parent
+    folders = []
+    if "COVIDSELFSEG_MODELS" in os.environ:
+        folders.append(Path(os.environ["COVIDSELFSEG_MODELS"]))
+    folders.append(here.parent / "Resources" / "Models")
+    # Where a wheel puts its data: <prefix>/share beside <prefix>/lib/python3.x/site-packages.
+    folders.extend(parent / "share" / "covidselfseg" / "models" for parent in list(here.parents)[1:6])
+    return [folder for folder in folders if folder.is_dir()]
+
+
+def find_package(name: str = DEFAULT_PACKAGE) -> ModelPackage:
+    """Open a package by its name (without ending) or by its path.
+
+    Raises:
+        UserError: there is none, or it is damaged (exit code 3).
+    """
+    if name.endswith(".safetensors"):
+        return open_package(Path(name))
+    for folder in model_folders():
+        path = folder / f"{name}.safetensors"
+        if path.is_file():
+            return open_package(path)
+    looked = "\n".join(f"    {folder}" for folder in model_folders()) or "    (no folder at all)"
+    raise UserError(
+        f"The model package '{name}' is not here.",
+        why=f"Without its weights the networks cannot run. Looked in\n{looked}",
+        fix=f"Put {name}.safetensors into one of these folders, or name a model file.",
+        code=ExitCode.MODEL_UNUSABLE,
+    )
+
+
+def list_package_files() -> list[Path]:
+    """All package files in the searched folders, present ones only, checked or not."""
+    return [path for folder in model_folders() for path in sorted(folder.glob("*.safetensors"))]
+
+
+def _header_of(content: bytes) -> bytes:
+    """JSON header of a safetensors file: eight bytes of length, then the header, then the weights."""
+    (length,) = struct.unpack_from("<Q", content)
+    if length > min(len(content) - 8, _LARGEST_HEADER):
+        raise ValueError("the header is longer than the file")
+    return content[8 : 8 + length]
+
+
+def _buffer_of(content: bytes) -> memoryview:
+    return memoryview(content)[8 + len(_header_of(content)) :]
+
+
+def _damaged(path: Path, reason: str) -> UserError:
+    return UserError(
+        f"The model file {path} cannot be used: {reason}.",
+        why="Weights that are not what they should be give results that look right and are not.",
+        fix="Copy or download the model file again, or name another one.",
+        code=ExitCode.MODEL_UNUSABLE,
+    )

@@ -1,0 +1,86 @@
+"""Numbers from masks: lung volumes, infected ml and share, density, severity.
+
+Volumes count voxels times their volume. Shares are of the lung volume, vessels and lesions included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from .classical_lungs import LEFT, RIGHT
+from .volume import array_view, voxel_volume_ml
+
+_SEVERITY_CUTS = (0.0, 0.25, 0.50, 0.75)
+"""Upper ends of CT-0 .. CT-3 in infected share (Morozov 2020, MosMedData); above is CT-4."""
+
+
+@dataclass(frozen=True)
+class LungNumbers:
+    """One lung, or both.
+
+    Attributes:
+        volume_ml: of the lung.
+        infected_ml: of the lesions in it.
+        infected_share: 0 .. 1; 0 where there is no lung.
+        lesion_hu: mean HU of the lesions, None where there is none.
+    """
+
+    volume_ml: float
+    infected_ml: float
+    infected_share: float
+    lesion_hu: float | None
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What a run measures."""
+
+    right: LungNumbers
+    left: LungNumbers
+    both: LungNumbers
+
+    @property
+    def severity(self) -> int:
+        """CT-0 .. CT-4 of MosMedData: none, up to 25, 50, 75 % of the lung, and more."""
+        return int(np.searchsorted(_SEVERITY_CUTS, self.both.infected_share, side="left"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the report."""
+        return {**asdict(self), "severity": f"CT-{self.severity}"}
+
+
+def measure(scan: sitk.Image, lungs: sitk.Image, lesions: sitk.Image) -> Numbers:
+    """Measure lesions per lung.
+
+    Args:
+        scan: HU.
+        lungs: 1 right, 2 left, on the scan's grid.
+        lesions: non-zero inside a lesion, on the scan's grid.
+    """
+    ml = voxel_volume_ml(scan)
+    volumes = np.zeros(3)
+    infected = np.zeros(3)
+    density = np.zeros(3)
+    for hu, sides, lesion in zip(array_view(scan), array_view(lungs), array_view(lesions), strict=True):
+        volumes += np.bincount(sides.ravel(), minlength=3)[:3]
+        inside = lesion > 0
+        labels = sides[inside]
+        infected += np.bincount(labels, minlength=3)[:3]
+        density += np.bincount(labels, weights=hu[inside], minlength=3)[:3]
+    sums = np.stack([volumes, infected, density])[:, [RIGHT, LEFT]]
+    right, left, both = (_lung(sums[:, 0], ml), _lung(sums[:, 1], ml), _lung(sums.sum(1), ml))
+    return Numbers(right, left, both)
+
+
+def _lung(sums: np.ndarray[Any, Any], ml: float) -> LungNumbers:
+    volume, infected, density = map(float, sums)
+    return LungNumbers(
+        volume * ml,
+        infected * ml,
+        infected / volume if volume else 0.0,
+        density / infected if infected else None,
+    )

@@ -1,0 +1,157 @@
+"""Lesion probability, slice by slice, and what a threshold makes of it.
+
+The 2D network sees every native slice that holds lung, with a neighbour below and above, on a grid with
+square pixels around the lungs. Its probability is stored once, as 0 .. 255; everything after it is cheap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+import torch
+from scipy import ndimage
+from torch import Tensor, nn
+
+from .frame import FloatArray, LungFrame
+from .hounsfield import to_unit
+from .volume import array_view, image_like, voxel_volume_ml
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class LungSlices:
+    """A scan's slices on the 2D network's grid.
+
+    Attributes:
+        frame: where the slices lie in the scan; its planes are the scan's own slices.
+        hu: (z, y, x) float32.
+        lungs: (z, y, x), lung labels.
+        neighbour: distance, in slices, to the neighbours that the network also sees.
+    """
+
+    frame: LungFrame
+    hu: FloatArray
+    lungs: npt.NDArray[np.uint8]
+    neighbour: int
+
+    @classmethod
+    def of_scan(
+        cls,
+        scan: sitk.Image,
+        lungs: sitk.Image,
+        *,
+        plane: tuple[int, int],
+        margin_mm: float,
+        neighbour_mm: float,
+    ) -> LungSlices:
+        """Cut the slices out of a scan.
+
+        Args:
+            scan: HU.
+            lungs: label map on the scan's grid.
+            plane: rows and columns of the network's grid.
+            margin_mm: around the lungs' bounding box.
+            neighbour_mm: the neighbours lie at least one slice away, and about this far if slices are thin.
+        """
+        frame = LungFrame.around_lungs(lungs, (None, *plane), margin_mm=margin_mm, square_pixels=True)
+        labels = frame.to_network(lungs, "nearest", fill=0).astype(np.uint8)
+        neighbour = max(1, round(neighbour_mm / frame.voxel_mm[0]))
+        return cls(frame, frame.to_network(scan), labels, neighbour)
+
+    def stack(self, indices: npt.NDArray[np.integer]) -> tuple[FloatArray, FloatArray]:
+        """HU of slices with their neighbours (n, 3, y, x), and their lung mask (n, y, x), 0 or 1."""
+        places = slice_and_neighbours(indices, self.neighbour, len(self.hu))
+        return self.hu[places], (self.lungs[indices] > 0).astype(np.float32)
+
+
+def slice_and_neighbours(
+    indices: npt.NDArray[np.integer], distance: int, count: int
+) -> npt.NDArray[np.integer]:
+    """Which slices the network sees for each slice (n, 3): below, itself, above.
+
+    At the ends of a scan of ``count`` slices the slice itself stands in for a missing neighbour.
+    """
+    below, above = indices - distance, indices + distance
+    return np.stack(
+        [np.where(below >= 0, below, indices), indices, np.where(above < count, above, indices)], 1
+    )
+
+
+def segmenter_input(hu: Tensor, lungs: Tensor) -> Tensor:
+    """Input of the 2D network (batch, 4, y, x).
+
+    Args:
+        hu: (batch, 3, y, x): slice below, the slice, slice above.
+        lungs: (batch, y, x), 1 inside; where it is 0 the network sees nothing.
+    """
+    mask = lungs[:, None]
+    stacked = torch.cat([to_unit(hu) * mask, mask], 1)
+    return stacked.contiguous(memory_format=torch.channels_last)
+
+
+def predict_logits(
+    network: nn.Module,
+    slices: LungSlices,
+    *,
+    batch: int,
+    precision: torch.dtype = torch.float32,
+    progress: Callable[[float], None] = lambda _: None,
+) -> FloatArray:
+    """Lesion logits (z, y, x) on the slices' grid; very low where a slice holds no lung."""
+    device = next(network.parameters()).device
+    logits = np.full(slices.hu.shape, _NO_LESION, np.float32)
+    holding = np.flatnonzero(slices.lungs.any(axis=(1, 2)))
+    with torch.inference_mode(), torch.autocast(device.type, precision, enabled=precision != torch.float32):
+        for start in range(0, len(holding), batch):
+            indices = holding[start : start + batch]
+            hu, lungs = (torch.from_numpy(array).to(device) for array in slices.stack(indices))
+            logits[indices] = network(segmenter_input(hu, lungs))[:, 0].float().cpu().numpy()
+            progress(min(1.0, (start + batch) / len(holding)))
+    return logits
+
+
+_NO_LESION = -20.0
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Maps logits to probabilities: sigmoid(slope * logit + shift) (Platt scaling)."""
+
+    slope: float = 1.0
+    shift: float = 0.0
+
+    def probability(self, logits: FloatArray) -> FloatArray:
+        """Probability 0 .. 1 of each logit."""
+        probability: FloatArray = 1 / (1 + np.exp(-(self.slope * logits + self.shift)))
+        return probability
+
+
+def probability_image(
+    logits: FloatArray, slices: LungSlices, calibration: Calibration, lungs: sitk.Image
+) -> sitk.Image:
+    """Probability on the scan's grid, uint8 0 .. 255, zero outside the lung."""
+    image = slices.frame.to_scan(255 * calibration.probability(logits), dtype=np.uint8)
+    inside = array_view(lungs) > 0
+    return image_like(np.where(inside, array_view(image), np.uint8(0)), lungs)
+
+
+def level_of(threshold: float) -> int:
+    """The smallest stored probability (0 .. 255) that counts as lesion at a threshold of 0 .. 1."""
+    return max(1, int(np.ceil(threshold * 255)))
+
+
+def lesion_mask(probability: sitk.Image, threshold: float, least_ml: float) -> sitk.Image:
+    """Lesions at a threshold, without components smaller than ``least_ml``; uint8 0 or 1, same grid."""
+    mask = array_view(probability) >= level_of(threshold)
+    parts, count = ndimage.label(mask)
+    if count:
+        least = least_ml / voxel_volume_ml(probability)
+        keep = np.bincount(parts.ravel()) >= least
+        keep[0] = False
+        mask = keep[parts]
+    return image_like(mask.astype(np.uint8), probability)

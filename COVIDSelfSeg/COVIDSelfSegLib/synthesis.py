@@ -1,0 +1,144 @@
+"""Pseudo-healthy synthesis: what this lung would look like healthy, and the difference as a heatmap in HU.
+
+The generator sees the lung on its own coarse grid. Only its difference from the scan is interpolated back
+and taken off the scan, so the pseudo-healthy volume is as sharp as the scan and equal to it wherever the
+generator changed nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+from torch import Tensor
+
+from .frame import FloatArray, LungFrame
+from .hounsfield import to_hu, to_unit
+from .networks.generator import Generator, draw_latent
+
+_BELOW_EXPECTED_HU = 60.0
+"""How far texture may make a mended voxel darker than the expected healthy lung."""
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """What the generator says of a scan, on the generator's grid; HU arrays (z, y, x).
+
+    Attributes:
+        frame: where the grid lies in the scan.
+        scan: the scan on this grid.
+        healthy: pseudo-healthy, mean over the latent draws.
+        spread: standard deviation of the pseudo-healthy HU over the draws: the uncertainty.
+        lungs: the lung mask on this grid, 0 or 1.
+    """
+
+    frame: LungFrame
+    scan: FloatArray
+    healthy: FloatArray
+    spread: FloatArray
+    lungs: FloatArray
+
+    def excess(self, residual_hu: float) -> FloatArray:
+        """HU above expected healthy in the lung, less what the generator leaves on clearly healthy lung."""
+        return np.maximum(self.scan - self.healthy - residual_hu, 0) * self.lungs
+
+
+@dataclass(frozen=True)
+class Heatmap:
+    """Images on the scan's grid.
+
+    Attributes:
+        pseudo_healthy: int16 HU; the scan itself outside the lung.
+        excess: int16, HU above expected healthy, 0 or more, 0 outside the lung.
+        uncertainty: uint8, spread of the expected HU over latent draws.
+    """
+
+    pseudo_healthy: sitk.Image
+    excess: sitk.Image
+    uncertainty: sitk.Image
+
+
+def generator_input(hu: Tensor, lungs: Tensor, *, lung_channel: bool) -> Tensor:
+    """Input of the generator (batch, 1 or 2, z, y, x) of HU and lung mask (batch, z, y, x) each."""
+    volume = to_unit(hu) * lungs
+    stacked = torch.stack([volume, lungs], 1) if lung_channel else volume[:, None]
+    return stacked.contiguous(memory_format=torch.channels_last_3d)
+
+
+def synthesise(
+    generator: Generator,
+    scan: sitk.Image,
+    lungs: sitk.Image,
+    *,
+    shape: tuple[int, int, int],
+    margin_mm: float,
+    draws: int,
+    seed: int = 0,
+    precision: torch.dtype = torch.float32,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Synthesis:
+    """Paint the lungs of a scan healthy.
+
+    Args:
+        generator: in evaluation mode, on the device where it is to run.
+        scan: HU.
+        lungs: label map on the scan's grid, non-zero inside.
+        shape: grid of the generator (z, y, x).
+        margin_mm: around the lungs' bounding box, as the generator was trained.
+        draws: latent draws to average.
+        seed: of the latent draws; the same seed gives the same result.
+        precision: the arithmetic of the convolutions.
+        progress: called with the fraction done.
+    """
+    device = next(generator.parameters()).device
+    frame = LungFrame.around_lungs(lungs, shape, margin_mm=margin_mm)
+    hu = frame.to_network(scan)
+    inside = (frame.to_network(lungs, "nearest", fill=0) > 0).astype(np.float32)
+    x = generator_input(
+        torch.from_numpy(hu)[None].to(device),
+        torch.from_numpy(inside)[None].to(device),
+        lung_channel=generator.lung_channel,
+    )
+    latents = torch.Generator().manual_seed(seed)
+    healthy = []
+    with torch.inference_mode(), torch.autocast(device.type, precision, enabled=precision != torch.float32):
+        for draw in range(draws):
+            made = generator(x, draw_latent(x, latents))
+            healthy.append(to_hu(made.volume[0, 0].float()).cpu())
+            progress((draw + 1) / draws)
+    stacked = torch.stack(healthy)
+    return Synthesis(frame, hu, stacked.mean(0).numpy(), stacked.std(0, correction=0).numpy(), inside)
+
+
+def heatmap(synthesis: Synthesis, scan: sitk.Image, lungs: sitk.Image, residual_hu: float) -> Heatmap:
+    """Bring a synthesis to the scan's grid, slice by slice.
+
+    Args:
+        synthesis: of this scan.
+        scan: HU, int16 or float32.
+        lungs: label map on the scan's grid.
+        residual_hu: see :meth:`Synthesis.excess`.
+    """
+    frame = synthesis.frame
+    coarse_excess = synthesis.excess(residual_hu)
+    whole = np.zeros(scan.GetSize()[::-1], np.int16)
+    spread = np.zeros(whole.shape, np.uint8)
+    healthy = np.clip(np.rint(sitk.GetArrayViewFromImage(scan)), -1024, 3071).astype(np.int16)
+    of_scan, of_lungs = frame.turned(scan), frame.turned(lungs)
+    turned_excess, turned_spread, turned_healthy = (frame.turn(array) for array in (whole, spread, healthy))
+    deep, rows, columns = frame.box
+    for z in range(deep.start, deep.stop):
+        hu = of_scan[z, rows, columns].astype(np.float32)
+        inside = of_lungs[z, rows, columns] > 0
+        expected = frame.plane(synthesis.healthy, z)
+        lowest = np.minimum(hu, expected - _BELOW_EXPECTED_HU)
+        mended = np.maximum(hu - frame.plane(coarse_excess, z), lowest)
+        excess = np.where(inside, np.rint(hu - mended), 0)
+        turned_excess[z, rows, columns] = excess
+        turned_healthy[z, rows, columns] -= excess.astype(np.int16)
+        uncertain = np.where(inside, frame.plane(synthesis.spread, z), 0)
+        turned_spread[z, rows, columns] = np.clip(np.rint(uncertain), 0, 255)
+    return Heatmap(frame.image(healthy), frame.image(whole), frame.image(spread))

@@ -1,0 +1,110 @@
+"""Corrupting healthy lungs: painted lesions whose mask is known, for both networks.
+
+The paper adds Perlin noise to whole slices (section 2.3); here Perlin fields shape lesions that lie, look and
+fill alveoli as COVID-19's do, so that the same painting trains the generator (undo it) and the 2D network
+(find it). See ``COVIDSelfSegLib.painting``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from COVIDSelfSegLib.painting import FILLED_HU, LesionFoci, draw_foci, draw_phase, lesion_filling, paint
+from torch import Tensor
+from torch.nn import functional
+
+from .cohort import CohortScan
+
+_COARSER = 2
+"""Lesions are laid out on every second pixel and interpolated: they are smooth, and it costs a quarter."""
+_REACH_MM = 22.0
+
+
+@dataclass(frozen=True)
+class Painted:
+    """Healthy lungs with lesions painted on.
+
+    Attributes:
+        hu: what it looks like now.
+        filling: 0 .. 1, the lesions.
+    """
+
+    hu: Tensor
+    filling: Tensor
+
+
+def paint_volumes(scans: list[CohortScan], hu: Tensor, depths: Tensor, rng: np.random.Generator) -> Painted:
+    """Paint lesions on generator-grid volumes.
+
+    Args:
+        scans: the healthy scans of the batch; they say where lesions may lie.
+        hu: (batch, z, y, x).
+        depths: (batch, z, y, x) distance to the pleura in mm.
+        rng: draws the lesions.
+    """
+    foci = LesionFoci.batch(
+        [
+            draw_foci(scan.volume_sites, int(rng.integers(2, 14)), rng, size=rng.uniform(0.8, 1.8))
+            for scan in scans
+        ]
+    )
+    places = _places([scan.volume_mm for scan in scans], hu.shape[1:])
+    filling = lesion_filling(
+        foci.to(hu.device), draw_phase(len(scans), rng).to(hu.device), _on(places, hu.device), depths
+    )
+    return Painted(paint(hu, filling, FILLED_HU + rng.normal(0, 12)), filling)
+
+
+def paint_slabs(
+    scans: list[CohortScan],
+    indices: list[int],
+    hu: Tensor,
+    depths: Tensor,
+    rng: np.random.Generator,
+) -> Painted:
+    """Paint lesions on slices and their neighbours.
+
+    Args:
+        scans: the healthy scan of each slice.
+        indices: which slice of it.
+        hu: (batch, 3, y, x): below, the slice, above.
+        depths: (batch, 3, y, x) distance to the pleura in mm.
+        rng: draws the lesions.
+    """
+    records, heights = [], []
+    for scan, index in zip(scans, indices, strict=True):
+        z_mm = index * scan.slice_mm[0]
+        sites = scan.slice_sites.near(z_mm, max(_REACH_MM, scan.slice_mm[0]))
+        records.append(draw_foci(sites, int(rng.integers(1, 7)), rng, size=rng.uniform(0.5, 1.5)))
+        step = scan.neighbour * scan.slice_mm[0]
+        heights.append([z_mm - step, z_mm, z_mm + step])
+    rows, columns = hu.shape[2:]
+    shape = (3, rows // _COARSER, columns // _COARSER)
+    pixels = [tuple(_COARSER * mm for mm in scan.slice_mm) for scan in scans]
+    _, y, x = _places(pixels, shape)
+    # Coarse pixel centres, in the coordinates of fine ones.
+    half = torch.tensor([(_COARSER - 1) / 2 * scan.slice_mm[1] for scan in scans])[:, None]
+    places = (torch.tensor(heights, dtype=torch.float32), y + half, x + half)
+    coarse_depths = functional.max_pool2d(depths, _COARSER)
+    filling = lesion_filling(
+        LesionFoci.batch(records).to(hu.device),
+        draw_phase(len(scans), rng).to(hu.device),
+        _on(places, hu.device),
+        coarse_depths,
+    )
+    filling = functional.interpolate(filling, size=(rows, columns), mode="bilinear", align_corners=False)
+    filling = filling * (depths > 0)
+    return Painted(paint(hu, filling, FILLED_HU + rng.normal(0, 15)), filling)
+
+
+def _places(voxel_mm: list[tuple[float, ...]], shape: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    sizes = torch.tensor(voxel_mm, dtype=torch.float32)
+    z, y, x = (sizes[:, axis, None] * torch.arange(points) for axis, points in enumerate(shape))
+    return z, y, x
+
+
+def _on(places: tuple[Tensor, Tensor, Tensor], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    z, y, x = (axis.to(device) for axis in places)
+    return z, y, x

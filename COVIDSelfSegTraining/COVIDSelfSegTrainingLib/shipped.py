@@ -1,0 +1,59 @@
+"""What the shipped packages are trained on: phantoms, and the scans whose licence allows it.
+
+The rows follow the README of the shared data. Scans marked there "no, evaluation only" must never enter.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from .cohort import Source
+
+_COVID_CT_MD = "CC BY 4.0 (COVID-CT-MD)"
+_LIDC = "CC BY 3.0 (LIDC-IDRI)"
+_LUNA = "CC BY 3.0 / CC BY 4.0 (LIDC-IDRI / LUNA16)"
+_CIP = "BSD style (Chest Imaging Platform)"
+
+_REAL = (
+    Source("covidctmd_normal001", "healthy", _COVID_CT_MD, "ct/covidctmd_normal001.nii.gz"),
+    Source("covidctmd_normal002", "healthy", _COVID_CT_MD, "ct_cropped/covidctmd_normal002.nii.gz"),
+    Source("luna_normal1", "healthy", _LUNA, "ct_cropped/luna_normal1.nii.gz"),
+    Source("luna_normal2", "healthy", _LUNA, "ct_cropped/luna_normal2.nii.gz"),
+    Source("luna_normal3", "healthy", _LUNA, "ct_cropped/luna_normal3.nii.gz"),
+    Source("lidc_0001", "healthy", _LIDC, "ct_cropped/lidc_0001.nii.gz"),
+    # A tumour sits in the right lung; the left one is clean.
+    Source("lidc_0314_left", "healthy", _LIDC, "ct_cropped/lidc_0314.nii.gz", only_side=2),
+    Source("cip_ct-64", "healthy", _CIP, "small/cip_ct-64.nii.gz"),
+    Source("covidctmd_P001", "diseased", _COVID_CT_MD, "ct/covidctmd_P001.nii.gz"),
+    Source("covidctmd_cap001", "diseased", _COVID_CT_MD, "ct_cropped/covidctmd_cap001.nii.gz"),
+)
+_PHANTOM_LICENCE = "none needed (made from a seed)"
+_HEALTHY_SEEDS = range(1000, 1036)
+_DISEASED_SEEDS = range(1100, 1116)
+"""Seeds below 1000 are held out for evaluation, demonstration and tests."""
+
+
+def data_folder() -> Path | None:
+    """Folder of real scans: ``$COVIDSELFSEG_DATA`` or ``shared/data`` beside the checkout; None if absent."""
+    checkout = Path(__file__).resolve().parents[2]
+    named = os.environ.get("COVIDSELFSEG_DATA")
+    folder = Path(named) if named else checkout.parent / "shared" / "data"
+    return folder if folder.is_dir() else None
+
+
+def shipped_sources(data: Path | None) -> list[Source]:
+    """Everything the shipped packages are trained on; phantoms alone where the real scans are absent."""
+    phantoms = [
+        Source(f"phantom_{seed}", "healthy", _PHANTOM_LICENCE, seed=seed) for seed in _HEALTHY_SEEDS
+    ] + [
+        Source(f"phantom_{seed}", "diseased", _PHANTOM_LICENCE, seed=seed, severity=1 + seed % 4)
+        for seed in _DISEASED_SEEDS
+    ]
+    if data is None:
+        return phantoms
+    real = [
+        Source(one.name, one.group, one.licence, str(data / str(one.path)), only_side=one.only_side)
+        for one in _REAL
+    ]
+    return real + phantoms
