@@ -75,18 +75,13 @@ class EventWriter:
 def parse_event(line: str) -> Event | None:
     """Read one line of a worker; None for anything that is not an event (a library's print, say)."""
     try:
-        values = json.loads(line)
+        match json.loads(line):
+            case {"stage": str(stage), "fraction": int() | float() as fraction, "message": str(message)}:
+                return StageProgress(stage, float(fraction), message)
+            case {"result": dict(values)}:
+                return Result(values)
+            case {"error": {"code": int(code), "what": str(what), "why": str(why), "fix": str(fix)}}:
+                return Failure(code, what, why, fix)
     except json.JSONDecodeError:
-        return None
-    if not isinstance(values, dict):
-        return None
-    try:
-        if "stage" in values:
-            return StageProgress(values["stage"], float(values["fraction"]), values["message"])
-        if "result" in values:
-            return Result(dict(values["result"]))
-        if "error" in values:
-            return Failure(**values["error"])
-    except (KeyError, TypeError, ValueError):
-        return None
+        pass
     return None

@@ -16,6 +16,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor, nn
 
+from .devices import Device
 from .frame import FloatArray, LungFrame
 from .hounsfield import to_unit
 from .volume import array_view, image_like, voxel_volume_ml
@@ -99,17 +100,24 @@ def predict_logits(
     slices: LungSlices,
     *,
     batch: int,
-    precision: torch.dtype = torch.float32,
+    device: Device,
     progress: Callable[[float], None] = lambda _: None,
 ) -> FloatArray:
-    """Lesion logits (z, y, x) on the slices' grid; very low where a slice holds no lung."""
-    device = next(network.parameters()).device
+    """Lesion logits (z, y, x) on the slices' grid; very low where a slice holds no lung.
+
+    Args:
+        network: in evaluation mode, on ``device``.
+        slices: of the scan.
+        batch: slices at a time.
+        device: where to run, and how precisely.
+        progress: called with the fraction done.
+    """
     logits = np.full(slices.hu.shape, _NO_LESION, np.float32)
     holding = np.flatnonzero(slices.lungs.any(axis=(1, 2)))
-    with torch.inference_mode(), torch.autocast(device.type, precision, enabled=precision != torch.float32):
+    with torch.inference_mode(), device.autocast():
         for start in range(0, len(holding), batch):
             indices = holding[start : start + batch]
-            hu, lungs = (torch.from_numpy(array).to(device) for array in slices.stack(indices))
+            hu, lungs = (torch.from_numpy(array).to(device.handle) for array in slices.stack(indices))
             logits[indices] = network(segmenter_input(hu, lungs))[:, 0].float().cpu().numpy()
             progress(min(1.0, (start + batch) / len(holding)))
     return logits

@@ -15,6 +15,7 @@ import SimpleITK as sitk
 import torch
 from torch import Tensor
 
+from .devices import Device
 from .frame import FloatArray, LungFrame
 from .hounsfield import to_hu, to_unit
 from .networks.generator import Generator, draw_latent
@@ -76,35 +77,34 @@ def synthesise(
     shape: tuple[int, int, int],
     margin_mm: float,
     draws: int,
+    device: Device,
     seed: int = 0,
-    precision: torch.dtype = torch.float32,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Synthesis:
     """Paint the lungs of a scan healthy.
 
     Args:
-        generator: in evaluation mode, on the device where it is to run.
+        generator: in evaluation mode, on ``device``.
         scan: HU.
         lungs: label map on the scan's grid, non-zero inside.
         shape: grid of the generator (z, y, x).
         margin_mm: around the lungs' bounding box, as the generator was trained.
         draws: latent draws to average.
+        device: where to run, and how precisely.
         seed: of the latent draws; the same seed gives the same result.
-        precision: the arithmetic of the convolutions.
         progress: called with the fraction done.
     """
-    device = next(generator.parameters()).device
     frame = LungFrame.around_lungs(lungs, shape, margin_mm=margin_mm)
     hu = frame.to_network(scan)
     inside = (frame.to_network(lungs, "nearest", fill=0) > 0).astype(np.float32)
     x = generator_input(
-        torch.from_numpy(hu)[None].to(device),
-        torch.from_numpy(inside)[None].to(device),
+        torch.from_numpy(hu)[None].to(device.handle),
+        torch.from_numpy(inside)[None].to(device.handle),
         lung_channel=generator.lung_channel,
     )
     latents = torch.Generator().manual_seed(seed)
     healthy = []
-    with torch.inference_mode(), torch.autocast(device.type, precision, enabled=precision != torch.float32):
+    with torch.inference_mode(), device.autocast():
         for draw in range(draws):
             made = generator(x, draw_latent(x, latents))
             healthy.append(to_hu(made.volume[0, 0].float()).cpu())

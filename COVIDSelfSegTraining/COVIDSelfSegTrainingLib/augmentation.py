@@ -117,11 +117,13 @@ def vary_mask(lungs: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def _local_excess(hu: Tensor, lungs: Tensor) -> Tensor:
-    """How much brighter each pixel is than the lung around it."""
-    size = 33
-    around = functional.avg_pool2d(hu * lungs, size, 1, size // 2)
-    share = functional.avg_pool2d(lungs, size, 1, size // 2)
-    return (hu - around / share.clamp_min(1e-3)) * lungs
+    """How much brighter each pixel is than the lung within some 20 pixels of it."""
+    coarser, size = 4, 9
+    weighted = functional.avg_pool2d(torch.cat([hu * lungs, lungs], 1), coarser)
+    around = functional.avg_pool2d(weighted, size, 1, size // 2)
+    mean = around[:, :-1] / around[:, -1:].clamp_min(1e-3)
+    mean = functional.interpolate(mean, size=hu.shape[2:], mode="bilinear", align_corners=False)
+    return (hu - mean) * lungs
 
 
 def _blur(images: Tensor, sigmas: Tensor) -> Tensor:

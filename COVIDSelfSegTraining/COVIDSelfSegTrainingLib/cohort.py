@@ -133,7 +133,7 @@ class CohortScan:
 
 
 def prepare_cohort(
-    sources: Iterable[Source], folder: Path, inference: Inference, progress: Callable[[str], None]
+    sources: Iterable[Source], folder: Path, inference: Inference, progress: Callable[[str], object]
 ) -> list[CohortScan]:
     """Cut scans into the networks' grids, or take them as an earlier call left them.
 
@@ -151,6 +151,11 @@ def prepare_cohort(
         progress(source.name)
         scans.append(open_scan(target))
     return scans
+
+
+def open_cohort(folder: Path) -> list[CohortScan]:
+    """All scans of a cohort, by name."""
+    return [open_scan(file.parent) for file in sorted(folder.glob("[!.]*/scan.json"))]
 
 
 def open_scan(folder: Path) -> CohortScan:

@@ -105,7 +105,7 @@ class GanTrainer:
             parameter.requires_grad = True
         self._update_average()
         self.iteration += 1
-        return losses | {"reconstruction": float(reconstruction), "adversarial": float(adversarial)}
+        return losses | {"reconstruction": reconstruction.item(), "adversarial": adversarial.item()}
 
     def save(self, path: Path) -> None:
         """Write all that :meth:`load` needs to go on."""
@@ -132,9 +132,9 @@ class GanTrainer:
         torch.autograd.backward(total)
         self.discriminator_optimiser.step()
         return {
-            "discriminator": float(loss),
-            "real": float(judged_real.mean()),
-            "fake": float(judged_fake.mean()),
+            "discriminator": loss.item(),
+            "real": judged_real.mean().item(),
+            "fake": judged_fake.mean().item(),
         }
 
     def _paint(self, volume: Tensor, lungs: Tensor, latents: torch.Generator) -> Tensor:

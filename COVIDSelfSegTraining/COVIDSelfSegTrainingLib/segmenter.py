@@ -115,7 +115,7 @@ class SegmenterTrainer:
         self.optimiser.step()
         self._update_average()
         self.iteration += 1
-        return {name: float(value) for name, value in losses.items()}
+        return {name: value.item() for name, value in losses.items()}
 
     def save(self, path: Path) -> None:
         """Write all that :meth:`load` needs to go on."""

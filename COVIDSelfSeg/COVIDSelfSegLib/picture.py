@@ -1,0 +1,270 @@
+"""The overview picture of a run: the most infected slices, a coronal view, a 3D view, the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
+
+from .frame import LungFrame
+from .quantification import LungNumbers, Numbers
+from .synthesis import Heatmap
+
+Rgb = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+WIDTH = 1600
+_COLUMNS = 4
+_GAP, _HEAD, _TITLE = 12, 64, 30
+_PANEL = (WIDTH - _GAP * (_COLUMNS + 1)) // _COLUMNS
+_WINDOW = (-1350.0, 150.0)
+"""The lung window: level -600, width 1500."""
+_HOTTEST_HU = 700.0
+_HOT = np.array([(0, 0, 0), (90, 8, 100), (205, 45, 60), (250, 150, 20), (255, 250, 190)], float)
+"""Colours of the heatmap from 0 to ``_HOTTEST_HU``, ever brighter so that they also read in gray."""
+_LESION, _LUNG = np.array([230, 40, 40]), np.array([90, 150, 230])
+_BACKGROUND, _INK, _FAINT = (16, 18, 22), (235, 235, 235), (150, 155, 165)
+
+
+@dataclass(frozen=True)
+class _View:
+    """What is drawn, in patient axes (z up, y back, x left), cut to the lungs and a margin; one grid."""
+
+    hu: npt.NDArray[Any]
+    healthy: npt.NDArray[Any]
+    excess: npt.NDArray[Any]
+    lungs: npt.NDArray[Any]
+    lesions: npt.NDArray[Any]
+    voxel_mm: tuple[float, float, float]
+
+    def slice(self, z: int) -> _Plane:
+        """An axial slice, seen from the feet: the patient's right is on the left."""
+        return self._plane((z,), self.voxel_mm[1] / self.voxel_mm[2])
+
+    def coronal(self, y: int) -> _Plane:
+        """A coronal section, head up."""
+        return self._plane((slice(None, None, -1), y), self.voxel_mm[0] / self.voxel_mm[2])
+
+    def _plane(self, index: tuple[Any, ...], height: float) -> _Plane:
+        return _Plane(
+            hu=self.hu[index],
+            healthy=self.healthy[index],
+            excess=self.excess[index],
+            lungs=self.lungs[index],
+            lesions=self.lesions[index],
+            height=height,
+        )
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """One section of a view; ``height`` is how tall its pixels are for their width."""
+
+    hu: npt.NDArray[Any]
+    healthy: npt.NDArray[Any]
+    excess: npt.NDArray[Any]
+    lungs: npt.NDArray[Any]
+    lesions: npt.NDArray[Any]
+    height: float
+
+
+def draw_overview(
+    scan: sitk.Image, lungs: sitk.Image, made: Heatmap, lesions: sitk.Image, numbers: Numbers
+) -> Image.Image:
+    """Draw the overview, 1600 pixels wide.
+
+    Args:
+        scan: HU.
+        lungs: 1 right, 2 left, on the scan's grid.
+        made: pseudo-healthy volume and heatmap.
+        lesions: non-zero inside a lesion.
+        numbers: what was measured.
+    """
+    view, first = _cut_view(scan, lungs, made, lesions)
+    rows = []
+    for z in _most_infected(view):
+        plane = view.slice(z)
+        share = 100 * np.count_nonzero(plane.lesions) / (np.count_nonzero(plane.lungs) or 1)
+        name = f"slice {first + z + 1}: {share:.0f} % of its lung"
+        titles = (name, "pseudo-healthy", "HU above healthy", "lesions")
+        rows.append(_row(list(zip(titles, _four(plane), strict=True))))
+    counts = view.lesions.any(axis=0).sum(axis=1)
+    plane = view.coronal(int(np.argmax(counts)) if counts.any() else view.hu.shape[1] // 2)
+    _, _, hot, outlined = _four(plane)
+    height = rows[0].height - _TITLE
+    rows.append(
+        _row(
+            [
+                ("coronal", outlined),
+                ("coronal, HU above healthy", hot),
+                ("3D from the front", _fit(_render(view), 1.0)),
+                ("numbers", _table(numbers, height)),
+            ]
+        )
+    )
+    return _page(rows)
+
+
+def _cut_view(scan: sitk.Image, lungs: sitk.Image, made: Heatmap, lesions: sitk.Image) -> tuple[_View, int]:
+    """The view, and the scan's slice that is its first."""
+    frame = LungFrame.around_lungs(lungs, (None, 16, 16), margin_mm=12)
+    box = frame.box
+    view = _View(
+        hu=frame.turned(scan)[box],
+        healthy=frame.turned(made.pseudo_healthy)[box],
+        excess=frame.turned(made.excess)[box],
+        lungs=frame.turned(lungs)[box],
+        lesions=frame.turned(lesions)[box],
+        voxel_mm=LungFrame.whole_scan(scan, 0.0).voxel_mm,
+    )
+    return view, box[0].start
+
+
+def _most_infected(view: _View) -> list[int]:
+    """Three slices with the most lesion (or lung, where there is none), apart from each other."""
+    infected = view.lesions.astype(bool).sum(axis=(1, 2)).astype(float)
+    if not infected.any():
+        infected = (view.lungs > 0).sum(axis=(1, 2)).astype(float)
+    apart = max(1, round(25 / view.voxel_mm[0]))
+    chosen: list[int] = []
+    for _ in range(min(3, len(infected))):
+        z = int(np.argmax(infected))
+        chosen.append(z)
+        infected[max(0, z - apart) : z + apart + 1] = -1
+    return sorted(chosen, reverse=True)
+
+
+def _four(plane: _Plane) -> tuple[Image.Image, ...]:
+    """CT, pseudo-healthy, heatmap, outlined lesions."""
+    gray = _gray(plane.hu)
+    outlined = _outline(gray, plane.lungs > 0, _LUNG)
+    outlined = _outline(outlined, plane.lesions > 0, _LESION)
+    hot = _heat(plane.excess, plane.lungs > 0, gray)
+    return tuple(_fit(part, plane.height) for part in (gray, _gray(plane.healthy), hot, outlined))
+
+
+def _gray(hu: npt.NDArray[Any]) -> Rgb:
+    low, high = _WINDOW
+    level = np.clip((hu.astype(float) - low) / (high - low) * 255, 0, 255).astype(np.uint8)
+    return np.repeat(level[..., None], 3, axis=-1)
+
+
+def _heat(excess: npt.NDArray[Any], inside: Mask, gray: Rgb) -> Rgb:
+    place = np.clip(excess.astype(float) / _HOTTEST_HU, 0, 1) * (len(_HOT) - 1)
+    below = np.minimum(place.astype(int), len(_HOT) - 2)
+    share = (place - below)[..., None]
+    colours = (1 - share) * _HOT[below] + share * _HOT[below + 1]
+    return np.where(inside[..., None], colours, gray * 0.35).astype(np.uint8)
+
+
+def _outline(picture: Rgb, mask: Mask, colour: npt.NDArray[Any]) -> Rgb:
+    edge = mask & ~ndimage.binary_erosion(mask)
+    return np.where(edge[..., None], colour, picture).astype(np.uint8)
+
+
+def _fit(picture: Rgb, pixel_height: float) -> Image.Image:
+    """Scale to the panel's width; pixels that are taller than wide are stretched."""
+    rows, columns = picture.shape[:2]
+    height = round(_PANEL * rows / columns * pixel_height)
+    return Image.fromarray(picture).resize((_PANEL, height), Image.Resampling.BICUBIC)
+
+
+def _render(view: _View) -> Rgb:
+    """Lungs in translucent blue and lesions in red, seen from the front and a little from the left."""
+    step = [max(1, round(1.5 / mm)) for mm in view.voxel_mm]
+    index = tuple(slice(None, None, -s if axis == 0 else s) for axis, s in enumerate(step))
+    spacing = [mm * s for mm, s in zip(view.voxel_mm, step, strict=True)]
+    cube = min(spacing)
+    zoom = [mm / cube for mm in spacing]
+    lungs = ndimage.zoom((view.lungs[index] > 0).astype(np.float32), zoom, order=1)
+    lesions = ndimage.zoom((view.lesions[index] > 0).astype(np.float32), zoom, order=1)
+    turned = [ndimage.rotate(part, 20, axes=(1, 2), order=1, reshape=True) > 0.5 for part in (lungs, lesions)]
+    picture = np.zeros((*turned[0].shape[::2], 3))
+    shade, seen = _shade(turned[0])
+    picture[seen] = (0.25 + 0.75 * shade[seen, None]) * _LUNG * 0.62
+    shade, seen = _shade(turned[1])
+    picture[seen] = 0.25 * picture[seen] + 0.75 * (0.35 + 0.65 * shade[seen, None]) * _LESION
+    return picture.astype(np.uint8)
+
+
+def _shade(body: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.float64], Mask]:
+    """Brightness of the first surface met from the front (low y), 0 .. 1, and where there is one."""
+    seen = np.asarray(body.any(axis=1))
+    depth: npt.NDArray[np.float64] = ndimage.gaussian_filter(
+        np.where(seen, body.argmax(axis=1), body.shape[1]).astype(float), 1.2
+    )
+    down, across = np.gradient(depth)
+    facing = 1 / np.sqrt(1 + down**2 + across**2)
+    light: npt.NDArray[np.float64] = np.clip((0.45 * down - 0.35 * across + 0.82) * facing, 0, 1)
+    return light, seen
+
+
+def _row(panels: Sequence[tuple[str, Image.Image]]) -> Image.Image:
+    height = max(panel.height for _, panel in panels)
+    row = Image.new("RGB", (WIDTH, height + _TITLE), _BACKGROUND)
+    draw = ImageDraw.Draw(row)
+    for column, (title, panel) in enumerate(panels):
+        x = _GAP + column * (_PANEL + _GAP)
+        draw.text((x, 4), title, _FAINT, _font(18))
+        row.paste(panel, (x, _TITLE + (height - panel.height) // 2))
+    return row
+
+
+def _page(rows: list[Image.Image]) -> Image.Image:
+    height = _HEAD + sum(row.height + _GAP for row in rows)
+    page = Image.new("RGB", (WIDTH, height), _BACKGROUND)
+    draw = ImageDraw.Draw(page)
+    draw.text((_GAP, 16), "COVIDSelfSeg", _INK, _font(28))
+    draw.text((_GAP + 205, 25), "research use only, not a medical device", _FAINT, _font(18))
+    _colour_bar(page, draw)
+    y = _HEAD
+    for row in rows:
+        page.paste(row, (0, y))
+        y += row.height + _GAP
+    return page
+
+
+def _colour_bar(page: Image.Image, draw: ImageDraw.ImageDraw) -> None:
+    width, height, x, y = 420, 16, WIDTH - 420 - 40, 12
+    ramp = np.tile(np.linspace(0, _HOTTEST_HU, width), (height, 1))
+    bar = _heat(ramp, np.ones(ramp.shape, bool), np.zeros((height, width, 3), np.uint8))
+    page.paste(Image.fromarray(bar), (x, y))
+    for hu in (0, 175, 350, 525, 700):
+        place = x + width * hu / _HOTTEST_HU
+        draw.text((place, y + height + 4), str(hu), _FAINT, _font(16), anchor="ma")
+    draw.text((x - 12, y + height / 2), "HU above expected healthy", _FAINT, _font(18), anchor="rm")
+
+
+def _table(numbers: Numbers, height: int) -> Image.Image:
+    panel = Image.new("RGB", (_PANEL, height), _BACKGROUND)
+    draw = ImageDraw.Draw(panel)
+    sides = (numbers.right, numbers.left, numbers.both)
+    lines: list[tuple[str, ...]] = [
+        ("", "right", "left", "both"),
+        ("lung ml", *(f"{side.volume_ml:.0f}" for side in sides)),
+        ("infected ml", *(f"{side.infected_ml:.1f}" for side in sides)),
+        ("infected %", *(f"{100 * side.infected_share:.1f}" for side in sides)),
+        ("lesion HU", *(_density(side) for side in sides)),
+    ]
+    y = 20
+    for line in lines:
+        draw.text((8, y), line[0], _FAINT, _font(20))
+        for x, text in zip((190, 275, _PANEL - 10), line[1:], strict=True):
+            draw.text((x, y), text, _INK, _font(20), anchor="ra")
+        y += 40
+    draw.text((8, y + 8), f"severity CT-{numbers.severity} (infected share of the lung)", _FAINT, _font(18))
+    return panel
+
+
+def _density(side: LungNumbers) -> str:
+    return "-" if side.lesion_hu is None else f"{side.lesion_hu:.0f}"
+
+
+def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    return ImageFont.load_default(size)

@@ -1,0 +1,299 @@
+"""The whole run, stage by stage: read, check, lungs, pseudo-healthy, lesions, numbers, files, picture."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import SimpleITK as sitk
+import torch
+
+from . import __version__, results
+from .devices import Device, choose_device
+from .doctor import examine, mend_orientation
+from .errors import ExitCode, UserError
+from .events import Progress
+from .lungs import LungMask, find_lungs
+from .models import DEFAULT_PACKAGE, ModelPackage, find_package
+from .picture import draw_overview
+from .quantification import Numbers, measure
+from .segmentation import (
+    Calibration,
+    LungSlices,
+    lesion_mask,
+    predict_logits,
+    probability_image,
+)
+from .synthesis import Heatmap, heatmap, synthesise
+from .volume import read_scan, write_image
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_CPU_BATCH, _GPU_BATCH = 8, 64
+"""Slices at a time to begin with."""
+
+_STAGES = (
+    ("read", 0.06, "Reading the scan"),
+    ("check", 0.05, "Checking that it is a chest CT in HU"),
+    ("lungs", 0.15, "Finding the lungs"),
+    ("synthesis", 0.14, "Painting the lungs healthy"),
+    ("segmentation", 0.36, "Finding lesions"),
+    ("measure", 0.06, "Measuring"),
+    ("write", 0.12, "Writing the results"),
+    ("picture", 0.06, "Drawing the overview"),
+)
+"""Name, share of the time of a typical run on a CPU, what it does."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may choose.
+
+    Attributes:
+        series_id: DICOM series to take where a folder holds several.
+        model: name or path of a model package.
+        threshold: lesion probability 0 .. 1; None takes the model's calibrated one.
+        lung_mask: file with a lung mask to use as it is.
+        lung_model: R231 weights for lungmask.
+        builtin_lungs: do not use lungmask even where it could be.
+        device: ``auto``, ``cpu`` or ``cuda``.
+    """
+
+    series_id: str | None = None
+    model: str = DEFAULT_PACKAGE
+    threshold: float | None = None
+    lung_mask: Path | None = None
+    lung_model: Path | None = None
+    builtin_lungs: bool = False
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything a run made, on the scan's own grid.
+
+    Attributes:
+        scan: HU as it was read.
+        lungs: the lung mask and its source.
+        heatmap: pseudo-healthy volume, HU above it, uncertainty.
+        probability: uint8, 0 .. 255.
+        lesions: uint8, 0 or 1.
+        numbers: volumes and shares.
+        report: all that ``report.json`` says.
+    """
+
+    scan: sitk.Image
+    lungs: LungMask
+    heatmap: Heatmap
+    probability: sitk.Image
+    lesions: sitk.Image
+    numbers: Numbers
+    report: dict[str, Any]
+
+
+class StageClock:
+    """Tells the progress of a run as one rising fraction, and remembers how long each stage took."""
+
+    def __init__(self, progress: Progress = lambda _stage, _fraction, _message: None) -> None:
+        self._progress = progress
+        self._begun = 0.0
+        self._share = 0.0
+        self._name = self._message = ""
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Everything inside belongs to this stage."""
+        names = [stage[0] for stage in _STAGES]
+        place = names.index(name)
+        self._begun = sum(share for _, share, _ in _STAGES[:place])
+        self._name, self._share, self._message = _STAGES[place]
+        self.within(0.0)
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 2)
+        self.within(1.0)
+
+    def within(self, fraction: float) -> None:
+        """Progress inside the present stage, 0 .. 1."""
+        self._progress(self._name, self._begun + self._share * fraction, self._message)
+
+
+def segment_file(scan_path: Path, output: Path, options: Options, progress: Progress) -> dict[str, Any]:
+    """Segment a scan file or DICOM folder and write all results to ``output``.
+
+    Returns:
+        What ``report.json`` says.
+
+    Raises:
+        UserError: refused input (2), unusable model (3), not enough memory (4), unwritable output (5).
+    """
+    clock = StageClock(progress)
+    try:
+        with results.results_folder(output) as folder:
+            package = find_package(options.model)
+            with clock.stage("read"):
+                scan = read_scan(scan_path, options.series_id)
+            run = segment(scan, package, options, clock)
+            with clock.stage("write"):
+                for name, image in _images(run).items():
+                    write_image(image, folder / name)
+            with clock.stage("picture"):
+                overview = draw_overview(run.scan, run.lungs.image, run.heatmap, run.lesions, run.numbers)
+                overview.save(folder / results.OVERVIEW)
+            report = {"scan": str(scan_path), **run.report, "seconds": clock.seconds}
+            (folder / results.REPORT).write_text(json.dumps(report, indent=1))
+    except MemoryError as error:
+        raise _not_enough_memory() from error
+    return report
+
+
+def segment(
+    scan: sitk.Image, package: ModelPackage, options: Options, clock: StageClock | None = None
+) -> Run:
+    """Segment a scan in memory; see :func:`segment_file` for the errors."""
+    clock = clock or StageClock()
+    with clock.stage("check"):
+        examination = examine(scan)
+        examination.refuse()
+        mended = mend_orientation(scan, examination.flipped)
+    device = choose_device(options.device)
+    log.info("Plan: model %s on %s", package.card.name, device)
+    with clock.stage("lungs"):
+        lungs = find_lungs(
+            # A mask of the user's own lies on the grid of the scan as it was read.
+            mended if options.lung_mask is None else scan,
+            mask_file=options.lung_mask,
+            weights=options.lung_model,
+            builtin=options.builtin_lungs,
+            use_gpu=device.handle.type == "cuda",
+        )
+        lungs.image.CopyInformation(mended)
+    with clock.stage("synthesis"):
+        made = _synthesise(mended, lungs, package, device, clock)
+    with clock.stage("segmentation"):
+        probability, device = _find_lesions(mended, lungs, package, device, clock)
+    with clock.stage("measure"):
+        inference = package.card.inference
+        threshold = inference.threshold if options.threshold is None else options.threshold
+        lesions = lesion_mask(probability, threshold, inference.least_lesion_ml)
+        for image in (lungs.image, made.pseudo_healthy, made.excess, made.uncertainty, probability, lesions):
+            image.CopyInformation(scan)
+        numbers = measure(scan, lungs.image, lesions)
+    report = {
+        "size": scan.GetSize(),
+        "spacing_mm": scan.GetSpacing(),
+        "numbers": numbers.to_dict(),
+        "threshold": threshold,
+        "findings": [asdict(finding) for finding in examination.findings],
+        "lung_mask": {"source": lungs.source, "sha256": lungs.sha256},
+        "model": _describe(package),
+        "device": str(device),
+        "versions": {"covidselfseg": __version__, "torch": torch.__version__, "SimpleITK": sitk.__version__},
+        "notice": "For research use only. Not a medical device.",
+    }
+    return Run(scan, lungs, made, probability, lesions, numbers, report)
+
+
+def _synthesise(
+    scan: sitk.Image, lungs: LungMask, package: ModelPackage, device: Device, clock: StageClock
+) -> Heatmap:
+    inference = package.card.inference
+    generator = package.generator()
+
+    def work(on: Device, _: int) -> Heatmap:
+        synthesis = synthesise(
+            on.place(generator),
+            scan,
+            lungs.image,
+            shape=inference.generator_grid,
+            margin_mm=inference.margin_mm,
+            draws=inference.latent_draws,
+            device=on,
+            progress=lambda fraction: clock.within(0.7 * fraction),
+        )
+        return heatmap(synthesis, scan, lungs.image, inference.residual_hu)
+
+    return _where_it_fits(work, device, 1)[0]
+
+
+def _find_lesions(
+    scan: sitk.Image, lungs: LungMask, package: ModelPackage, device: Device, clock: StageClock
+) -> tuple[sitk.Image, Device]:
+    """Lesion probability, and the device that it ran on in the end."""
+    inference = package.card.inference
+    segmenter = package.segmenter()
+    slices = LungSlices.of_scan(
+        scan,
+        lungs.image,
+        plane=inference.slice_plane,
+        margin_mm=inference.margin_mm,
+        neighbour_mm=inference.neighbour_mm,
+    )
+
+    def work(on: Device, batch: int) -> sitk.Image:
+        logits = predict_logits(on.place(segmenter), slices, batch=batch, device=on, progress=clock.within)
+        calibration = Calibration(inference.calibration_slope, inference.calibration_shift)
+        return probability_image(logits, slices, calibration, lungs.image)
+
+    return _where_it_fits(work, device, _GPU_BATCH if device.handle.type == "cuda" else _CPU_BATCH)
+
+
+def _where_it_fits(work: Callable[[Device, int], T], device: Device, batch: int) -> tuple[T, Device]:
+    """Run with smaller batches, then on the CPU, until it fits into memory.
+
+    Raises:
+        UserError: it does not fit at all (exit code 4).
+    """
+    while True:
+        try:
+            return work(device, batch), device
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            log.warning("%s ran out of memory at batch %d", device, batch)
+            if batch > 1:
+                batch //= 2
+            elif device.handle.type == "cuda":
+                device, batch = choose_device("cpu"), _CPU_BATCH
+            else:
+                raise _not_enough_memory() from error
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # torch raises a plain RuntimeError when the CPU's allocator fails.
+    out_of_cuda = isinstance(error, torch.cuda.OutOfMemoryError)
+    return out_of_cuda or isinstance(error, MemoryError) or "can't allocate memory" in str(error)
+
+
+def _not_enough_memory() -> UserError:
+    return UserError(
+        "There is not enough memory for this scan.",
+        why="Smaller batches and the CPU were tried already.",
+        fix="Close other programs, or crop the scan to the chest.",
+        code=ExitCode.OUT_OF_MEMORY,
+    )
+
+
+def _images(run: Run) -> dict[str, sitk.Image]:
+    return {
+        results.LUNGS: run.lungs.image,
+        results.PSEUDO_HEALTHY: run.heatmap.pseudo_healthy,
+        results.HEATMAP: run.heatmap.excess,
+        results.UNCERTAINTY: run.heatmap.uncertainty,
+        results.PROBABILITY: run.probability,
+        results.LESIONS: results.lesion_segmentation(run.lesions),
+    }
+
+
+def _describe(package: ModelPackage) -> dict[str, Any]:
+    threshold = package.card.inference.threshold
+    return {"name": package.card.name, "sha256": package.sha256, "calibrated_threshold": threshold}
