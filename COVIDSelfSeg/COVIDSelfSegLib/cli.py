@@ -1,4 +1,4 @@
-"""The command line: ``covidselfseg segment | phantom | doctor | models``.
+"""The command line: ``covidselfseg segment | phantom | doctor | models | demo``.
 
 The worker that Slicer's panel starts is this command line too: ``python -m COVIDSelfSegLib segment ...
 --events``.
@@ -18,7 +18,7 @@ from typing import Any
 
 import SimpleITK as sitk
 
-from . import __version__, results
+from . import __version__, demo, results
 from .doctor import Severity, examine
 from .errors import Cancelled, ExitCode, UserError
 from .events import EventWriter
@@ -47,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_phantom(commands)
     _add_doctor(commands)
     _add_models(commands)
+    _add_demo(commands)
     return parser
 
 
@@ -196,6 +197,29 @@ def _doctor(parsed: argparse.Namespace) -> None:
         f"{parsed.scan}: a chest CT in HU, {size[0]} x {size[1]} x {size[2]} voxels "
         f"of {spacing[0]:.3g} x {spacing[1]:.3g} x {spacing[2]:.3g} mm\n"
     )
+
+
+def _add_demo(commands: Any) -> None:
+    parser = commands.add_parser("demo", help="segment a phantom (or a scan) and show the result")
+    parser.add_argument("scan", type=Path, nargs="?", help="a scan of your own instead of the phantom")
+    parser.add_argument("--output", type=Path, default=Path("demo"), metavar="DIR")
+    parser.set_defaults(command=_demo)
+
+
+def _demo(parsed: argparse.Namespace) -> None:
+    output: Path = parsed.output
+    phantom = None
+    scan = parsed.scan
+    if scan is None:
+        sys.stderr.write("Making a phantom: a synthetic chest CT with COVID-19 lesions (seed 7, CT-2)\n")
+        phantom = make_phantom(7, 2)
+        scan = demo.write_scan(phantom, output)
+    with _Bar() as bar:
+        report = segment_file(scan, output, Options(), bar.progress)
+    print_report(report, output)
+    if phantom is not None:
+        sys.stdout.write(f"\n{demo.compare(phantom, output)}\n")
+    sys.stdout.write(f"\nLook at {output / results.OVERVIEW}\n")
 
 
 def _add_models(commands: Any) -> None:

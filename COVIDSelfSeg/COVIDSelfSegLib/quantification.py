@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import SimpleITK as sitk
 
 from .classical_lungs import LEFT, RIGHT
@@ -76,7 +77,13 @@ def measure(scan: sitk.Image, lungs: sitk.Image, lesions: sitk.Image) -> Numbers
     return Numbers(right, left, both)
 
 
-def _lung(sums: np.ndarray[Any, Any], ml: float) -> LungNumbers:
+def dice(found: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> float:
+    """Dice overlap of two masks; NaN where both are empty, for that is neither right nor wrong."""
+    total = int(found.sum()) + int(truth.sum())
+    return 2 * int((found & truth).sum()) / total if total else float("nan")
+
+
+def _lung(sums: npt.NDArray[np.float64], ml: float) -> LungNumbers:
     volume, infected, density = map(float, sums)
     return LungNumbers(
         volume * ml,

@@ -1,0 +1,38 @@
+# make demo | test | lint | bench: each makes its own virtual environment first and can be repeated.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= demo
+SCAN ?=
+
+.PHONY: demo test lint bench clean
+
+demo: $(VENV)/.ready
+	$(BIN)/covidselfseg demo --output $(OUT) $(if $(SCAN),"$(SCAN)")
+
+test: $(VENV)/.ready-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.ready-dev
+	$(BIN)/python -m Testing.bench --output bench
+
+$(VENV)/.ready: pyproject.toml Testing/install_torch.sh
+	$(PYTHON) -m venv $(VENV)
+	sh Testing/install_torch.sh $(BIN)
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+# The package `noise` is compiled on install; without a compiler its tests compare with stored values alone.
+$(VENV)/.ready-dev: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet noise==1.2.2 || echo "noise was not built; going on without it"
+	touch $@
+
+clean:
+	rm -rf $(VENV) demo bench

@@ -1,0 +1,134 @@
+"""DICOM folders: order by position, several series, compression, what is no CT."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from COVIDSelfSegLib.dicom import list_series
+from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.volume import grid_difference, read_scan
+
+_UID = "1.2.826.0.1.3680043.2.1125.99"
+
+
+def write_series(
+    folder: Path,
+    hu: np.ndarray,
+    *,
+    series: str = "1",
+    modality: str = "CT",
+    image_type: str = "ORIGINAL\\PRIMARY\\AXIAL",
+    description: str = "Chest 2.0",
+    heights: list[float] | None = None,
+) -> None:
+    """Write slices of 1.5 x 1.5 x 2 mm with random file names, in random order."""
+    folder.mkdir(parents=True, exist_ok=True)
+    writer = sitk.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    heights = heights or [2.0 * z for z in range(len(hu))]
+    order = list(range(len(hu)))
+    random.Random(4).shuffle(order)
+    for name, z in enumerate(order):
+        image = sitk.GetImageFromArray(hu[z : z + 1].astype(np.int16))
+        image.SetSpacing((1.5, 1.5, 2.0))
+        for key, value in {
+            "0008|0060": modality,
+            "0008|0008": image_type,
+            "0008|103e": description,
+            "0008|0018": f"{_UID}.{series}.{z + 1}",
+            "0020|000d": f"{_UID}.7",
+            "0020|000e": f"{_UID}.{series}",
+            "0020|0032": f"-90.5\\-80.25\\{heights[z]}",
+            "0020|0037": "1\\0\\0\\0\\1\\0",
+            "0028|1052": "-1024",
+            "0028|1053": "1",
+        }.items():
+            image.SetMetaData(key, value)
+        writer.SetFileName(str(folder / f"IM{series}{name:03d}.dcm"))
+        writer.Execute(image)
+
+
+@pytest.fixture
+def hu() -> np.ndarray:
+    return np.random.default_rng(2).integers(-1000, 900, (10, 40, 48)).astype(np.int16)
+
+
+def test_slices_are_stacked_by_position_not_by_file_name(hu: np.ndarray, tmp_path: Path) -> None:
+    write_series(tmp_path, hu)
+    scan = read_scan(tmp_path)
+    assert np.array_equal(sitk.GetArrayFromImage(scan), hu)
+    assert scan.GetSpacing() == pytest.approx((1.5, 1.5, 2.0))
+    assert scan.GetOrigin() == pytest.approx((-90.5, -80.25, 0.0))
+    assert scan.GetPixelID() == sitk.sitkInt16
+
+
+def test_one_file_of_a_series_stands_for_the_whole(hu: np.ndarray, tmp_path: Path) -> None:
+    write_series(tmp_path, hu)
+    write_series(tmp_path, hu[:3], series="2")
+    assert read_scan(tmp_path / "IM1004.dcm").GetSize() == (48, 40, 10)
+
+
+def test_of_several_series_the_chest_ct_is_taken_and_others_by_id(hu: np.ndarray, tmp_path: Path) -> None:
+    write_series(tmp_path / "a" / "b", hu, series="11", description="Chest lung 2.0")
+    write_series(tmp_path / "a", hu[:9], series="22", description="Abdomen 5.0")
+    write_series(tmp_path / "c", hu[:2], series="33", image_type="ORIGINAL\\PRIMARY\\LOCALIZER")
+    write_series(tmp_path / "d", hu, series="44", modality="MR")
+    assert [series.slice_count for series in list_series(tmp_path)] == [10, 10, 9, 2]
+    assert read_scan(tmp_path).GetSize()[2] == 10
+    assert read_scan(tmp_path, f"{_UID}.22").GetSize()[2] == 9
+    with pytest.raises(UserError, match="0 series") as caught:
+        read_scan(tmp_path, "9.9")
+    assert f"{_UID}.22" in caught.value.fix
+
+
+def test_a_folder_without_ct_is_refused_and_says_what_it_holds(hu: np.ndarray, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("hello")
+    with pytest.raises(UserError, match="no CT series") as caught:
+        read_scan(tmp_path)
+    assert "no DICOM file" in caught.value.why
+    write_series(tmp_path, hu, modality="MR", description="T2 axial")
+    with pytest.raises(UserError, match="no CT series") as caught:
+        read_scan(tmp_path)
+    assert "T2 axial" in caught.value.why
+
+
+def test_a_missing_slice_is_refused(hu: np.ndarray, tmp_path: Path) -> None:
+    write_series(tmp_path, hu, heights=[0, 2, 4, 6, 8, 12, 14, 16, 18, 20])
+    with pytest.raises(UserError, match=r"uneven slices: 4.00 mm after slice 5"):
+        read_scan(tmp_path)
+
+
+def test_two_volumes_under_one_id_are_refused(hu: np.ndarray, tmp_path: Path) -> None:
+    write_series(tmp_path, hu, heights=[0, 2, 4, 6, 8, 0, 2, 4, 6, 8])
+    with pytest.raises(UserError, match="several slices at one position"):
+        read_scan(tmp_path)
+
+
+def test_a_slice_that_is_cut_short_is_refused(hu: np.ndarray, tmp_path: Path) -> None:
+    write_series(tmp_path, hu)
+    path = tmp_path / "IM1003.dcm"
+    path.write_bytes(path.read_bytes()[:1800])
+    with pytest.raises(UserError):
+        read_scan(tmp_path)
+
+
+def test_a_losslessly_compressed_series_of_a_scanner_is_read(real_scans: Path, tmp_path: Path) -> None:
+    source = real_scans / "dicom" / "covidctmd_cap001_slab"
+    for number, file in enumerate(sorted(source.iterdir(), key=lambda file: hash(file.name))):
+        shutil.copy(file, tmp_path / f"{number}")
+    scan = read_scan(tmp_path)
+    assert scan.GetSize() == (512, 512, 24)
+    assert scan.GetPixelID() == sitk.sitkInt16
+    assert scan.GetOrigin()[2] == pytest.approx(-291.9)
+    assert scan.GetSpacing() == pytest.approx((0.58984375, 0.58984375, 2.0))
+    # The same slices, averaged 2 x 2 in plane and cropped, are slices 55..78 of the stored volume.
+    stored = sitk.ReadImage(str(real_scans / "ct_cropped" / "covidctmd_cap001.nii.gz"))[:, :, 55:79]
+    again = sitk.Resample(scan, stored, sitk.Transform(), sitk.sitkLinear, -1024.0, sitk.sitkFloat32)
+    difference = sitk.GetArrayFromImage(again) - np.clip(sitk.GetArrayFromImage(stored), -1024, 1000)
+    assert abs(np.median(difference)) < 5
+    assert grid_difference(stored, stored) is None

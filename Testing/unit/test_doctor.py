@@ -1,0 +1,178 @@
+"""The doctor refuses what is no chest CT in HU and says why; it warns of the rest and lets it pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from COVIDSelfSegLib.doctor import Examination, Severity, examine, mend_orientation
+from COVIDSelfSegLib.errors import ExitCode, UserError
+from COVIDSelfSegLib.phantom import Phantom
+from COVIDSelfSegLib.volume import image_like
+
+
+def with_values(scan: sitk.Image, change: Callable[[np.ndarray], np.ndarray]) -> sitk.Image:
+    return image_like(change(sitk.GetArrayFromImage(scan)), scan)
+
+
+def refusal(scan: sitk.Image) -> UserError:
+    with pytest.raises(UserError) as caught:
+        examine(scan).refuse()
+    assert caught.value.code == ExitCode.INPUT_REFUSED
+    assert caught.value.why
+    assert caught.value.fix
+    return caught.value
+
+
+def said(examination: Examination, severity: Severity) -> str:
+    return " | ".join(finding.what for finding in examination.findings if finding.severity is severity)
+
+
+def test_a_chest_ct_passes(a_phantom: Phantom) -> None:
+    examination = examine(a_phantom.scan)
+    examination.refuse()
+    assert said(examination, Severity.REFUSED) == ""
+    assert examination.flipped == (False, False, False)
+
+
+def test_two_dimensions_are_refused(a_phantom: Phantom) -> None:
+    assert "not one 3D volume" in refusal(a_phantom.scan[:, :, 30]).what
+
+
+def test_fewer_than_eight_slices_are_refused(a_phantom: Phantom) -> None:
+    assert "only 7 slices" in refusal(a_phantom.scan[:, :, 30:37]).what
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 10.5), (12.0, 1.0, 1.0)])
+def test_a_spacing_beyond_ten_millimetres_is_refused(
+    a_phantom: Phantom, spacing: tuple[float, float, float]
+) -> None:
+    scan = sitk.Image(a_phantom.scan)
+    scan.SetSpacing(spacing)
+    assert "mm" in refusal(scan).what
+
+
+def test_sheared_axes_are_refused(a_phantom: Phantom) -> None:
+    scan = sitk.Image(a_phantom.scan)
+    scan.SetDirection((1, 0, 0, 0, 1, 0.2, 0, 0, 0.98))
+    assert "right angles" in refusal(scan).what
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_not_numbers_are_refused(a_phantom: Phantom, value: float) -> None:
+    def spoil(hu: np.ndarray) -> np.ndarray:
+        hu = hu.astype(np.float32)
+        hu[40, 7, 9] = value
+        return hu
+
+    assert "not numbers" in refusal(with_values(a_phantom.scan, spoil)).what
+
+
+def test_a_constant_volume_is_refused(a_phantom: Phantom) -> None:
+    assert "same value" in refusal(with_values(a_phantom.scan, np.zeros_like)).what
+
+
+def test_eight_bit_gray_levels_are_refused(a_phantom: Phantom) -> None:
+    def window(hu: np.ndarray) -> np.ndarray:
+        return (np.clip((hu + 1250) / 1500, 0, 1) * 255).astype(np.int16)
+
+    error = refusal(with_values(a_phantom.scan, window))
+    assert "8-bit" in error.what
+
+
+def test_values_scaled_to_one_are_refused(a_phantom: Phantom) -> None:
+    error = refusal(with_values(a_phantom.scan, lambda hu: ((hu + 1024) / 4096).astype(np.float32)))
+    assert "no Hounsfield scale" in error.what or "8-bit" in error.what
+
+
+def test_a_forgotten_rescale_intercept_is_refused(a_phantom: Phantom) -> None:
+    error = refusal(with_values(a_phantom.scan, lambda hu: (hu + 1024).clip(0)))
+    assert "intercept" in error.why
+
+
+def test_a_soft_tissue_window_has_no_air(a_phantom: Phantom) -> None:
+    assert "no air" in refusal(with_values(a_phantom.scan, lambda hu: hu.clip(-160, 240))).what
+
+
+def test_a_lung_window_that_cuts_off_tissue_has_none(a_phantom: Phantom) -> None:
+    assert "no soft tissue" in refusal(with_values(a_phantom.scan, lambda hu: hu.clip(-1000, -500))).what
+
+
+def test_an_abdomen_has_no_lungs(a_phantom: Phantom) -> None:
+    def fill_lungs(hu: np.ndarray) -> np.ndarray:
+        filled = hu.copy()
+        filled[sitk.GetArrayFromImage(a_phantom.lungs) > 0] = 40
+        return filled
+
+    assert "No lungs" in refusal(with_values(a_phantom.scan, fill_lungs)).what
+
+
+def test_thick_slices_are_warned_of_and_let_pass(a_phantom: Phantom) -> None:
+    examination = examine(a_phantom.scan)
+    examination.refuse()
+    assert "5 mm apart" in said(examination, Severity.WARNING)
+
+
+def test_lungs_cut_by_the_edge_are_warned_of(a_phantom: Phantom) -> None:
+    for crop in (a_phantom.scan[:, :, 30:], a_phantom.scan[50:, :, :], a_phantom.scan[:, 60:, :]):
+        examination = examine(crop)
+        examination.refuse()
+        assert "edge of the scan" in said(examination, Severity.WARNING)
+    assert "edge" not in said(examine(a_phantom.scan), Severity.WARNING)
+
+
+def test_a_missing_lung_is_warned_of(a_phantom: Phantom) -> None:
+    def fill_left(hu: np.ndarray) -> np.ndarray:
+        filled = hu.copy()
+        filled[sitk.GetArrayFromImage(a_phantom.lungs) == 2] = 30
+        return filled
+
+    examination = examine(with_values(a_phantom.scan, fill_left))
+    examination.refuse()
+    assert "no left lung" in said(examination, Severity.WARNING)
+
+
+def test_metal_is_warned_of(a_phantom: Phantom) -> None:
+    def implant(hu: np.ndarray) -> np.ndarray:
+        hu = hu.copy()
+        hu[30:34, 40:50, 60:66] = 3000
+        return hu
+
+    assert "metal" in said(examine(with_values(a_phantom.scan, implant)), Severity.WARNING)
+    assert "metal" not in said(examine(a_phantom.scan), Severity.WARNING)
+
+
+def test_a_window_that_keeps_air_and_tissue_is_a_note(a_phantom: Phantom) -> None:
+    examination = examine(with_values(a_phantom.scan, lambda hu: hu.clip(-1350, 150)))
+    examination.refuse()
+    assert "cut off" in said(examination, Severity.NOTE)
+
+
+@pytest.mark.parametrize("flip", [(True, False, False), (False, True, False), (True, True, False)])
+def test_a_scan_that_lies_the_wrong_way_is_mended(a_phantom: Phantom, flip: tuple[bool, bool, bool]) -> None:
+    steps = tuple(slice(None, None, -1 if turned else 1) for turned in flip)
+    lying = with_values(a_phantom.scan, lambda hu: hu[steps].copy())
+    examination = examine(lying)
+    examination.refuse()
+    assert examination.flipped == flip
+    assert "against what its header says" in said(examination, Severity.WARNING)
+    mended = mend_orientation(lying, examination.flipped)
+    assert examine(mended).flipped == (False, False, False)
+    assert np.array_equal(sitk.GetArrayViewFromImage(mended), sitk.GetArrayViewFromImage(lying))
+
+
+def test_a_scan_stored_in_another_orientation_is_not_flipped(a_phantom: Phantom) -> None:
+    for orientation in ("RAS", "LPI", "SAL"):
+        assert examine(sitk.DICOMOrient(a_phantom.scan, orientation)).flipped == (False, False, False)
+
+
+def test_every_real_scan_passes_and_none_is_called_flipped(real_scans: Path) -> None:
+    for path in sorted([*real_scans.glob("ct*/*.nii.gz"), real_scans / "small" / "cip_ct-64.nii.gz"]):
+        if "mask" in path.name:
+            continue
+        examination = examine(sitk.ReadImage(str(path)))
+        examination.refuse()
+        assert examination.flipped == (False, False, False), path.name

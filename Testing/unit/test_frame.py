@@ -1,0 +1,158 @@
+"""LungFrame: scan grid to network grid and back, exactly, for any orientation."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from COVIDSelfSegLib.frame import LungFrame
+
+DIRECTIONS = {
+    "as it is": np.eye(3),
+    "feet first, on the belly": np.diag([1.0, -1.0, -1.0]),
+    "coronal slices": np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]], float),
+    "sagittal slices": np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]], float),
+    "oblique": np.array(sitk.Euler3DTransform((0, 0, 0), 0.25, -0.1, 0.3).GetMatrix()).reshape(3, 3),
+}
+
+
+def make_ramp(direction: np.ndarray, axis: int) -> sitk.Image:
+    """An image whose value is its own position along one patient axis, in mm."""
+    image = sitk.Image((40, 52, 30), sitk.sitkFloat32)
+    image.SetSpacing((1.3, 0.8, 2.2))
+    image.SetOrigin((-20.0, 35.0, 110.0))
+    image.SetDirection(direction.ravel())
+    grid = sitk.PhysicalPointSource(
+        sitk.sitkVectorFloat64, image.GetSize(), image.GetOrigin(), image.GetSpacing(), image.GetDirection()
+    )
+    ramp = sitk.Cast(sitk.VectorIndexSelectionCast(grid, axis), sitk.sitkFloat32)
+    ramp.CopyInformation(image)
+    return ramp
+
+
+def make_lungs(like: sitk.Image) -> sitk.Image:
+    """A box of ones away from the borders."""
+    mask = np.zeros(like.GetSize()[::-1], np.uint8)
+    mask[6:24, 10:43, 8:33] = 1
+    image = sitk.GetImageFromArray(mask)
+    image.CopyInformation(like)
+    return image
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS.values(), ids=DIRECTIONS.keys())
+def test_network_axes_run_up_back_and_left(direction: np.ndarray) -> None:
+    for network_axis, patient_axis in enumerate((2, 1, 0)):
+        ramp = make_ramp(direction, patient_axis)
+        frame = LungFrame.around_lungs(make_lungs(ramp), (16, 24, 32))
+        seen = frame.to_network(ramp)
+        steps = np.diff(seen, axis=network_axis)
+        assert steps.min() > 0
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS.values(), ids=DIRECTIONS.keys())
+@pytest.mark.parametrize("shape", [(12, 20, 28), (18, 64, 70), (None, 24, 32)])
+def test_there_and_back_moves_nothing_by_a_voxel(
+    direction: np.ndarray, shape: tuple[int | None, int, int]
+) -> None:
+    for axis, square in itertools.product(range(3), (False, True)):
+        ramp = make_ramp(direction, axis)
+        lungs = make_lungs(ramp)
+        frame = LungFrame.around_lungs(lungs, shape, margin_mm=6, square_pixels=square)
+        back = frame.to_scan(frame.to_network(ramp))
+        inside = sitk.GetArrayFromImage(lungs) > 0
+        error = np.abs(sitk.GetArrayFromImage(back) - sitk.GetArrayFromImage(ramp))[inside]
+        # Only the outermost half network voxel, which has nothing to interpolate with, moves by more.
+        assert error.max() < 0.6 * max(*ramp.GetSpacing(), *frame.voxel_mm)
+        assert np.median(error) < 0.1
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS.values(), ids=DIRECTIONS.keys())
+def test_the_result_lies_on_the_scans_own_grid(direction: np.ndarray) -> None:
+    ramp = make_ramp(direction, 0)
+    frame = LungFrame.around_lungs(make_lungs(ramp), (8, 16, 16))
+    back = frame.to_scan(np.ones((8, 16, 16)), dtype=np.uint8)
+    assert (back.GetSize(), back.GetSpacing(), back.GetOrigin()) == (
+        ramp.GetSize(),
+        ramp.GetSpacing(),
+        ramp.GetOrigin(),
+    )
+    assert back.GetDirection() == pytest.approx(ramp.GetDirection())
+    assert back.GetPixelID() == sitk.sitkUInt8
+
+
+def test_interpolation_equals_simpleitk_where_the_network_is_finer() -> None:
+    rng = np.random.default_rng(0)
+    image = sitk.GetImageFromArray(rng.normal(size=(10, 12, 14)).astype(np.float32))
+    frame = LungFrame.whole_scan(image, 0.0)
+    finer = LungFrame(**{**vars(frame), "shape": (25, 30, 41)})
+    mm = finer.voxel_mm
+    reference = sitk.Image(finer.shape[::-1], sitk.sitkFloat32)
+    reference.SetSpacing(mm[::-1])
+    reference.SetOrigin([size / 2 - 0.5 for size in mm[::-1]])
+    oracle = sitk.Resample(image, reference, sitk.Transform(), sitk.sitkLinear, 0.0)
+    inner = (slice(2, -2),) * 3
+    assert np.allclose(finer.to_network(image)[inner], sitk.GetArrayFromImage(oracle)[inner], atol=1e-5)
+
+
+def test_pooling_by_whole_numbers_is_the_mean_of_blocks() -> None:
+    values = np.random.default_rng(1).normal(size=(6, 8, 10)).astype(np.float32)
+    frame = LungFrame.whole_scan(sitk.GetImageFromArray(values), 2.0)
+    assert frame.shape == (3, 4, 5)
+    blocks = values.reshape(3, 2, 4, 2, 5, 2).mean(axis=(1, 3, 5))
+    assert np.allclose(frame.to_network(sitk.GetImageFromArray(values)), blocks, atol=1e-5)
+
+
+def test_pooling_keeps_the_mean_whatever_the_sizes() -> None:
+    values = np.random.default_rng(1).normal(size=(7, 33, 45)).astype(np.float32)
+    frame = LungFrame.whole_scan(sitk.GetImageFromArray(values), 1.9)
+    assert frame.to_network(sitk.GetImageFromArray(values)).mean() == pytest.approx(values.mean(), abs=1e-5)
+
+
+def test_square_pixels_are_square_and_hold_the_lungs() -> None:
+    ramp = make_ramp(np.eye(3), 0)
+    lungs = make_lungs(ramp)
+    frame = LungFrame.around_lungs(lungs, (None, 48, 64), square_pixels=True)
+    assert frame.voxel_mm[1] == pytest.approx(frame.voxel_mm[2])
+    assert frame.voxel_mm[0] == pytest.approx(ramp.GetSpacing()[2])
+    ml_there = frame.to_network(lungs, "nearest", fill=0).sum() * np.prod(frame.voxel_mm)
+    ml_here = sitk.GetArrayFromImage(lungs).sum() * np.prod(ramp.GetSpacing())
+    assert ml_there == pytest.approx(ml_here, rel=0.06)
+
+
+def test_beyond_the_scan_there_is_air() -> None:
+    image = sitk.GetImageFromArray(np.zeros((4, 10, 40), np.int16))
+    lungs = sitk.GetImageFromArray(np.ones((4, 10, 40), np.uint8))
+    frame = LungFrame.around_lungs(lungs, (None, 40, 40), square_pixels=True)
+    seen = frame.to_network(image)
+    assert set(np.unique(seen)) == {-1024.0, 0.0}
+    assert (seen[:, 15:25] == 0).all()
+
+
+def test_labels_stay_labels() -> None:
+    labels = np.random.default_rng(3).integers(0, 3, (9, 31, 33)).astype(np.uint8)
+    frame = LungFrame.whole_scan(sitk.GetImageFromArray(labels), 2.1)
+    assert set(np.unique(frame.to_network(sitk.GetImageFromArray(labels), "nearest"))) <= {0.0, 1.0, 2.0}
+
+
+def test_from_one_frame_onto_another_a_ramp_stays_where_it_is() -> None:
+    ramp = make_ramp(DIRECTIONS["oblique"], 1)
+    lungs = make_lungs(ramp)
+    coarse = LungFrame.around_lungs(lungs, (12, 20, 20), margin_mm=9)
+    fine = LungFrame.around_lungs(lungs, (None, 40, 56), margin_mm=0)
+    moved = coarse.onto(fine, coarse.to_network(ramp))
+    assert np.abs(moved - fine.to_network(ramp)).max() < 0.1
+
+
+def test_a_frame_survives_json() -> None:
+    frame = LungFrame.around_lungs(make_lungs(make_ramp(DIRECTIONS["oblique"], 0)), (12, 20, 20))
+    assert LungFrame.from_dict(vars(frame) | {}) == frame
+
+
+def test_an_array_of_another_shape_is_not_taken() -> None:
+    frame = LungFrame.whole_scan(sitk.Image((8, 8, 8), sitk.sitkInt16), 1.0)
+    with pytest.raises(ValueError, match="not on a frame"):
+        frame.to_scan(np.zeros((7, 8, 8)))
+    with pytest.raises(ValueError, match="empty"):
+        LungFrame.around_lungs(sitk.Image((8, 8, 8), sitk.sitkUInt8), (4, 4, 4))

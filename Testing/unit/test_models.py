@@ -1,0 +1,123 @@
+"""Model packages are loaded by schema and hash; anything else is refused with exit code 3."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from COVIDSelfSegLib.errors import ExitCode, UserError
+from COVIDSelfSegLib.models import (
+    ModelCard,
+    ModelPackage,
+    find_package,
+    list_package_files,
+    model_folders,
+    open_package,
+    write_package,
+)
+
+from .conftest import small_package
+
+
+def refuse(path: Path, saying: str) -> None:
+    with pytest.raises(UserError, match=saying) as caught:
+        open_package(path)
+    assert caught.value.code == ExitCode.MODEL_UNUSABLE
+
+
+def test_a_package_is_what_was_written(a_package: ModelPackage) -> None:
+    opened = open_package(a_package.path)
+    assert opened == a_package
+    assert ModelCard.from_json(opened.card.to_json()) == opened.card
+    for network in (opened.generator(), opened.segmenter()):
+        assert not network.training
+        assert all(
+            value.dtype == torch.float32
+            for value in network.state_dict().values()
+            if value.is_floating_point()
+        )
+
+
+def test_weights_come_back_within_half_precision(tmp_path: Path, a_package: ModelPackage) -> None:
+    torch.manual_seed(3)
+    generator, segmenter = a_package.card.generator.build(), a_package.card.segmenter.build()
+    written = write_package(
+        tmp_path / "again.safetensors", a_package.card, generator.state_dict(), segmenter.state_dict()
+    )
+    back = open_package(written.path).segmenter().state_dict()
+    for name, value in segmenter.state_dict().items():
+        assert torch.allclose(back[name], value, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("kept", [0, 4, 100, 0.5, 0.999])
+def test_a_package_cut_short_is_refused(a_package: ModelPackage, tmp_path: Path, kept: float) -> None:
+    content = a_package.path.read_bytes()
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(content[: int(kept if kept > 1 or kept == 0 else kept * len(content))])
+    refuse(cut, "cannot be used")
+
+
+def test_one_flipped_bit_in_the_weights_is_noticed(a_package: ModelPackage, tmp_path: Path) -> None:
+    content = bytearray(a_package.path.read_bytes())
+    content[-1234] ^= 1
+    changed = tmp_path / "changed.safetensors"
+    changed.write_bytes(content)
+    refuse(changed, "SHA-256")
+
+
+def test_weights_without_a_card_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    safetensors.torch.save_file({"x": torch.zeros(3)}, path)
+    refuse(path, "no COVIDSelfSeg model card")
+
+
+def test_another_schema_and_an_incomplete_card_are_refused(a_package: ModelPackage, tmp_path: Path) -> None:
+    content = a_package.path.read_bytes()
+    (length,) = struct.unpack_from("<Q", content)
+    header = json.loads(content[8 : 8 + length])
+    card = json.loads(header["__metadata__"]["card"])
+    for name, change in (("schema", {"schema": 99}), ("incomplete", {"inference": None})):
+        header["__metadata__"]["card"] = json.dumps(card | change)
+        text = json.dumps(header).encode()
+        path = tmp_path / f"{name}.safetensors"
+        path.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + length :])
+        refuse(path, name)
+
+
+def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
+    path = tmp_path / "pickled.safetensors"
+    torch.save({"weights": torch.zeros(3)}, path)
+    refuse(path, "no safetensors file")
+
+
+def test_weights_of_another_architecture_are_refused(a_package: ModelPackage, tmp_path: Path) -> None:
+    generator = a_package.card.generator.build().state_dict()
+    generator.popitem()
+    package = write_package(
+        tmp_path / "odd.safetensors", a_package.card, generator, a_package.card.segmenter.build().state_dict()
+    )
+    with pytest.raises(UserError, match="do not fit its generator"):
+        package.generator()
+
+
+def test_a_users_own_package_is_found_by_name_before_the_shipped_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COVIDSELFSEG_MODELS", str(tmp_path))
+    mine = small_package(tmp_path / "covidselfseg-default.safetensors")
+    assert model_folders()[0] == tmp_path
+    assert find_package() == mine
+    assert mine.path in list_package_files()
+
+
+def test_a_missing_package_says_where_was_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COVIDSELFSEG_MODELS", str(tmp_path))
+    with pytest.raises(UserError, match="'mine' is not here") as caught:
+        find_package("mine")
+    assert str(tmp_path) in caught.value.why
+    with pytest.raises(UserError, match="does not exist"):
+        find_package(str(tmp_path / "mine.safetensors"))

@@ -1,0 +1,134 @@
+"""The architectures are those of the papers where they should be, and start as they should."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from COVIDSelfSegLib.networks.discriminator import Discriminator
+from COVIDSelfSegLib.networks.generator import Generator, draw_latent
+from COVIDSelfSegLib.networks.transunet import CompactTransUNet
+from COVIDSelfSegLib.networks.unet import DenseLstmUNet
+from torch import nn
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_the_papers_generator_has_7_86_million_parameters() -> None:
+    assert parameters(Generator()) == 7_861_643
+
+
+def test_the_papers_u_net_has_about_5_million_parameters() -> None:
+    assert 4.8e6 < parameters(DenseLstmUNet()) < 5.3e6
+
+
+def test_the_compact_transunet_fits_in_14_mib_of_half_precision() -> None:
+    assert 2 * parameters(CompactTransUNet()) < 14 * 2**20
+
+
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_every_width_of_the_generator_follows_the_base_width(width: int) -> None:
+    network = Generator(base_width=width, lung_channel=True)
+    x = torch.rand(2, 2, 16, 32, 48)
+    made = network(x, draw_latent(x))
+    assert made.volume.shape == (2, 1, 16, 32, 48)
+    assert made.volume.min() >= 0
+
+
+def test_the_latent_block_changes_the_outcome_and_its_seed_repeats_it() -> None:
+    torch.manual_seed(0)
+    network = Generator(base_width=2)
+    x = torch.rand(1, 1, 16, 16, 16)
+    latents = [draw_latent(x, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    assert latents[0].shape == (1, 10, 1, 1, 1)
+    assert latents[0].abs().max() <= 0.5
+    first, again, other = (network(x, latent).volume for latent in latents)
+    assert torch.equal(first, again)
+    assert not torch.allclose(first, other)
+
+
+def test_a_fresh_composite_generator_copies_nearly_everything() -> None:
+    torch.manual_seed(0)
+    network = Generator(base_width=2, composite=True)
+    x = torch.rand(1, 1, 16, 32, 32)
+    made = network(x, draw_latent(x))
+    assert made.share.mean() < 0.25
+    assert torch.allclose(made.volume, x, atol=0.3)
+    assert (Generator(base_width=2)(x, draw_latent(x)).share == 1).all()
+
+
+@pytest.mark.parametrize("form", ["text", "reference", "patch"])
+def test_the_discriminator_judges_the_lung_and_nothing_else(form: str) -> None:
+    torch.manual_seed(0)
+    network = Discriminator(form).eval()
+    volume = torch.rand(2, 1, 32, 64, 64)
+    lungs = torch.zeros_like(volume)
+    lungs[:, :, 8:24, 16:48, 16:48] = 1
+    judged = network(volume * lungs, lungs)
+    assert judged.shape[:2] == (2, 1)
+    if form == "patch":
+        outside = nn.functional.adaptive_avg_pool3d(lungs, judged.shape[2:]) == 0
+        assert (judged[outside] == 0).all()
+        assert (judged[~outside] != 0).all()
+
+
+def test_the_papers_discriminator_has_five_convolutions_and_four_dense_layers() -> None:
+    network = Discriminator("text")
+    assert sum(isinstance(part, nn.Conv3d) for part in network.modules()) == 5
+    assert sum(isinstance(part, nn.Linear) for part in network.modules()) == 4
+
+
+def test_the_discriminators_layers_do_not_stretch() -> None:
+    torch.manual_seed(0)
+    network = Discriminator("text")
+    volume = torch.rand(1, 1, 32, 64, 64)
+    for _ in range(30):  # power iterations of the spectral norm
+        network(volume, torch.ones_like(volume))
+    network.eval()
+    for part in network.modules():
+        if isinstance(part, nn.Linear):
+            assert torch.linalg.matrix_norm(part.weight, 2) < 1.05
+
+
+@pytest.mark.parametrize(
+    "network", [CompactTransUNet(width=8, blocks=2, heads=2, mlp=32), DenseLstmUNet(in_channels=4, width=4)]
+)
+def test_a_2d_network_gives_logits_of_its_input_size_and_unit_embeddings(network: nn.Module) -> None:
+    for size in ((64, 80), (192, 256)):
+        logits, embedding = network.forward_with_embedding(torch.rand(2, 4, *size))
+        assert logits.shape == (2, 1, *size)
+        assert torch.allclose(embedding.norm(dim=1), torch.ones(2), atol=1e-5)
+
+
+def test_the_attention_of_a_fresh_transunet_is_not_one_hot() -> None:
+    """A public small TransUNet multiplies attention logits by sqrt(d): every head then looks at one token."""
+    torch.manual_seed(0)
+    block = CompactTransUNet().blocks[0]
+    tokens = torch.randn(1, 192, 256)
+    qkv = block.to_qkv(block.norm1(tokens)).view(1, 192, 3, block.heads, -1).permute(2, 0, 3, 1, 4)
+    weights = torch.softmax(qkv[0] @ qkv[1].transpose(-1, -2) / qkv[0].shape[-1] ** 0.5, -1)
+    expected = (weights @ qkv[2]).transpose(1, 2).reshape(1, 192, 256)
+    attended = nn.functional.scaled_dot_product_attention(*qkv).transpose(1, 2).reshape(1, 192, 256)
+    assert torch.allclose(attended, expected, atol=1e-5)
+    assert weights.max() < 0.2
+    entropy = -(weights * weights.log()).sum(-1).mean()
+    assert entropy > 0.9 * torch.log(torch.tensor(192.0))
+
+
+def test_a_fresh_transformer_block_passes_its_input_through() -> None:
+    tokens = torch.randn(2, 12, 64)
+    assert torch.equal(CompactTransUNet(width=8, heads=2).blocks[0](tokens), tokens)
+
+
+def test_the_contrastive_embedding_and_the_lesions_share_one_encoder() -> None:
+    """In the authors' released code they have two, so that the contrastive loss changes nothing."""
+    for network in (
+        CompactTransUNet(width=8, blocks=1, heads=2, mlp=16),
+        DenseLstmUNet(in_channels=4, width=4),
+    ):
+        _, embedding = network.forward_with_embedding(torch.rand(2, 4, 32, 32))
+        embedding[:, 0].sum().backward()
+        first = next(part for part in network.modules() if isinstance(part, nn.Conv2d))
+        assert first.weight.grad is not None
+        assert first.weight.grad.abs().sum() > 0

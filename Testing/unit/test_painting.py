@@ -1,0 +1,90 @@
+"""Painted lesions look, lie and fill as they say; a record paints the same anywhere, anytime."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from COVIDSelfSegLib.painting import (
+    FILLED_HU,
+    LEAST_FILLING,
+    LesionFoci,
+    LungSites,
+    draw_foci,
+    draw_phase,
+    lesion_filling,
+    paint,
+)
+from scipy import ndimage
+
+VOXEL_MM = (4.0, 3.0, 3.0)
+
+
+@pytest.fixture(scope="module")
+def lungs() -> np.ndarray:
+    z, y, x = np.mgrid[:40, :60, :90]
+    right = ((z - 20) / 18) ** 2 + ((y - 30) / 26) ** 2 + ((x - 22) / 18) ** 2 < 1
+    left = ((z - 20) / 18) ** 2 + ((y - 30) / 26) ** 2 + ((x - 66) / 18) ** 2 < 1
+    return right | left
+
+
+def fill(lungs: np.ndarray, foci: LesionFoci, seed: int = 0, growth: float = 0.0) -> np.ndarray:
+    depth = ndimage.distance_transform_edt(lungs, sampling=VOXEL_MM).astype(np.float32)
+    places = tuple(torch.arange(n)[None] * mm for n, mm in zip(lungs.shape, VOXEL_MM, strict=True))
+    phase = draw_phase(1, np.random.default_rng(seed))
+    return lesion_filling(foci, phase, places, torch.from_numpy(depth)[None], growth=growth)[0].numpy()
+
+
+def test_lesions_stay_in_the_lung_and_between_nothing_and_full(lungs: np.ndarray) -> None:
+    foci = draw_foci(LungSites.of_mask(lungs, VOXEL_MM), 12, np.random.default_rng(1))
+    filling = fill(lungs, foci)
+    assert (filling[~lungs] == 0).all()
+    assert filling.max() <= 1
+    painted = filling[filling > 0]
+    assert painted.size > 100
+    assert painted.min() > LEAST_FILLING
+
+
+def test_a_record_paints_the_same_again(lungs: np.ndarray) -> None:
+    sites = LungSites.of_mask(lungs, VOXEL_MM)
+    one, again, other = (draw_foci(sites, 8, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert np.array_equal(fill(lungs, one), fill(lungs, again))
+    assert not np.array_equal(fill(lungs, one), fill(lungs, other))
+
+
+def test_padding_of_a_batch_paints_nothing(lungs: np.ndarray) -> None:
+    sites = LungSites.of_mask(lungs, VOXEL_MM)
+    few, many = (draw_foci(sites, count, np.random.default_rng(count)) for count in (2, 9))
+    batch = LesionFoci.batch([few, many])
+    alone = LesionFoci(**{name: value[:1] for name, value in vars(batch).items()})
+    assert np.allclose(fill(lungs, alone), fill(lungs, few))
+
+
+def test_growth_grows(lungs: np.ndarray) -> None:
+    foci = draw_foci(LungSites.of_mask(lungs, VOXEL_MM), 6, np.random.default_rng(3))
+    sizes = [np.count_nonzero(fill(lungs, foci, growth=growth)) for growth in (-10, 0, 10, 40)]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1]
+
+
+def test_lesions_prefer_the_pleura_the_back_and_the_base(lungs: np.ndarray) -> None:
+    sites = LungSites.of_mask(lungs, VOXEL_MM)
+    mean = (sites.weights[:, None] * sites.places).sum(0)
+    middle = sites.places.mean(0)
+    assert mean[0] < middle[0]
+    assert mean[1] > middle[1]
+    assert (sites.weights * sites.depths).sum() < sites.depths.mean()
+
+
+def test_sites_near_a_slice_are_near_it(lungs: np.ndarray) -> None:
+    near = LungSites.of_mask(lungs, VOXEL_MM).near(60.0, 9.0)
+    assert np.abs(near.places[:, 0] - 60).max() <= 9
+    assert near.weights.sum() == pytest.approx(1)
+
+
+def test_filling_replaces_air_and_leaves_vessels() -> None:
+    hu = torch.tensor([-1000.0, -850.0, 40.0, 300.0])
+    assert torch.equal(paint(hu, torch.zeros(4)), hu)
+    assert torch.allclose(paint(hu, torch.ones(4)), torch.tensor([FILLED_HU, FILLED_HU, 40.0, 300.0]))
+    half = paint(hu, torch.full((4,), 0.5))
+    assert half[1] == pytest.approx((-850 + FILLED_HU) / 2)

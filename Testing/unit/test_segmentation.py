@@ -1,0 +1,128 @@
+"""From slices to a probability on the scan's grid, and from it to lesions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from COVIDSelfSegLib.devices import Device, choose_device
+from COVIDSelfSegLib.phantom import Phantom, make_phantom
+from COVIDSelfSegLib.segmentation import (
+    Calibration,
+    LungSlices,
+    lesion_mask,
+    level_of,
+    predict_logits,
+    probability_image,
+    segmenter_input,
+    slice_and_neighbours,
+)
+from COVIDSelfSegLib.volume import grid_difference, image_like
+from torch import nn
+
+from .conftest import SMALL
+
+CPU = Device(torch.device("cpu"), torch.float32, "CPU")
+
+
+class DensityNetwork(nn.Module):
+    """Says lesion where the middle slice is denser than -700 HU: a network whose answer is known."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(100.0))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.scale * (x[:, 1:2] - 300 / 1400) * x[:, 3:]
+
+
+def slices_of(phantom: Phantom) -> LungSlices:
+    return LungSlices.of_scan(phantom.scan, phantom.lungs, plane=(96, 128), margin_mm=5, neighbour_mm=2.5)
+
+
+@pytest.mark.parametrize("tilt", [(0.0, 0.0), (0.25, -0.2)])
+def test_a_known_network_comes_back_on_the_scans_own_grid(tilt: tuple[float, float]) -> None:
+    phantom = make_phantom(3, 2, replace(SMALL, noise_hu=0.0, tilt=tilt))
+    slices = slices_of(phantom)
+    logits = predict_logits(DensityNetwork(), slices, batch=7, device=CPU)
+    image = probability_image(logits, slices, Calibration(), phantom.lungs)
+    assert grid_difference(image, phantom.scan) is None
+    found = sitk.GetArrayFromImage(lesion_mask(image, 0.5, 0.0)) > 0
+    inside = sitk.GetArrayFromImage(phantom.lungs) > 0
+    dense = (sitk.GetArrayFromImage(phantom.scan) > -700) & inside
+    assert (found & dense).sum() / dense.sum() > 0.9
+    assert not found[~inside].any()
+
+
+def test_the_outcome_does_not_depend_on_the_batch(a_phantom: Phantom) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(4, 3, 3, padding=1), nn.ReLU(), nn.Conv2d(3, 1, 3, padding=1)).eval()
+    slices = slices_of(a_phantom)
+    one, many = (predict_logits(network, slices, batch=batch, device=CPU) for batch in (1, 16))
+    assert np.allclose(one, many, atol=1e-4)
+    assert (one[~slices.lungs.any(axis=(1, 2))] == -20).all()
+
+
+def test_neighbours_lie_about_as_far_as_asked_and_stay_inside() -> None:
+    assert slice_and_neighbours(np.arange(4), 1, 4).tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 3]]
+    assert slice_and_neighbours(np.array([0, 3]), 3, 4).tolist() == [[0, 0, 3], [0, 3, 3]]
+
+
+@pytest.mark.parametrize(("slice_mm", "distance"), [(0.6, 4), (1.0, 2), (2.0, 1), (8.0, 1)])
+def test_thin_slices_have_farther_neighbours(slice_mm: float, distance: int) -> None:
+    lungs = sitk.Image((20, 20, 30), sitk.sitkUInt8) + 1
+    lungs.SetSpacing((2.0, 2.0, slice_mm))
+    scan = sitk.Cast(lungs, sitk.sitkInt16)
+    made = LungSlices.of_scan(scan, lungs, plane=(16, 16), margin_mm=0, neighbour_mm=2.5)
+    assert made.neighbour == distance
+
+
+def test_the_network_sees_nothing_outside_the_lung() -> None:
+    hu, lungs = torch.full((1, 3, 8, 8), 300.0), torch.zeros(1, 8, 8)
+    lungs[:, 2:5, 2:5] = 1
+    x = segmenter_input(hu, lungs)
+    assert x.shape == (1, 4, 8, 8)
+    assert (x[:, :3][:, :, lungs[0] == 0] == 0).all()
+    assert x[0, 1, 3, 3] == pytest.approx(1300 / 1400)
+    assert torch.equal(x[:, 3], lungs)
+
+
+def test_a_calibration_is_platts() -> None:
+    logits = np.array([-2.0, 0.0, 3.0], np.float32)
+    assert Calibration().probability(logits) == pytest.approx(1 / (1 + np.exp(-logits)))
+    assert Calibration(0.5, -1).probability(logits) == pytest.approx(1 / (1 + np.exp(-(0.5 * logits - 1))))
+
+
+def test_small_components_are_dropped_by_their_volume() -> None:
+    values = np.zeros((5, 20, 20), np.uint8)
+    values[1, 2:4, 2:4] = 200  # 4 voxels of 10 mm3: 0.04 ml
+    values[3, 8:12, 8:12] = 200  # 16 voxels: 0.16 ml
+    image = sitk.GetImageFromArray(values)
+    image.SetSpacing((1, 1, 10))
+    kept = sitk.GetArrayFromImage(lesion_mask(image, 0.5, 0.05))
+    assert kept.sum() == 16
+    assert kept[3, 9, 9] == 1
+    assert sitk.GetArrayFromImage(lesion_mask(image, 0.5, 0.0)).sum() == 20
+
+
+def test_a_threshold_means_the_same_on_stored_bytes() -> None:
+    image = image_like(
+        np.arange(256, dtype=np.uint8).reshape(1, 16, 16), sitk.Image((16, 16, 1), sitk.sitkUInt8)
+    )
+    for threshold in (0.01, 0.5, 0.73, 0.999):
+        mask = sitk.GetArrayFromImage(lesion_mask(image, threshold, 0.0)).ravel()
+        assert np.array_equal(mask > 0, np.arange(256) >= threshold * 255)
+    assert level_of(0.0001) == 1
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    from COVIDSelfSegLib.errors import UserError
+
+    with pytest.raises(UserError, match="No CUDA device"):
+        choose_device("cuda")
+    assert choose_device("auto").handle.type == "cpu"

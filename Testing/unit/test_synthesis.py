@@ -1,0 +1,83 @@
+"""The heatmap is what the generator takes away, in HU, on the scan's own grid."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from COVIDSelfSegLib.devices import Device
+from COVIDSelfSegLib.frame import LungFrame
+from COVIDSelfSegLib.models import ModelPackage
+from COVIDSelfSegLib.phantom import Phantom
+from COVIDSelfSegLib.synthesis import Synthesis, heatmap, synthesise
+from COVIDSelfSegLib.volume import grid_difference
+
+CPU = Device(torch.device("cpu"), torch.float32, "CPU")
+SHAPE = (16, 64, 64)
+
+
+def perfect_synthesis(phantom: Phantom) -> Synthesis:
+    """What a generator that knows the healthy twin would say."""
+    frame = LungFrame.around_lungs(phantom.lungs, SHAPE)
+    lungs = (frame.to_network(phantom.lungs, "nearest", fill=0) > 0).astype(np.float32)
+    scan, twin = frame.to_network(phantom.scan), frame.to_network(phantom.healthy_twin)
+    return Synthesis(frame, scan, twin, np.full(SHAPE, 12.0, np.float32), lungs)
+
+
+def test_a_generator_that_knows_the_truth_removes_most_of_the_lesions(a_phantom: Phantom) -> None:
+    made = heatmap(perfect_synthesis(a_phantom), a_phantom.scan, a_phantom.lungs, 0.0)
+    scan, twin, healthy = (
+        sitk.GetArrayFromImage(image).astype(float)
+        for image in (a_phantom.scan, a_phantom.healthy_twin, made.pseudo_healthy)
+    )
+    lesions = sitk.GetArrayFromImage(a_phantom.lesions) > 0
+    assert np.abs(healthy - twin)[lesions].mean() < 0.45 * np.abs(scan - twin)[lesions].mean()
+
+
+def test_heatmap_and_pseudo_healthy_add_up_to_the_scan(a_phantom: Phantom) -> None:
+    made = heatmap(perfect_synthesis(a_phantom), a_phantom.scan, a_phantom.lungs, 10.0)
+    scan, healthy, excess = (
+        sitk.GetArrayFromImage(image).astype(int)
+        for image in (a_phantom.scan, made.pseudo_healthy, made.excess)
+    )
+    assert np.array_equal(healthy + excess, scan)
+    assert excess.min() == 0
+    inside = sitk.GetArrayFromImage(a_phantom.lungs) > 0
+    assert (excess[~inside] == 0).all()
+    for image in vars(made).values():
+        assert grid_difference(image, a_phantom.scan) is None
+    assert np.median(sitk.GetArrayFromImage(made.uncertainty)[inside]) == 12
+
+
+def test_what_a_generator_leaves_on_healthy_lung_is_not_heat(a_phantom: Phantom) -> None:
+    synthesis = perfect_synthesis(a_phantom)
+    shifted = Synthesis(**{**vars(synthesis), "healthy": synthesis.healthy - 25})
+    clean = sitk.GetArrayFromImage(a_phantom.lungs) > 0
+    clean &= sitk.GetArrayFromImage(a_phantom.lesions) == 0
+    heat = [
+        sitk.GetArrayFromImage(heatmap(shifted, a_phantom.scan, a_phantom.lungs, residual).excess)[clean]
+        for residual in (0.0, 30.0)
+    ]
+    assert np.median(heat[0]) == pytest.approx(25, abs=3)
+    assert np.median(heat[1]) == 0
+
+
+def test_the_same_seed_paints_the_same_and_draws_differ(a_phantom: Phantom, a_package: ModelPackage) -> None:
+    generator = a_package.generator()
+    made = [
+        synthesise(
+            generator,
+            a_phantom.scan,
+            a_phantom.lungs,
+            shape=SHAPE,
+            margin_mm=5,
+            draws=2,
+            device=CPU,
+            seed=seed,
+        )
+        for seed in (1, 1, 2)
+    ]
+    assert np.array_equal(made[0].healthy, made[1].healthy)
+    assert not np.array_equal(made[0].healthy, made[2].healthy)
+    assert made[0].spread.max() > 0

@@ -1,0 +1,204 @@
+"""The three phases on a cohort of small phantoms: they run, learn, stop and go on, and end in a package."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from COVIDSelfSegLib.devices import Device
+from COVIDSelfSegLib.models import Inference, open_package
+from COVIDSelfSegTrainingLib import cohort, training
+from COVIDSelfSegTrainingLib.augmentation import draw_variation, vary_intensity, vary_mask, warp
+from COVIDSelfSegTrainingLib.checkpoint import load_checkpoint, save_checkpoint
+from COVIDSelfSegTrainingLib.cohort import CohortScan, Source, open_cohort, prepare_cohort
+from COVIDSelfSegTrainingLib.corruption import paint_slabs, paint_volumes
+from COVIDSelfSegTrainingLib.presets import GanPreset, Preset, SegmenterPreset
+from COVIDSelfSegTrainingLib.shipped import shipped_sources
+from torch import nn
+
+from .conftest import SMALL
+
+CPU = Device(torch.device("cpu"), torch.float32, "CPU")
+SMALL_GRIDS = Inference(generator_grid=(16, 32, 32), slice_plane=(48, 64), latent_draws=1)
+TINY = Preset(
+    name="tiny",
+    seed=1,
+    gan=GanPreset(iterations=3, batch=2, base_width=2),
+    segmenter=SegmenterPreset(
+        iterations=4,
+        painted=3,
+        clean=1,
+        high=2,
+        low=2,
+        warm_up=2,
+        network={"width": 8, "blocks": 1, "heads": 2, "mlp": 16},
+    ),
+    inference=SMALL_GRIDS,
+)
+
+
+@pytest.fixture(scope="module")
+def a_cohort(tmp_path_factory: pytest.TempPathFactory) -> list[CohortScan]:
+    folder = tmp_path_factory.mktemp("cohort")
+    sources = [
+        Source("healthy_a", "healthy", "none needed", seed=1),
+        Source("healthy_b", "healthy", "none needed", seed=2),
+        Source("sick", "diseased", "none needed", seed=3, severity=2),
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cohort, "draw_acquisition", lambda _rng: SMALL)
+        return prepare_cohort(sources, folder, SMALL_GRIDS, lambda _name: None)
+
+
+def quiet(*_: object) -> None:
+    """Takes a report and says nothing."""
+
+
+def train(preset: Preset, scans: list[CohortScan], folder: Path) -> training.Outcome:
+    return training.train(preset, scans, folder, CPU, command="a test", report=quiet)
+
+
+def test_a_cohort_is_cut_once_and_read_back(a_cohort: list[CohortScan]) -> None:
+    folder = a_cohort[0].folder.parent
+    stamp = (folder / "sick" / "slices.npy").stat().st_mtime_ns
+    again = prepare_cohort([scan.source for scan in a_cohort], folder, SMALL_GRIDS, lambda _name: None)
+    assert (folder / "sick" / "slices.npy").stat().st_mtime_ns == stamp
+    assert [scan.source for scan in open_cohort(folder)] == sorted(
+        (scan.source for scan in again), key=lambda source: source.name
+    )
+    scan = again[0]
+    assert scan.volume.shape == scan.volume_depths.shape == (16, 32, 32)
+    assert scan.slices.shape[1:] == (48, 64)
+    assert isinstance(scan.slices, np.memmap)
+    inside = np.asarray(scan.slice_depths) > 0
+    assert -900 < np.median(np.asarray(scan.slices)[inside]) < -700
+    # The deepest point of a lung is centimetres away from the pleura.
+    assert 20 < scan.slice_depths.max() < 90
+    assert set(scan.holding) <= set(np.flatnonzero(inside.any(axis=(1, 2))))
+
+
+def test_the_healthy_ones_of_the_shipped_cohort_are_never_evaluation_data() -> None:
+    names = {Path(source.path).name for source in shipped_sources(Path("/data")) if source.path}
+    assert names
+    assert not any("ricord" in name or "lung1_001" in name or "medseg" in name for name in names)
+    assert all(source.seed >= 1000 for source in shipped_sources(None))
+
+
+def test_painted_slabs_change_the_lung_where_they_say(a_cohort: list[CohortScan]) -> None:
+    scan = a_cohort[0]
+    index = int(scan.holding[len(scan.holding) // 2])
+    hu, depths = (torch.from_numpy(array)[None].float() for array in scan.stack(index))
+    painted = paint_slabs([scan], [index], hu.clone(), depths, np.random.default_rng(2))
+    changed = (painted.hu - hu).abs() > 1
+    assert changed.any()
+    assert not changed[painted.filling == 0].any()
+    assert not changed[depths == 0].any()
+    again = paint_slabs([scan], [index], hu.clone(), depths, np.random.default_rng(2))
+    assert torch.equal(painted.hu, again.hu)
+
+
+def test_painted_volumes_are_denser_in_the_lung_alone(a_cohort: list[CohortScan]) -> None:
+    scans = a_cohort[:2]
+    hu = torch.from_numpy(np.stack([scan.volume for scan in scans])).float()
+    depths = torch.from_numpy(np.stack([scan.volume_depths for scan in scans])).float()
+    painted = paint_volumes(scans, hu, depths, np.random.default_rng(0))
+    assert (painted.hu >= hu - 1e-3).all()
+    assert torch.equal(painted.hu[depths == 0], hu[depths == 0])
+    assert all((painted.filling[number] > 0).any() for number in range(2))
+
+
+def test_variety_keeps_hu_in_range_and_masks_masks() -> None:
+    rng = np.random.default_rng(0)
+    hu = torch.from_numpy(rng.normal(-850, 60, (24, 3, 48, 64)).astype(np.float32))
+    lungs = torch.zeros(24, 1, 48, 64)
+    lungs[:, :, 8:40, 8:56] = 1
+    variation = draw_variation(24, rng)
+    moved = warp(variation, lungs, fill=0.0, nearest=True)
+    assert set(moved.unique().tolist()) == {0.0, 1.0}
+    varied = vary_intensity(variation, hu, lungs, 3)
+    assert torch.isfinite(varied).all()
+    assert torch.equal(varied, vary_intensity(variation, hu, lungs, 3))
+    assert -1100 < varied.median() < -600
+    window = (variation.high < 1000).nonzero().flatten()
+    assert (varied[window].amax(dim=(1, 2, 3)) <= variation.high[window] + 1).all()
+    assert set(vary_mask(lungs, rng).unique().tolist()) == {0.0, 1.0}
+
+
+def test_training_ends_in_a_package_that_says_what_it_was_trained_on(
+    a_cohort: list[CohortScan], tmp_path: Path
+) -> None:
+    outcome = train(TINY, a_cohort, tmp_path)
+    package = open_package(outcome.package.path)
+    assert package.card.preset == "tiny"
+    assert {scan.name for scan in package.card.trained_on} == {"healthy_a", "healthy_b", "sick"}
+    assert package.card.recipe["gan"]["iterations"] == 3
+    assert package.card.inference.generator_grid == (16, 32, 32)
+    assert package.generator().composite
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert {line["phase"] for line in lines} == {"gan", "segmenter"}
+    assert all(np.isfinite(value) for line in lines for value in line.values() if not isinstance(value, str))
+
+
+def test_a_training_that_was_stopped_goes_on_to_the_same_weights(
+    a_cohort: list[CohortScan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(TINY, a_cohort, tmp_path / "whole")
+    monkeypatch.setattr(training, "_SAVE_EVERY", 1)
+
+    class StoppedError(Exception):
+        pass
+
+    for phase, last in (("gan", 2), ("segmenter", 3)):
+
+        def stop(at: str, done: int, *_: object, phase: str = phase, last: int = last) -> None:
+            if at == phase and done >= last:
+                raise StoppedError
+
+        monkeypatch.setattr(training, "_REPORT_EVERY", 1)
+        with pytest.raises(StoppedError):
+            training.train(TINY, a_cohort, tmp_path / "parts", CPU, command="a test", report=stop)
+    resumed = train(TINY, a_cohort, tmp_path / "parts")
+    assert resumed.package.sha256 == whole.package.sha256
+
+
+def test_another_seed_gives_other_weights(a_cohort: list[CohortScan], tmp_path: Path) -> None:
+    one, other = (train(replace(TINY, seed=seed), a_cohort, tmp_path / str(seed)) for seed in (1, 2))
+    assert one.package.sha256 != other.package.sha256
+
+
+def test_a_checkpoint_holds_networks_and_optimisers(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = nn.Linear(3, 2)
+    optimiser = torch.optim.Adam(network.parameters(), 0.1)
+    network(torch.ones(1, 3)).sum().backward()
+    optimiser.step()
+    save_checkpoint(tmp_path / "c.safetensors", 7, {"n": network}, {"o": optimiser})
+    fresh = nn.Linear(3, 2)
+    again = torch.optim.Adam(fresh.parameters(), 0.1)
+    assert load_checkpoint(tmp_path / "c.safetensors", {"n": fresh}, {"o": again}) == 7
+    for one, two in ((network, optimiser), (fresh, again)):
+        two.zero_grad()
+        one(torch.tensor([[1.0, 2.0, 3.0]])).sum().backward()
+        two.step()
+    assert torch.equal(network.weight, fresh.weight)
+
+
+@pytest.mark.parametrize("phase", ["gan", "segmenter"])
+def test_losses_fall_when_a_batch_is_repeated(a_cohort: list[CohortScan], phase: str) -> None:
+    """With the same random numbers at every step each network can learn its one batch."""
+    healthy, sick = a_cohort[:2], a_cohort[2:]
+    trainer: training.GanTrainer | training.SegmenterTrainer
+    if phase == "gan":
+        trainer, name = training.GanTrainer(TINY, healthy, sick, CPU), "reconstruction"
+    else:
+        fast = replace(TINY.segmenter, warm_up=0, rate=3e-3, iterations=1000)
+        trainer, name = training.SegmenterTrainer(replace(TINY, segmenter=fast), healthy, [], CPU), "painted"
+    losses = []
+    for _ in range(25):
+        trainer.iteration = 1
+        losses.append(trainer.step()[name])
+    assert losses[-1] < 0.8 * losses[0]

@@ -1,0 +1,156 @@
+"""Scans survive reading and writing; what cannot be a scan is refused with what, why and fix."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from COVIDSelfSegLib.errors import ExitCode, UserError
+from COVIDSelfSegLib.volume import grid_difference, image_like, read_mask, read_scan, write_image
+
+
+@pytest.mark.parametrize("ending", ["nii", "nii.gz", "nrrd", "mha", "mhd"])
+def test_an_oblique_scan_survives_writing_and_reading(
+    an_oblique_image: sitk.Image, tmp_path: Path, ending: str
+) -> None:
+    path = tmp_path / f"scan.{ending}"
+    write_image(an_oblique_image, path)
+    back = read_scan(path)
+    assert back.GetPixelID() == sitk.sitkInt16
+    assert np.array_equal(sitk.GetArrayFromImage(back), sitk.GetArrayFromImage(an_oblique_image))
+    assert grid_difference(back, an_oblique_image) is None
+    corner = (30, 21, 12)
+    moved = np.subtract(
+        back.TransformIndexToPhysicalPoint(corner), an_oblique_image.TransformIndexToPhysicalPoint(corner)
+    )
+    assert np.abs(moved).max() < 1e-4
+
+
+@pytest.mark.parametrize("pixel_type", [sitk.sitkInt32, sitk.sitkFloat32, sitk.sitkFloat64, sitk.sitkUInt8])
+def test_whole_numbers_are_kept_as_int16_whatever_type_they_came_in(
+    an_oblique_image: sitk.Image, tmp_path: Path, pixel_type: int
+) -> None:
+    values = sitk.Cast(sitk.Clamp(an_oblique_image, lowerBound=0, upperBound=255), pixel_type)
+    sitk.WriteImage(values, str(tmp_path / "scan.nrrd"))
+    back = read_scan(tmp_path / "scan.nrrd")
+    assert back.GetPixelID() == sitk.sitkInt16
+    assert np.array_equal(sitk.GetArrayFromImage(back), sitk.GetArrayFromImage(values))
+
+
+def test_fractions_are_kept_as_float32(an_oblique_image: sitk.Image, tmp_path: Path) -> None:
+    sitk.WriteImage(sitk.Cast(an_oblique_image, sitk.sitkFloat64) / 3, str(tmp_path / "scan.nrrd"))
+    assert read_scan(tmp_path / "scan.nrrd").GetPixelID() == sitk.sitkFloat32
+
+
+def test_a_four_dimensional_file_with_one_frame_is_a_scan(tmp_path: Path) -> None:
+    frame = sitk.GetImageFromArray(np.arange(60, dtype=np.int16).reshape(3, 4, 5))
+    sitk.WriteImage(sitk.JoinSeries([frame]), str(tmp_path / "scan.nii.gz"))
+    assert read_scan(tmp_path / "scan.nii.gz").GetSize() == (5, 4, 3)
+
+
+def test_more_frames_a_picture_and_colours_are_refused(tmp_path: Path) -> None:
+    frame = sitk.GetImageFromArray(np.zeros((3, 4, 5), np.int16))
+    images = {
+        "frames.nii.gz": sitk.JoinSeries([frame, frame]),
+        "picture.nii.gz": frame[:, :, 0],
+        "colours.nrrd": sitk.Compose(frame, frame, frame),
+    }
+    for name, image in images.items():
+        sitk.WriteImage(image, str(tmp_path / name))
+        with pytest.raises(UserError, match="not one 3D volume") as caught:
+            read_scan(tmp_path / name)
+        assert caught.value.code == ExitCode.INPUT_REFUSED
+
+
+@pytest.mark.parametrize("ending", ["nii", "nii.gz", "nrrd", "mha"])
+@pytest.mark.parametrize("kept", [0.0, 0.02, 0.5, 0.99])
+def test_a_file_cut_short_is_refused(
+    an_oblique_image: sitk.Image, tmp_path: Path, ending: str, kept: float
+) -> None:
+    path = tmp_path / f"scan.{ending}"
+    sitk.WriteImage(an_oblique_image, str(path))
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(UserError, match="cannot be read"):
+        read_scan(path)
+
+
+def test_a_gzip_of_several_members_is_read(an_oblique_image: sitk.Image, tmp_path: Path) -> None:
+    sitk.WriteImage(an_oblique_image, str(tmp_path / "scan.nii"))
+    content = (tmp_path / "scan.nii").read_bytes()
+    members = gzip.compress(content[:1000]) + gzip.compress(content[1000:])
+    (tmp_path / "scan.nii.gz").write_bytes(members)
+    assert read_scan(tmp_path / "scan.nii.gz").GetSize() == an_oblique_image.GetSize()
+
+
+def test_something_else_under_the_name_of_a_scan_is_refused(tmp_path: Path) -> None:
+    for name in ("scan.nii", "scan.nii.gz", "scan.nrrd", "scan.mha"):
+        (tmp_path / name).write_text("Dear colleague, please find attached ...")
+        with pytest.raises(UserError, match="cannot be read"):
+            read_scan(tmp_path / name)
+
+
+@pytest.mark.parametrize("spacing", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("axis", [1, 2, 3])
+def test_a_nifti_spacing_that_itk_would_turn_into_one_is_refused(
+    an_oblique_image: sitk.Image, tmp_path: Path, spacing: float, axis: int
+) -> None:
+    path = tmp_path / "scan.nii"
+    sitk.WriteImage(an_oblique_image, str(path))
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<f", content, 76 + 4 * axis, spacing)
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="spacing"):
+        read_scan(path)
+
+
+@pytest.mark.parametrize("spacing", [b"0 0.9 2.5", b"nan 0.9 2.5"])
+def test_a_metaimage_spacing_of_nothing_is_refused(
+    an_oblique_image: sitk.Image, tmp_path: Path, spacing: bytes
+) -> None:
+    path = tmp_path / "scan.mha"
+    sitk.WriteImage(an_oblique_image, str(path))
+    lines = path.read_bytes().split(b"\n")
+    lines = [b"ElementSpacing = " + spacing if line.startswith(b"ElementSpacing") else line for line in lines]
+    path.write_bytes(b"\n".join(lines))
+    with pytest.raises(UserError, match="spacing"):
+        read_scan(path)
+
+
+def test_a_sheared_nifti_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "scan.nii"
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((4, 5, 6), np.int16)), str(path))
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<hh", content, 252, 0, 1)  # qform off, sform on
+    struct.pack_into("<12f", content, 280, 0.7, 0, 0, 0, 0, 0.8, 0.5, 0, 0, 0, 2.5, 0)
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="right angles"):
+        read_scan(path)
+
+
+def test_a_missing_path_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist"):
+        read_scan(tmp_path / "nothing.nii.gz")
+
+
+def test_a_folder_is_no_mask(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not a mask file"):
+        read_mask(tmp_path)
+
+
+def test_writing_where_there_is_no_folder_says_so(an_oblique_image: sitk.Image, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        write_image(an_oblique_image, tmp_path / "nowhere" / "scan.nrrd")
+    assert caught.value.code == ExitCode.OUTPUT_NOT_WRITABLE
+
+
+def test_grids_differ_in_words(an_oblique_image: sitk.Image) -> None:
+    other = image_like(sitk.GetArrayFromImage(an_oblique_image), an_oblique_image)
+    assert grid_difference(other, an_oblique_image) is None
+    other.SetOrigin((-103.5, 42.25, -870.9))
+    assert "origin" in str(grid_difference(other, an_oblique_image))
+    assert "size" in str(grid_difference(other[1:], an_oblique_image))

@@ -1,0 +1,332 @@
+"""The worker as a real process: events, exit codes, what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from COVIDSelfSegLib import results
+from COVIDSelfSegLib.events import Failure, Result, StageProgress, parse_event
+from COVIDSelfSegLib.models import ModelPackage
+from COVIDSelfSegLib.phantom import Phantom, make_phantom
+from COVIDSelfSegLib.volume import grid_difference, image_like, read_scan
+
+from .conftest import SMALL
+
+ALL_FILES = {
+    "lungs.nrrd",
+    "pseudo_healthy.nrrd",
+    "heatmap.nrrd",
+    "uncertainty.nrrd",
+    "probability.nrrd",
+    "lesions.seg.nrrd",
+    "overview.png",
+    "report.json",
+}
+
+
+def command(scan: Path, output: Path, package: ModelPackage, *more: str) -> list[str]:
+    worker = [sys.executable, "-m", "COVIDSelfSegLib", "segment", str(scan), "--output", str(output)]
+    return [*worker, "--model", str(package.path), "--builtin-lungs", "--device", "cpu", "--events", *more]
+
+
+def run(arguments: list[str]) -> tuple[int, list]:
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=300, check=False)
+    events = [parse_event(line) for line in done.stdout.splitlines()]
+    assert None not in events, "stdout holds events and nothing else"
+    return done.returncode, events
+
+
+def refused(arguments: list[str], code: int, saying: str) -> Failure:
+    exit_code, events = run(arguments)
+    assert exit_code == code
+    failure = events[-1]
+    assert isinstance(failure, Failure)
+    assert failure.code == code
+    assert saying in failure.what
+    assert failure.why
+    assert failure.fix
+    return failure
+
+
+def leftovers(output: Path) -> list[str]:
+    return [path.name for path in output.parent.iterdir() if path.name.startswith(f".{output.name}.")]
+
+
+def test_a_run_gives_rising_progress_a_result_and_all_files(
+    a_scan_file: Path, a_phantom: Phantom, a_package: ModelPackage, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    code, events = run(command(a_scan_file, output, a_package, "--threshold", "0.4"))
+    assert code == 0
+    *progress, result = events
+    assert all(isinstance(event, StageProgress) for event in progress)
+    fractions = [event.fraction for event in progress]
+    assert fractions == sorted(fractions)
+    assert fractions[0] == 0
+    assert fractions[-1] == pytest.approx(1)
+    stages = list(dict.fromkeys(event.stage for event in progress))
+    assert stages == ["read", "check", "lungs", "synthesis", "segmentation", "measure", "write", "picture"]
+    assert isinstance(result, Result)
+    assert {path.name for path in output.iterdir()} == ALL_FILES
+    assert leftovers(output) == []
+    report = json.loads((output / "report.json").read_text())
+    assert report == json.loads(json.dumps(result.values))
+    assert report["threshold"] == 0.4
+    assert report["model"]["sha256"] == a_package.sha256
+    assert report["lung_mask"]["source"] == "built-in"
+    assert report["numbers"]["both"]["volume_ml"] > 2000
+    for name in ALL_FILES - {"overview.png", "report.json"}:
+        assert grid_difference(read_scan(output / name), a_phantom.scan) is None, name
+
+
+def test_what_is_written_agrees_with_itself(
+    a_scan_file: Path, a_phantom: Phantom, a_package: ModelPackage, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    assert run(command(a_scan_file, output, a_package, "--threshold", "0.45"))[0] == 0
+    images = {path.name: sitk.ReadImage(str(path)) for path in output.glob("*.nrrd")}
+    values = {name: sitk.GetArrayFromImage(image) for name, image in images.items()}
+    types = {name: image.GetPixelID() for name, image in images.items()}
+    assert types == {
+        "lungs.nrrd": sitk.sitkUInt8,
+        "pseudo_healthy.nrrd": sitk.sitkInt16,
+        "heatmap.nrrd": sitk.sitkInt16,
+        "uncertainty.nrrd": sitk.sitkUInt8,
+        "probability.nrrd": sitk.sitkUInt8,
+        "lesions.seg.nrrd": sitk.sitkUInt8,
+    }
+    scan = sitk.GetArrayFromImage(a_phantom.scan)
+    assert np.array_equal(values["pseudo_healthy.nrrd"] + values["heatmap.nrrd"], scan)
+    outside = values["lungs.nrrd"] == 0
+    for name in ("heatmap.nrrd", "probability.nrrd", "lesions.seg.nrrd"):
+        assert (values[name][outside] == 0).all()
+    above = values["probability.nrrd"] >= 0.45 * 255
+    assert (above[values["lesions.seg.nrrd"] > 0]).all()
+    segment = images["lesions.seg.nrrd"]
+    assert segment.GetMetaData("Segment0_Name") == "COVID lesion"
+    assert segment.GetMetaData("Segment0_LabelValue") == "1"
+
+
+def test_the_same_run_twice_gives_the_same_voxels(
+    a_scan_file: Path, a_package: ModelPackage, tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        assert run(command(a_scan_file, tmp_path / name, a_package))[0] == 0
+    for name in ("probability.nrrd", "pseudo_healthy.nrrd"):
+        first, second = (sitk.ReadImage(str(tmp_path / run_ / name)) for run_ in ("one", "two"))
+        assert np.array_equal(sitk.GetArrayFromImage(first), sitk.GetArrayFromImage(second))
+
+
+def test_other_files_in_the_output_folder_stay(
+    a_scan_file: Path, a_package: ModelPackage, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "notes.txt").write_text("mine")
+    (output / "report.json").write_text("of an earlier run")
+    assert run(command(a_scan_file, output, a_package))[0] == 0
+    assert (output / "notes.txt").read_text() == "mine"
+    assert "numbers" in (output / "report.json").read_text()
+
+
+def test_a_refused_scan_exits_with_2_and_leaves_nothing(a_package: ModelPackage, tmp_path: Path) -> None:
+    path = tmp_path / "gray.nrrd"
+    gray = np.random.default_rng(0).integers(0, 256, (20, 40, 40)).astype(np.uint8)
+    sitk.WriteImage(sitk.GetImageFromArray(gray), str(path))
+    refused(command(path, tmp_path / "out", a_package), 2, "8-bit")
+    assert not (tmp_path / "out").exists()
+    assert leftovers(tmp_path / "out") == []
+
+
+def test_a_lung_mask_of_another_grid_exits_with_2(
+    a_scan_file: Path, a_phantom: Phantom, a_package: ModelPackage, tmp_path: Path
+) -> None:
+    mask = tmp_path / "mask.nrrd"
+    sitk.WriteImage(a_phantom.lungs[:, :, :-1], str(mask))
+    arguments = command(a_scan_file, tmp_path / "out", a_package, "--lung-mask", str(mask))
+    refused(arguments, 2, "not on the scan's grid")
+
+
+def test_a_model_cut_in_half_exits_with_3(a_scan_file: Path, a_package: ModelPackage, tmp_path: Path) -> None:
+    half = tmp_path / "half.safetensors"
+    content = a_package.path.read_bytes()
+    half.write_bytes(content[: len(content) // 2])
+    refused(command(a_scan_file, tmp_path / "out", replace(a_package, path=half)), 3, "cannot be used")
+    gone = replace(a_package, path=tmp_path / "gone.safetensors")
+    refused(command(a_scan_file, tmp_path / "out", gone), 3, "does not exist")
+
+
+def test_an_output_that_cannot_be_written_exits_with_5(
+    a_scan_file: Path, a_package: ModelPackage, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    refused(command(a_scan_file, tmp_path / "file" / "out", a_package), 5, "cannot be written")
+    refused(command(a_scan_file, tmp_path / "file", a_package), 5, "cannot be written")
+    assert (tmp_path / "file").read_text() == "not a folder"
+
+
+@pytest.fixture
+def a_small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a small disk cannot be mounted here (needs root)")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_fills_up_exits_with_5_and_leaves_nothing(
+    a_scan_file: Path, a_package: ModelPackage, a_small_disk: Path
+) -> None:
+    refused(command(a_scan_file, a_small_disk / "out", a_package), 5, "cannot be written")
+    assert list(a_small_disk.iterdir()) == []
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("stage", ["read", "lungs", "synthesis", "segmentation", "write", "picture"])
+def test_a_cancelled_run_ends_soon_and_leaves_nothing(
+    a_scan_file: Path, a_package: ModelPackage, tmp_path: Path, stage: str, signal_: signal.Signals
+) -> None:
+    output = tmp_path / "out"
+    worker = subprocess.Popen(
+        command(a_scan_file, output, a_package), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert worker.stdout is not None
+    for line in worker.stdout:
+        event = parse_event(line)
+        if isinstance(event, StageProgress) and event.stage == stage:
+            break
+    worker.send_signal(signal_)
+    assert worker.wait(timeout=60) == 130
+    assert "Cancelled" in worker.stderr.read()
+    worker.stdout.close()
+    worker.stderr.close()
+    assert not output.exists()
+    assert leftovers(output) == []
+
+
+def test_what_a_killed_run_left_is_cleared_by_the_next(
+    a_scan_file: Path, a_package: ModelPackage, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    worker = subprocess.Popen(command(a_scan_file, output, a_package), stdout=subprocess.PIPE, text=True)
+    assert worker.stdout is not None
+    worker.stdout.readline()
+    worker.kill()
+    worker.wait(timeout=60)
+    worker.stdout.close()
+    assert len(leftovers(output)) == 1
+    assert not output.exists()
+    assert run(command(a_scan_file, output, a_package))[0] == 0
+    assert leftovers(output) == []
+
+
+def test_a_run_beside_another_that_is_still_going_leaves_its_folder_alone(tmp_path: Path) -> None:
+    other = tmp_path / f".out.partial-{os.getppid()}"
+    other.mkdir()
+    with results.results_folder(tmp_path / "out") as folder:
+        (folder / "x").write_text("x")
+    assert other.exists()
+    assert (tmp_path / "out" / "x").exists()
+
+
+@pytest.mark.parametrize("tilt", [(0.0, 0.0), (0.3, -0.25)])
+def test_an_oblique_scan_keeps_its_grid(a_package: ModelPackage, tmp_path: Path, tilt: tuple) -> None:
+    phantom = make_phantom(8, 1, replace(SMALL, tilt=tilt))
+    sitk.WriteImage(phantom.scan, str(tmp_path / "scan.nrrd"))
+    assert run(command(tmp_path / "scan.nrrd", tmp_path / "out", a_package))[0] == 0
+    assert grid_difference(read_scan(tmp_path / "out" / "probability.nrrd"), phantom.scan) is None
+
+
+def test_a_scan_of_one_lung_goes_through(a_phantom: Phantom, a_package: ModelPackage, tmp_path: Path) -> None:
+    hu = sitk.GetArrayFromImage(a_phantom.scan)
+    hu[sitk.GetArrayFromImage(a_phantom.lungs) == 2] = 30
+    sitk.WriteImage(image_like(hu, a_phantom.scan), str(tmp_path / "scan.nrrd"))
+    code, events = run(command(tmp_path / "scan.nrrd", tmp_path / "out", a_package))
+    assert code == 0
+    numbers = events[-1].values["numbers"]
+    assert numbers["left"]["volume_ml"] < 0.05 * numbers["right"]["volume_ml"]
+    assert any("left lung" in finding["what"] for finding in events[-1].values["findings"])
+
+
+def test_a_scan_of_700_slices_goes_through(a_package: ModelPackage, tmp_path: Path) -> None:
+    phantom = make_phantom(8, 1, replace(SMALL, size=(96, 96, 700), pixel_mm=3.9, slice_mm=0.5))
+    sitk.WriteImage(phantom.scan, str(tmp_path / "scan.nrrd"))
+    assert run(command(tmp_path / "scan.nrrd", tmp_path / "out", a_package))[0] == 0
+    assert read_scan(tmp_path / "out" / "lesions.seg.nrrd").GetSize() == (96, 96, 700)
+
+
+def test_a_scan_that_lies_upside_down_is_mended_and_put_back(
+    a_phantom: Phantom, a_package: ModelPackage, tmp_path: Path
+) -> None:
+    lying = image_like(sitk.GetArrayFromImage(a_phantom.scan)[::-1].copy(), a_phantom.scan)
+    sitk.WriteImage(lying, str(tmp_path / "lying.nrrd"))
+    sitk.WriteImage(a_phantom.scan, str(tmp_path / "right.nrrd"))
+    for name in ("lying", "right"):
+        assert run(command(tmp_path / f"{name}.nrrd", tmp_path / name, a_package))[0] == 0
+    right, turned = (read_scan(tmp_path / name / "probability.nrrd") for name in ("right", "lying"))
+    assert grid_difference(turned, lying) is None
+    difference = sitk.GetArrayFromImage(turned)[::-1].astype(int) - sitk.GetArrayFromImage(right)
+    assert np.abs(difference).mean() < 0.5
+
+
+def test_no_socket_is_opened(a_scan_file: Path, a_package: ModelPackage, tmp_path: Path) -> None:
+    """A worker in which every socket raises still does its whole job."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import socket\n"
+        "def _refuse(*_args, **_kwargs):\n"
+        "    raise AssertionError('a socket was opened')\n"
+        "socket.socket.__init__ = _refuse\n"
+        "socket.create_connection = _refuse\n"
+        "socket.getaddrinfo = _refuse\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    probe = [sys.executable, "-c", "import socket; socket.socket()"]
+    assert subprocess.run(probe, env=environment, capture_output=True, check=False).returncode != 0
+    arguments = command(a_scan_file, tmp_path / "out", a_package)
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_what_slicers_process_uses_brings_no_torch() -> None:
+    code = (
+        "import sys, COVIDSelfSegLib, COVIDSelfSegLib.events, COVIDSelfSegLib.errors;"
+        "assert not {'torch', 'SimpleITK', 'lungmask'} & set(sys.modules), sorted(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_person_gets_a_bar_and_a_table(a_scan_file: Path, a_package: ModelPackage, tmp_path: Path) -> None:
+    arguments = command(a_scan_file, tmp_path / "out", a_package)
+    arguments.remove("--events")
+    start = time.perf_counter()
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert time.perf_counter() > start
+    assert "Finding lesions" in done.stderr
+    assert "left" in done.stderr
+    for words in ("lung volume, ml", "infected, % of lung", "overview.png", "Not a medical device"):
+        assert words in done.stdout
+
+
+def test_errors_reach_a_person_as_three_lines(tmp_path: Path) -> None:
+    arguments = [sys.executable, "-m", "COVIDSelfSegLib", "doctor", str(tmp_path / "nothing.nrrd")]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    what, why, fix = done.stderr.strip().splitlines()
+    assert "does not exist" in what
+    assert why.strip().startswith("Why: ")
+    assert fix.strip().startswith("Fix: ")
+    assert "Traceback" not in done.stderr
