@@ -22,6 +22,7 @@ from .phantom_anatomy import Anatomy, Axes, Body, body, draw_anatomy, smooth_noi
 from .phantom_render import Scene, render
 from .phantom_scanner import Acquisition
 from .phantom_vessels import Tubes, draw_vessels
+from .volume import array_view
 
 SEVERITY_SHARES = (0.0, 0.02, 0.12, 0.35, 0.60)
 """Infected share of the lung for CT-0 .. CT-4 (the classes of MosMedData)."""
@@ -50,8 +51,8 @@ class Phantom:
     @property
     def infected_share(self) -> float:
         """Share of the lung volume that is lesion, 0 .. 1."""
-        lungs = sitk.GetArrayViewFromImage(self.lungs)
-        lesions = sitk.GetArrayViewFromImage(self.lesions)
+        lungs = array_view(self.lungs)
+        lesions = array_view(self.lesions)
         return float(np.count_nonzero(lesions) / np.count_nonzero(lungs))
 
 

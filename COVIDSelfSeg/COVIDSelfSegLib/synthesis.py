@@ -19,6 +19,7 @@ from .devices import Device
 from .frame import FloatArray, LungFrame
 from .hounsfield import to_hu, to_unit
 from .networks.generator import Generator, draw_latent
+from .volume import array_view
 
 _BELOW_EXPECTED_HU = 60.0
 """How far texture may make a mended voxel darker than the expected healthy lung."""
@@ -126,7 +127,7 @@ def heatmap(synthesis: Synthesis, scan: sitk.Image, lungs: sitk.Image, residual_
     coarse_excess = synthesis.excess(residual_hu)
     whole = np.zeros(scan.GetSize()[::-1], np.int16)
     spread = np.zeros(whole.shape, np.uint8)
-    healthy = np.clip(np.rint(sitk.GetArrayViewFromImage(scan)), -1024, 3071).astype(np.int16)
+    healthy = np.clip(np.rint(array_view(scan)), -1024, 3071).astype(np.int16)
     of_scan, of_lungs = frame.turned(scan), frame.turned(lungs)
     turned_excess, turned_spread, turned_healthy = (frame.turn(array) for array in (whole, spread, healthy))
     deep, rows, columns = frame.box

@@ -105,9 +105,20 @@ def output_not_writable(path: Path) -> UserError:
 
 
 def array_view(image: sitk.Image) -> npt.NDArray[Any]:
-    """Read-only (z, y, x) view of the image's own memory; it must not outlive the image."""
-    view: npt.NDArray[Any] = sitk.GetArrayViewFromImage(image)
-    return view
+    """Read-only (z, y, x) view of the image's own memory.
+
+    SimpleITK's own view does not keep the image alive, so that a view of a temporary image reads freed
+    memory; this one does.
+    """
+    return np.asarray(_View(image))
+
+
+class _View:
+    """Hands an image's memory to numpy, and stays behind as the owner of the array."""
+
+    def __init__(self, image: sitk.Image) -> None:
+        self._image = image
+        self.__array_interface__ = sitk.GetArrayViewFromImage(image).__array_interface__
 
 
 def image_like(array: npt.NDArray[Any], reference: sitk.Image) -> sitk.Image:

@@ -39,11 +39,12 @@ def generator_architecture(preset: Preset) -> Architecture:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Volumes of one step, unit HU and lung mask (batch, z, y, x) each."""
+    """Volumes of one step (batch, z, y, x): unit HU, lung masks, filling of the painted lesions."""
 
     healthy: Tensor
     healthy_lungs: Tensor
     painted: Tensor
+    lesions: Tensor
     diseased: Tensor
     diseased_lungs: Tensor
 
@@ -96,16 +97,26 @@ class GanTrainer:
             parameter.requires_grad = False
         with self.device.autocast():
             judged = self.discriminator(mended, batch.diseased_lungs[:, None])
-        reconstruction = masked_l1(painted, batch.healthy[:, None], batch.healthy_lungs[:, None])
+        truth, lungs = batch.healthy[:, None], batch.healthy_lungs[:, None]
+        lesions = (batch.lesions[:, None] > 0).float()
+        # Lesions are a small part of most lungs; without a term of their own, copying all is good enough.
+        reconstruction = masked_l1(painted, truth, lungs) + masked_l1(painted, truth, lesions)
         adversarial = least_squares(judged.float(), 1.0)
         self.generator_optimiser.zero_grad()
         torch.autograd.backward(gan.reconstruction * reconstruction + gan.adversarial * adversarial)
+        untouched = masked_l1(batch.painted[:, None], truth, lesions)
+        left = masked_l1(painted.detach(), truth, lesions)
         self.generator_optimiser.step()
         for parameter in self.discriminator.parameters():
             parameter.requires_grad = True
         self._update_average()
         self.iteration += 1
-        return losses | {"reconstruction": reconstruction.item(), "adversarial": adversarial.item()}
+        return losses | {
+            "reconstruction": reconstruction.item(),
+            "adversarial": adversarial.item(),
+            # 1 is doing nothing, 0 is a perfect healthy twin.
+            "error_left": (left / untouched).item() if untouched > 0 else 1.0,
+        }
 
     def save(self, path: Path) -> None:
         """Write all that :meth:`load` needs to go on."""
@@ -150,15 +161,16 @@ class GanTrainer:
         diseased = [self.diseased[index] for index in rng.integers(len(self.diseased), size=half)]
         hu, depths = self._volumes(healthy, rng)
         lungs = (depths > 0).float()
-        painted = paint_volumes(healthy, hu, depths, rng).hu
+        painted = paint_volumes(healthy, hu, depths, rng)
         untouched = torch.from_numpy(rng.random(half) < self.preset.gan.untouched).to(hu.device)
-        painted = torch.where(untouched[:, None, None, None], hu, painted)
+        untouched = untouched[:, None, None, None]
         diseased_hu, diseased_depths = self._volumes(diseased, rng)
         diseased_lungs = (diseased_depths > 0).float()
         return _Batch(
             to_unit(hu) * lungs,
             lungs,
-            to_unit(painted) * lungs,
+            to_unit(torch.where(untouched, hu, painted.hu)) * lungs,
+            torch.where(untouched, 0.0, painted.filling),
             to_unit(diseased_hu) * diseased_lungs,
             diseased_lungs,
         )

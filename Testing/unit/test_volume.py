@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.errors import ExitCode, UserError
-from COVIDSelfSegLib.volume import grid_difference, image_like, read_mask, read_scan, write_image
+from COVIDSelfSegLib.volume import array_view, grid_difference, image_like, read_mask, read_scan, write_image
 
 
 @pytest.mark.parametrize("ending", ["nii", "nii.gz", "nrrd", "mha", "mhd"])
@@ -154,3 +154,12 @@ def test_grids_differ_in_words(an_oblique_image: sitk.Image) -> None:
     other.SetOrigin((-103.5, 42.25, -870.9))
     assert "origin" in str(grid_difference(other, an_oblique_image))
     assert "size" in str(grid_difference(other[1:], an_oblique_image))
+
+
+def test_a_view_keeps_its_image_alive() -> None:
+    values = np.arange(60_000, dtype=np.int16).reshape(30, 40, 50)
+    view = array_view(sitk.GetImageFromArray(values))
+    _others = [sitk.Image((50, 40, 30), sitk.sitkInt16) - 1 for _ in range(20)]
+    assert np.array_equal(view, values)
+    assert not view.flags.writeable
+    assert not view.flags.owndata

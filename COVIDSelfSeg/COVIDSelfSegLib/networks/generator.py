@@ -61,7 +61,9 @@ class Generator(nn.Module):
         self.head = nn.Conv3d(channels, 2 if composite else 1, 1)
         if composite:
             assert self.head.bias is not None
-            nn.init.constant_(self.head.bias[1:], -2.0)  # start by copying nearly everything
+            # Start by copying most, and by painting what healthy lung is like: 0.1 is -860 HU.
+            with torch.no_grad():
+                self.head.bias.copy_(torch.tensor([-2.2, -1.5]))
 
     def forward(self, x: Tensor, latent: Tensor) -> Healthy:
         """Paint a volume healthy.
@@ -86,7 +88,8 @@ class Generator(nn.Module):
         if not self.composite:
             return Healthy(functional.relu(painted), torch.ones_like(volume))
         share = torch.sigmoid(painted[:, 1:])
-        fresh = functional.relu(painted[:, :1])
+        # A ReLU that is dead at first would teach the share to copy everything for ever.
+        fresh = torch.sigmoid(painted[:, :1])
         return Healthy(share * fresh + (1 - share) * volume, share)
 
 

@@ -1,0 +1,110 @@
+"""Annotated 2D slices for evaluation, which come as 8-bit pictures: mapped to approximate HU.
+
+Never trained on. A picture has lost its HU and its voxel size; the map below puts dark lung and soft tissue
+where they belong and is good to some 80 HU, so scores on such slices are scores out of the usual domain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+from COVIDSelfSegLib.classical_lungs import label_lungs
+from COVIDSelfSegLib.frame import FloatArray, LungFrame
+from COVIDSelfSegLib.volume import array_view
+from PIL import Image
+from scipy import ndimage
+
+BoolArray = npt.NDArray[np.bool_]
+
+_DARK_LUNG_HU, _TISSUE_HU = -880.0, 40.0
+_DARK_PERCENTILE = 8
+_CHEST_MM = 330.0
+"""Width that a chest in a picture is taken to have, since pictures carry no voxel size."""
+_COPIES, _COPY_MM = 24, 6.0
+"""A slice stands for a short stack of itself where a method needs a volume."""
+
+
+@dataclass(frozen=True)
+class AnnotatedSlice:
+    """One slice with its lesion mask.
+
+    Attributes:
+        name: of the slice in its set.
+        hu: approximate HU (1, y, x) as an image of one slice, pixels of about the right size.
+        lungs: published lung mask (y, x), None where there is none.
+        lesions: published lesion mask (y, x).
+    """
+
+    name: str
+    hu: sitk.Image
+    lungs: BoolArray | None
+    lesions: BoolArray
+
+    def found_lungs(self) -> npt.NDArray[np.uint8]:
+        """Lung labels (y, x) by the built-in classical method."""
+        stack = sitk.GetImageFromArray(np.repeat(array_view(self.hu), _COPIES, axis=0))
+        stack.SetSpacing((*self.hu.GetSpacing()[:2], _COPY_MM))
+        frame = LungFrame.whole_scan(stack, 2.5)
+        labels = label_lungs(frame.to_network(stack), frame.voxel_mm)
+        middle = _COPIES // 2
+        right, left = (frame.plane((labels == side).astype(np.float32), middle) for side in (1, 2))
+        return np.where(np.maximum(right, left) > 0.5, np.where(right >= left, 1, 2), 0).astype(np.uint8)
+
+
+def read_medseg(folder: Path) -> Iterator[AnnotatedSlice]:
+    """The slices of ``medseg_dev``: 8-bit lung windows that vary from slice to slice."""
+    for path in sorted((folder / "images").glob("*.png")):
+        gray = np.asarray(Image.open(path).convert("L"))
+        mask = np.asarray(Image.open(folder / "masks" / path.name).convert("L")) > 127
+        yield AnnotatedSlice(path.stem, _as_scan(gray), None, mask)
+
+
+def read_radiopaedia(file: Path) -> Iterator[AnnotatedSlice]:
+    """The slices of ``radiopaedia_slices_dev``: contrast-equalised, upside down as published, turned here."""
+    with np.load(file) as arrays:
+        parts = [arrays[name][:, ::-1] for name in ("image", "lung", "infection")]
+        cases = arrays["case"]
+    for number, (gray, lungs, lesions) in enumerate(zip(*parts, strict=True)):
+        name = f"{cases[number]}_{number:03d}"
+        yield AnnotatedSlice(name, _as_scan(gray), lungs.astype(bool), lesions.astype(bool))
+
+
+def approximate_hu(gray: npt.NDArray[np.uint8]) -> FloatArray:
+    """Map gray levels of a chest slice to approximate HU.
+
+    A linear map that sends the 8th percentile of the dark lung to -880 HU and the most frequent level of
+    soft tissue to +40. Outside air is no anchor: windows clip it.
+    """
+    cut = _otsu(gray)
+    dark, _ = ndimage.label(gray < cut)
+    outside = np.unique(np.concatenate([dark[0], dark[-1], dark[:, 0], dark[:, -1]]))
+    inside = (dark > 0) & ~np.isin(dark, outside)
+    if inside.sum() < 0.01 * gray.size:
+        inside = gray < cut
+    lung = float(np.percentile(gray[inside], _DARK_PERCENTILE))
+    levels = np.bincount(gray[gray >= cut], minlength=256).astype(float)
+    tissue = float(np.argmax(ndimage.gaussian_filter1d(levels, 2, mode="nearest")))
+    scale = (_TISSUE_HU - _DARK_LUNG_HU) / max(tissue - lung, 1.0)
+    return (_DARK_LUNG_HU + (gray.astype(np.float32) - lung) * scale).astype(np.float32)
+
+
+def _as_scan(gray: npt.NDArray[np.uint8]) -> sitk.Image:
+    hu = approximate_hu(gray)
+    body = np.flatnonzero((hu > -300).mean(axis=0) > 0.05)
+    width = body[-1] - body[0] + 1 if body.size else gray.shape[1]
+    image = sitk.GetImageFromArray(np.clip(np.rint(hu), -1400, 1000).astype(np.int16)[None])
+    image.SetSpacing((_CHEST_MM / width, _CHEST_MM / width, _COPY_MM))
+    return image
+
+
+def _otsu(gray: npt.NDArray[np.uint8]) -> int:
+    """Level that parts dark from bright best (Otsu 1979)."""
+    image = sitk.GetImageFromArray(gray)
+    otsu = sitk.OtsuThresholdImageFilter()
+    otsu.Execute(image)
+    return int(otsu.GetThreshold())

@@ -1,0 +1,33 @@
+"""``python -m Testing.bench``: measure, print, and keep as JSON and Markdown."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from COVIDSelfSegTrainingLib.shipped import data_folder
+
+from .accuracy import measure_accuracy
+from .speed import measure_speed
+from .table import Table
+
+
+def main() -> None:
+    """Run the parts asked for."""
+    parser = argparse.ArgumentParser(prog="python -m Testing.bench", description=__doc__)
+    parser.add_argument("--output", type=Path, default=Path("bench"))
+    parser.add_argument("--only", choices=("speed", "accuracy"))
+    parsed = parser.parse_args()
+    data = data_folder()
+    if data is None:
+        print("The real scans are not here (../shared/data or $COVIDSELFSEG_DATA): phantoms only.")
+    table = Table()
+    if parsed.only != "accuracy":
+        measure_speed(table, data)
+    if parsed.only != "speed":
+        measure_accuracy(table, data)
+    table.write(parsed.output)
+    print(f"\n{parsed.output / 'bench.md'}")
+
+
+main()

@@ -1,0 +1,104 @@
+"""How long things take and how much memory they need, beside what one would otherwise use."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from COVIDSelfSegLib.classical_lungs import classical_lung_mask
+from COVIDSelfSegLib.perlin import lattice_axes, perlin
+from COVIDSelfSegLib.phantom import make_phantom
+from COVIDSelfSegLib.phantom_scanner import Acquisition
+from COVIDSelfSegLib.volume import read_scan
+
+from .table import Table
+
+_SECTION = "Speed and memory"
+
+
+def measure_speed(table: Table, data: Path | None) -> None:
+    """Fill in the speed section."""
+    _perlin(table)
+    _phantom(table)
+    if data is not None:
+        scan = data / "ct" / "covidctmd_P001.nii.gz"
+        _lung_mask(table, scan)
+        _end_to_end(table, scan)
+
+
+def _perlin(table: Table) -> None:
+    scales = np.linspace(10, 29, 64)
+
+    def ours() -> None:
+        perlin(lattice_axes((128, 128), scales), octaves=10, persistence=0.42, repeat=140)
+
+    seconds = _best(ours, 3)
+    value, beside = f"{1000 * seconds:.1f} ms", "noise could not be built here"
+    try:
+        import noise
+    except ImportError:
+        pass
+    else:
+        arguments = {"octaves": 10, "persistence": 0.42, "lacunarity": 2.0, "base": 0}
+        arguments |= {"repeatx": 140, "repeaty": 140}
+        start = time.perf_counter()
+        plane = np.empty((128, 128))
+        for i in range(128):
+            for j in range(128):
+                plane[i][j] = noise.pnoise2(i / 17.3, j / 17.3, **arguments)
+        theirs = 64 * (time.perf_counter() - start)
+        value, beside = f"{value}, {theirs / seconds:.0f} x", f"noise in a loop {theirs:.2f} s"
+    name = "Perlin, 64 slices of 128 x 128, 10 octaves"
+    table.add(_SECTION, name, value, beside=beside, wanted=">= 100 x")
+
+
+def _phantom(table: Table) -> None:
+    start = time.perf_counter()
+    make_phantom(1, 2, Acquisition(size=(512, 512, 200), slice_mm=1.6))
+    seconds = time.perf_counter() - start
+    table.add(_SECTION, "phantom 512 x 512 x 200", f"{seconds:.1f} s", wanted="< 60 s")
+
+
+def _lung_mask(table: Table, path: Path) -> None:
+    scan = read_scan(path)
+    spacing = scan.GetSpacing()
+    target = sitk.Image((512, 512, 300), sitk.sitkInt16)
+    target.SetSpacing((*spacing[:2], spacing[2] * scan.GetDepth() / 300))
+    target.SetOrigin(scan.GetOrigin())
+    target.SetDirection(scan.GetDirection())
+    scan = sitk.Resample(scan, target, sitk.Transform(), sitk.sitkLinear, -1024)
+    seconds = _best(lambda: classical_lung_mask(scan), 3)
+    name = "built-in lung mask, 512 x 512 x 300 (P001 resampled)"
+    table.add(_SECTION, name, f"{seconds:.2f} s", wanted="< 3 s")
+
+
+def _end_to_end(table: Table, path: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "COVIDSelfSegLib", "segment", str(path), "--output", f"{folder}/out"]
+        start = time.perf_counter()
+        process = subprocess.Popen([*command, "--builtin-lungs", "--events"], stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+    if status:
+        raise RuntimeError(f"the worker ended with status {status}")
+    gigabytes = usage.ru_maxrss / 2**20
+    table.add(_SECTION, "covidctmd_P001 from file to files", f"{seconds:.1f} s", wanted="<= 90 s")
+    table.add(_SECTION, "the same, peak memory", f"{gigabytes:.2f} GB", wanted="<= 3 GB")
+
+
+def _best(function: Callable[[], object], runs: int) -> float:
+    """Shortest of several runs after a warm-up, in seconds."""
+    function()
+    seconds = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        function()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
