@@ -1,0 +1,1 @@
+"""``slicer.app`` and the managers behind it."""

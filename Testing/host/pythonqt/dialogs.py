@@ -1,0 +1,58 @@
+"""Modal dialogs: they wait for a person, so a test must have queued its answer or fails at once."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class UnexpectedDialogError(RuntimeError):
+    """A modal dialog would have blocked the test for ever."""
+
+
+@dataclass
+class Dialogs:
+    """Answers for modal dialogs.
+
+    Attributes:
+        interactive: show real dialogs; only ``make app`` does.
+        asked: which dialogs were asked for, for example ``("QFileDialog.getOpenFileName", (...))``, in order.
+        opened_urls: what ``QDesktopServices.openUrl`` was asked to open; nothing is opened in a test.
+    """
+
+    interactive: bool = False
+    asked: list[tuple[str, tuple[Any, ...]]] = field(default_factory=list)
+    opened_urls: list[str] = field(default_factory=list)
+    _answers: deque[Any] = field(default_factory=deque)
+
+    def answer(self, value: Any) -> None:
+        """Queue the answer of the next dialog: a path, a color, ``qt.QMessageBox.Yes`` ..."""
+        from host.pythonqt import conversion
+
+        self._answers.append(conversion.unwrap(value))
+
+    def ask(self, what: str, args: tuple[Any, ...], show: Callable[[], Any]) -> Any:
+        """The answer of a dialog.
+
+        Raises:
+            UnexpectedDialogError: nobody is there to answer.
+        """
+        self.asked.append((what, args))
+        if self._answers:
+            return self._answers.popleft()
+        if self.interactive:
+            return show()
+        raise UnexpectedDialogError(
+            f"{what}{args} would wait for a person; queue host.dialogs.answer(...) first"
+        )
+
+    def clear(self) -> None:
+        """Forget queued answers and what was asked."""
+        self.asked.clear()
+        self.opened_urls.clear()
+        self._answers.clear()
+
+
+dialogs = Dialogs()

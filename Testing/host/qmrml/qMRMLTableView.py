@@ -1,0 +1,69 @@
+"""``qMRMLTableView``: a table node as a table."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import slicer
+import vtk
+from PySide6.QtCore import Slot
+from PySide6.QtGui import QStandardItem, QStandardItemModel
+from PySide6.QtWidgets import QTableView, QWidget
+
+from host.properties import declared
+
+
+class qMRMLTableView(QTableView):
+    """Shows the cells of a table node and follows its changes; cells cannot be edited in the host."""
+
+    vtk_signatures: ClassVar[tuple[str, ...]] = (
+        "setMRMLScene(vtkMRMLScene*)",
+        "setMRMLTableNode(vtkMRMLTableNode*)",
+        "setMRMLTableNode(vtkMRMLNode*)",
+    )
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._scene: slicer.vtkMRMLScene | None = None
+        self._node: slicer.vtkMRMLTableNode | None = None
+        self._observer = 0
+        self._model = QStandardItemModel(self)
+        self.setModel(self._model)
+        self.setEditTriggers(QTableView.EditTrigger.NoEditTriggers)
+
+    transposed = declared(bool, lambda _self: False, constant=True)
+    firstRowLocked = declared(
+        bool,
+        lambda self: bool(self._node and self._node.GetUseColumnTitleAsColumnHeader()),
+        lambda self, lock: self._node and self._node.SetUseColumnTitleAsColumnHeader(lock),
+    )
+
+    @Slot(result=object)
+    def mrmlScene(self) -> slicer.vtkMRMLScene | None:
+        return self._scene
+
+    @Slot(object)
+    def setMRMLScene(self, scene: slicer.vtkMRMLScene | None) -> None:
+        self._scene = scene
+
+    @Slot(result=object)
+    def mrmlTableNode(self) -> slicer.vtkMRMLTableNode | None:
+        return self._node
+
+    @Slot(object)
+    def setMRMLTableNode(self, node: slicer.vtkMRMLTableNode | None) -> None:
+        if self._node is not None:
+            self._node.RemoveObserver(self._observer)
+        self._node = node
+        if node is not None:
+            self._observer = node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._update())
+        self._update()
+
+    def _update(self) -> None:
+        self._model.clear()
+        if self._node is None:
+            return
+        columns = range(self._node.GetNumberOfColumns())
+        self._model.setHorizontalHeaderLabels([self._node.GetColumnName(column) for column in columns])
+        for row in range(self._node.GetNumberOfRows()):
+            self._model.appendRow([QStandardItem(self._node.GetCellText(row, column)) for column in columns])
