@@ -2,6 +2,26 @@
 
 import sys
 
-from .cli import main
+from .errors import ExitCode, UserError
+from .events import EventWriter
 
-sys.exit(main())
+
+def _main() -> int:
+    try:
+        from .cli import main  # noqa: PLC0415 (what it needs may be missing)
+    except ModuleNotFoundError as missing:
+        error = UserError(
+            f"The Python package '{missing.name}' is missing from {sys.executable}.",
+            why="The networks run in this Python, and need it.",
+            fix="Install it there (in Slicer: Set-up, Install), or choose another Python for the worker.",
+            code=ExitCode.MODEL_UNUSABLE,
+        )
+        if "--events" in sys.argv:
+            EventWriter().error(error)
+        else:
+            sys.stderr.write(f"{error}\n")
+        return int(error.code)
+    return main()
+
+
+sys.exit(_main())

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
+from .colors import HEAT, HOTTEST_HU, LESION, LUNG, LUNG_WINDOW_HU
 from .frame import LungFrame
 from .quantification import LungNumbers, Numbers
 from .synthesis import Heatmap
@@ -23,12 +24,6 @@ WIDTH = 1600
 _COLUMNS = 4
 _GAP, _HEAD, _TITLE = 12, 64, 30
 _PANEL = (WIDTH - _GAP * (_COLUMNS + 1)) // _COLUMNS
-_WINDOW = (-1350.0, 150.0)
-"""The lung window: level -600, width 1500."""
-_HOTTEST_HU = 700.0
-_HOT = np.array([(0, 0, 0), (90, 8, 100), (205, 45, 60), (250, 150, 20), (255, 250, 190)], float)
-"""Colours of the heatmap from 0 to ``_HOTTEST_HU``, ever brighter so that they also read in gray."""
-_LESION, _LUNG = np.array([230, 40, 40]), np.array([90, 150, 230])
 _BACKGROUND, _INK, _FAINT = (16, 18, 22), (235, 235, 235), (150, 155, 165)
 
 
@@ -143,27 +138,25 @@ def _most_infected(view: _View) -> list[int]:
 def _four(plane: _Plane) -> tuple[Image.Image, ...]:
     """CT, pseudo-healthy, heatmap, outlined lesions."""
     gray = _gray(plane.hu)
-    outlined = _outline(gray, plane.lungs > 0, _LUNG)
-    outlined = _outline(outlined, plane.lesions > 0, _LESION)
+    outlined = _outline(gray, plane.lungs > 0, LUNG)
+    outlined = _outline(outlined, plane.lesions > 0, LESION)
     hot = _heat(plane.excess, plane.lungs > 0, gray)
     return tuple(_fit(part, plane.height) for part in (gray, _gray(plane.healthy), hot, outlined))
 
 
 def _gray(hu: npt.NDArray[Any]) -> Rgb:
-    low, high = _WINDOW
+    low, high = LUNG_WINDOW_HU
     level = np.clip((hu.astype(float) - low) / (high - low) * 255, 0, 255).astype(np.uint8)
     return np.repeat(level[..., None], 3, axis=-1)
 
 
 def _heat(excess: npt.NDArray[Any], inside: Mask, gray: Rgb) -> Rgb:
-    place = np.clip(excess.astype(float) / _HOTTEST_HU, 0, 1) * (len(_HOT) - 1)
-    below = np.minimum(place.astype(int), len(_HOT) - 2)
-    share = (place - below)[..., None]
-    colours = (1 - share) * _HOT[below] + share * _HOT[below + 1]
+    stops = np.linspace(0, HOTTEST_HU, len(HEAT))
+    colours = np.stack([np.interp(excess, stops, channel) for channel in zip(*HEAT, strict=True)], -1)
     return np.where(inside[..., None], colours, gray * 0.35).astype(np.uint8)
 
 
-def _outline(picture: Rgb, mask: Mask, colour: npt.NDArray[Any]) -> Rgb:
+def _outline(picture: Rgb, mask: Mask, colour: tuple[int, int, int]) -> Rgb:
     edge = mask & ~ndimage.binary_erosion(mask)
     return np.where(edge[..., None], colour, picture).astype(np.uint8)
 
@@ -187,9 +180,9 @@ def _render(view: _View) -> Rgb:
     turned = [ndimage.rotate(part, 20, axes=(1, 2), order=1, reshape=True) > 0.5 for part in (lungs, lesions)]
     picture = np.zeros((*turned[0].shape[::2], 3))
     shade, seen = _shade(turned[0])
-    picture[seen] = (0.25 + 0.75 * shade[seen, None]) * _LUNG * 0.62
+    picture[seen] = (0.25 + 0.75 * shade[seen, None]) * np.array(LUNG) * 0.62
     shade, seen = _shade(turned[1])
-    picture[seen] = 0.25 * picture[seen] + 0.75 * (0.35 + 0.65 * shade[seen, None]) * _LESION
+    picture[seen] = 0.25 * picture[seen] + 0.75 * (0.35 + 0.65 * shade[seen, None]) * np.array(LESION)
     return picture.astype(np.uint8)
 
 
@@ -232,11 +225,11 @@ def _page(rows: list[Image.Image]) -> Image.Image:
 
 def _colour_bar(page: Image.Image, draw: ImageDraw.ImageDraw) -> None:
     width, height, x, y = 420, 16, WIDTH - 420 - 40, 12
-    ramp = np.tile(np.linspace(0, _HOTTEST_HU, width), (height, 1))
+    ramp = np.tile(np.linspace(0, HOTTEST_HU, width), (height, 1))
     bar = _heat(ramp, np.ones(ramp.shape, bool), np.zeros((height, width, 3), np.uint8))
     page.paste(Image.fromarray(bar), (x, y))
     for hu in (0, 175, 350, 525, 700):
-        place = x + width * hu / _HOTTEST_HU
+        place = x + width * hu / HOTTEST_HU
         draw.text((place, y + height + 4), str(hu), _FAINT, _font(16), anchor="ma")
     draw.text((x - 12, y + height / 2), "HU above expected healthy", _FAINT, _font(18), anchor="rm")
 

@@ -22,7 +22,7 @@ from .events import Progress
 from .lungs import LungMask, find_lungs
 from .models import DEFAULT_PACKAGE, ModelPackage, find_package
 from .picture import draw_overview
-from .quantification import Numbers, measure
+from .quantification import Numbers, measure, threshold_curve
 from .segmentation import (
     Calibration,
     LungSlices,
@@ -193,6 +193,7 @@ def segment(
         "spacing_mm": scan.GetSpacing(),
         "numbers": numbers.to_dict(),
         "threshold": threshold,
+        "threshold_curve": threshold_curve(probability, lungs.image).to_report(),
         "findings": [asdict(finding) for finding in examination.findings],
         "lung_mask": {"source": lungs.source, "sha256": lungs.sha256},
         "model": _describe(package),

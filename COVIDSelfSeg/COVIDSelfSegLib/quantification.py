@@ -13,6 +13,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from .classical_lungs import LEFT, RIGHT
+from .threshold_curve import LEVELS, ThresholdCurve
 from .volume import array_view, voxel_volume_ml
 
 _SEVERITY_CUTS = (0.0, 0.25, 0.50, 0.75)
@@ -75,6 +76,17 @@ def measure(scan: sitk.Image, lungs: sitk.Image, lesions: sitk.Image) -> Numbers
     sums = np.stack([volumes, infected, density])[:, [RIGHT, LEFT]]
     right, left, both = (_lung(sums[:, 0], ml), _lung(sums[:, 1], ml), _lung(sums.sum(1), ml))
     return Numbers(right, left, both)
+
+
+def threshold_curve(probability: sitk.Image, lungs: sitk.Image) -> ThresholdCurve:
+    """Count the stored probabilities (uint8) of each lung."""
+    counts = np.zeros(3 * LEVELS, np.int64)
+    for values, sides in zip(array_view(probability), array_view(lungs), strict=True):
+        inside = sides > 0
+        codes = sides[inside].astype(np.int64) * LEVELS + values[inside]
+        counts += np.bincount(codes, minlength=3 * LEVELS)
+    _, right, left = counts.reshape(3, LEVELS)
+    return ThresholdCurve(right, left, voxel_volume_ml(probability))
 
 
 def dice(found: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> float:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from .devices import Device
 from .frame import FloatArray, LungFrame
 from .hounsfield import to_unit
+from .threshold_curve import level_of
 from .volume import array_view, image_like, voxel_volume_ml
 
 BoolArray = npt.NDArray[np.bool_]
@@ -146,11 +147,6 @@ def probability_image(
     image = slices.frame.to_scan(255 * calibration.probability(logits), dtype=np.uint8)
     inside = array_view(lungs) > 0
     return image_like(np.where(inside, array_view(image), np.uint8(0)), lungs)
-
-
-def level_of(threshold: float) -> int:
-    """The smallest stored probability (0 .. 255) that counts as lesion at a threshold of 0 .. 1."""
-    return max(1, int(np.ceil(threshold * 255)))
 
 
 def lesion_mask(probability: sitk.Image, threshold: float, least_ml: float) -> sitk.Image:

@@ -14,12 +14,12 @@ from COVIDSelfSegLib.segmentation import (
     Calibration,
     LungSlices,
     lesion_mask,
-    level_of,
     predict_logits,
     probability_image,
     segmenter_input,
     slice_and_neighbours,
 )
+from COVIDSelfSegLib.threshold_curve import level_of
 from COVIDSelfSegLib.volume import grid_difference, image_like
 from torch import nn
 

@@ -303,7 +303,8 @@ def test_no_socket_is_opened(a_scan_file: Path, a_package: ModelPackage, tmp_pat
 
 def test_importing_what_slicers_process_uses_brings_no_torch() -> None:
     code = (
-        "import sys, COVIDSelfSegLib, COVIDSelfSegLib.events, COVIDSelfSegLib.errors;"
+        "import sys, COVIDSelfSegLib.events, COVIDSelfSegLib.errors, COVIDSelfSegLib.nrrd;"
+        "import COVIDSelfSegLib.colors, COVIDSelfSegLib.threshold_curve, COVIDSelfSegLib.status;"
         "assert not {'torch', 'SimpleITK', 'lungmask'} & set(sys.modules), sorted(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -330,3 +331,35 @@ def test_errors_reach_a_person_as_three_lines(tmp_path: Path) -> None:
     assert why.strip().startswith("Why: ")
     assert fix.strip().startswith("Fix: ")
     assert "Traceback" not in done.stderr
+
+
+def test_the_status_of_an_interpreter_is_told_without_its_packages(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "COVIDSelfSegLib.status"], capture_output=True, text=True, check=True
+    )
+    status = json.loads(done.stdout)
+    assert status["missing"] == []
+    assert status["torch"]["version"]
+    bare = [sys.executable, "-S", "-c"]
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import runpy; sys.argv = ['x', '--events'];"
+    module_folder = str(Path(results.__file__).parents[1])
+    done = subprocess.run(
+        [*bare, code + "runpy.run_module('COVIDSelfSegLib.status', run_name='__main__')", module_folder],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+    )
+    assert json.loads(done.stdout)["torch"] is None
+    assert "numpy" in json.loads(done.stdout)["missing"]
+    done = subprocess.run(
+        [*bare, code + "runpy.run_module('COVIDSelfSegLib', run_name='__main__')", module_folder],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    failure = parse_event(done.stdout)
+    assert isinstance(failure, Failure)
+    assert done.returncode == failure.code == 3
+    assert "is missing" in failure.what

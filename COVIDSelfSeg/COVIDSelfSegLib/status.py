@@ -1,0 +1,87 @@
+"""What a Python interpreter has of what the worker needs: ``python -m COVIDSelfSegLib.status``.
+
+Prints one JSON object. Importing this module imports none of the packages it asks about, so it also tells
+about an interpreter that lacks them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+REQUIRED = {
+    "numpy": "numpy",
+    "scipy": "scipy",
+    "SimpleITK": "SimpleITK",
+    "PIL": "pillow",
+    "safetensors": "safetensors",
+}
+"""Modules that the worker imports besides torch, and the distributions that bring them."""
+
+
+def status() -> dict[str, Any]:
+    """Versions of what is there, what is missing, the device, lungmask and its weights, the models."""
+    missing = [package for module, package in REQUIRED.items() if find_spec(module) is None]
+    return {
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "missing": missing,
+        "torch": _torch(),
+        "lungmask": _lungmask(),
+        "models": [] if missing or find_spec("torch") is None else _models(),
+    }
+
+
+def _torch() -> dict[str, Any] | None:
+    if find_spec("torch") is None:
+        return None
+    try:
+        torch = importlib.import_module("torch")
+    except (ImportError, OSError) as error:  # a CUDA library that is not there, say
+        return {"error": str(error)}
+    cuda = torch.cuda.is_available()
+    return {
+        "version": torch.__version__,
+        "device": torch.cuda.get_device_name() if cuda else "CPU",
+        "cuda": cuda,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _lungmask() -> dict[str, Any]:
+    folder = Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch")) / "hub" / "checkpoints"
+    weights = folder / "unet_r231-d5d2fc3d.pth"
+    installed = find_spec("lungmask") is not None
+    return {
+        "version": importlib.metadata.version("lungmask") if installed else None,
+        "weights": str(weights),
+        "present": weights.is_file(),
+        "bytes": weights.stat().st_size if weights.is_file() else 0,
+    }
+
+
+def _models() -> list[dict[str, Any]]:
+    models = importlib.import_module("COVIDSelfSegLib.models")
+    errors = importlib.import_module("COVIDSelfSegLib.errors")
+    rows = []
+    for path in models.list_package_files():
+        row: dict[str, Any] = {"path": str(path), "bytes": path.stat().st_size, "damaged": ""}
+        try:
+            card = models.open_package(path).card
+            row |= {"name": card.name, "threshold": card.inference.threshold, "preset": card.preset}
+            row["licences"] = sorted({scan.licence for scan in card.trained_on})
+        except errors.UserError as error:
+            row |= {"name": path.stem, "damaged": error.what}
+        rows.append(row)
+    return rows
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(status()) + "\n")
