@@ -7,6 +7,7 @@ The worker that Slicer's panel starts is this command line too: ``python -m COVI
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import logging
 import signal
@@ -54,6 +55,9 @@ def build_parser() -> argparse.ArgumentParser:
 def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
     """Parse, run the command, and turn what ends it into an exit code."""
     parsed = parser.parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows only ASCII still gets its table
+            stream.reconfigure(errors="replace")
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     # ITK writes warnings about headers to stderr, which the doctor says better.
     sitk.ProcessObject.SetGlobalWarningDisplay(False)

@@ -193,7 +193,8 @@ def test_losses_fall_when_a_batch_is_repeated(a_cohort: list[CohortScan], phase:
     healthy, sick = a_cohort[:2], a_cohort[2:]
     trainer: training.GanTrainer | training.SegmenterTrainer
     if phase == "gan":
-        trainer, name = training.GanTrainer(TINY, healthy, sick, CPU), "reconstruction"
+        quick = replace(TINY, gan=replace(TINY.gan, generator_rate=3e-3, discriminator_rate=3e-3))
+        trainer, name = training.GanTrainer(quick, healthy, sick, CPU), "reconstruction"
     else:
         fast = replace(TINY.segmenter, warm_up=0, rate=3e-3, iterations=1000)
         trainer, name = training.SegmenterTrainer(replace(TINY, segmenter=fast), healthy, [], CPU), "painted"

@@ -42,7 +42,7 @@ def command(scan: Path, output: Path, package: ModelPackage, *more: str) -> list
 
 
 def run(arguments: list[str]) -> tuple[int, list]:
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(arguments, capture_output=True, encoding="utf-8", timeout=300, check=False)
     events = [parse_event(line) for line in done.stdout.splitlines()]
     assert None not in events, "stdout holds events and nothing else"
     return done.returncode, events
@@ -202,7 +202,10 @@ def test_a_cancelled_run_ends_soon_and_leaves_nothing(
 ) -> None:
     output = tmp_path / "out"
     worker = subprocess.Popen(
-        command(a_scan_file, output, a_package), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(a_scan_file, output, a_package),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
     )
     assert worker.stdout is not None
     for line in worker.stdout:
@@ -222,7 +225,9 @@ def test_what_a_killed_run_left_is_cleared_by_the_next(
     a_scan_file: Path, a_package: ModelPackage, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
-    worker = subprocess.Popen(command(a_scan_file, output, a_package), stdout=subprocess.PIPE, text=True)
+    worker = subprocess.Popen(
+        command(a_scan_file, output, a_package), stdout=subprocess.PIPE, encoding="utf-8"
+    )
     assert worker.stdout is not None
     worker.stdout.readline()
     worker.kill()
@@ -297,7 +302,7 @@ def test_no_socket_is_opened(a_scan_file: Path, a_package: ModelPackage, tmp_pat
     probe = [sys.executable, "-c", "import socket; socket.socket()"]
     assert subprocess.run(probe, env=environment, capture_output=True, check=False).returncode != 0
     arguments = command(a_scan_file, tmp_path / "out", a_package)
-    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(arguments, env=environment, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
 
 
@@ -314,7 +319,7 @@ def test_a_person_gets_a_bar_and_a_table(a_scan_file: Path, a_package: ModelPack
     arguments = command(a_scan_file, tmp_path / "out", a_package)
     arguments.remove("--events")
     start = time.perf_counter()
-    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    done = subprocess.run(arguments, capture_output=True, encoding="utf-8", check=True)
     assert time.perf_counter() > start
     assert "Finding lesions" in done.stderr
     assert "left" in done.stderr
@@ -322,9 +327,19 @@ def test_a_person_gets_a_bar_and_a_table(a_scan_file: Path, a_package: ModelPack
         assert words in done.stdout
 
 
+def test_a_terminal_that_knows_only_ascii_still_gets_its_table(
+    a_scan_file: Path, a_package: ModelPackage, tmp_path: Path
+) -> None:
+    arguments = command(a_scan_file, tmp_path / "größer", a_package)
+    arguments.remove("--events")
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(arguments, capture_output=True, encoding="ascii", env=environment, check=True)
+    assert "infected, % of lung" in done.stdout
+
+
 def test_errors_reach_a_person_as_three_lines(tmp_path: Path) -> None:
     arguments = [sys.executable, "-m", "COVIDSelfSegLib", "doctor", str(tmp_path / "nothing.nrrd")]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    done = subprocess.run(arguments, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 2
     what, why, fix = done.stderr.strip().splitlines()
     assert "does not exist" in what
@@ -335,7 +350,7 @@ def test_errors_reach_a_person_as_three_lines(tmp_path: Path) -> None:
 
 def test_the_status_of_an_interpreter_is_told_without_its_packages(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "COVIDSelfSegLib.status"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "COVIDSelfSegLib.status"], capture_output=True, encoding="utf-8", check=True
     )
     status = json.loads(done.stdout)
     assert status["missing"] == []
@@ -346,7 +361,7 @@ def test_the_status_of_an_interpreter_is_told_without_its_packages(tmp_path: Pat
     done = subprocess.run(
         [*bare, code + "runpy.run_module('COVIDSelfSegLib.status', run_name='__main__')", module_folder],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
         cwd=tmp_path,
     )
@@ -355,7 +370,7 @@ def test_the_status_of_an_interpreter_is_told_without_its_packages(tmp_path: Pat
     done = subprocess.run(
         [*bare, code + "runpy.run_module('COVIDSelfSegLib', run_name='__main__')", module_folder],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
         cwd=tmp_path,
     )
