@@ -72,10 +72,11 @@ class qMRMLThreeDView(ctkVTKAbstractView):
 
     @Slot(int)
     def rotateToViewAxis(self, axis: int) -> None:
-        """Look along an axis: 0 left, 1 right, 2 posterior, 3 anterior, 4 inferior, 5 superior."""
+        """Look along an axis: the number of a ``vtkMRMLCameraNode.Direction``."""
         camera = self.cameraNode()
         if camera is not None:
-            camera.RotateTo(axis)
+            directions = ("Right", "Left", "Anterior", "Posterior", "Superior", "Inferior")
+            camera.RotateTo(getattr(camera, directions[axis]))
 
     @Slot()
     def zoomIn(self) -> None:
