@@ -251,7 +251,7 @@ def _table(numbers: Numbers, height: int) -> Image.Image:
         for x, text in zip((190, 275, _PANEL - 10), line[1:], strict=True):
             draw.text((x, y), text, _INK, _font(20), anchor="ra")
         y += 40
-    draw.text((8, y + 8), f"severity CT-{numbers.severity} (infected share of the lung)", _FAINT, _font(18))
+    draw.text((8, y + 8), f"severity {numbers.severity} (infected share of the lung)", _FAINT, _font(18))
     return panel
 
 

@@ -193,6 +193,7 @@ def segment(
         "spacing_mm": scan.GetSpacing(),
         "numbers": numbers.to_dict(),
         "threshold": threshold,
+        "least_lesion_ml": inference.least_lesion_ml,
         "threshold_curve": threshold_curve(probability, lungs.image).to_report(),
         "findings": [asdict(finding) for finding in examination.findings],
         "lung_mask": {"source": lungs.source, "sha256": lungs.sha256},

@@ -13,11 +13,9 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from .classical_lungs import LEFT, RIGHT
+from .severity import severity_of
 from .threshold_curve import LEVELS, ThresholdCurve
 from .volume import array_view, voxel_volume_ml
-
-_SEVERITY_CUTS = (0.0, 0.25, 0.50, 0.75)
-"""Upper ends of CT-0 .. CT-3 in infected share (Morozov 2020, MosMedData); above is CT-4."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +44,13 @@ class Numbers:
     both: LungNumbers
 
     @property
-    def severity(self) -> int:
-        """CT-0 .. CT-4 of MosMedData: none, up to 25, 50, 75 % of the lung, and more."""
-        return int(np.searchsorted(_SEVERITY_CUTS, self.both.infected_share, side="left"))
+    def severity(self) -> str:
+        """CT-0 .. CT-4; see :func:`.severity.severity_of`."""
+        return severity_of(self.both.infected_share)
 
     def to_dict(self) -> dict[str, Any]:
         """For the report."""
-        return {**asdict(self), "severity": f"CT-{self.severity}"}
+        return {**asdict(self), "severity": self.severity}
 
 
 def measure(scan: sitk.Image, lungs: sitk.Image, lesions: sitk.Image) -> Numbers:

@@ -1,0 +1,572 @@
+"""COVIDSelfSeg: finds COVID-19 lesions in a chest CT without hand-drawn labels.
+
+From Slicer's Python console::
+
+    ct = slicer.util.loadVolume("scan.nii.gz")
+    logic = slicer.modules.covidselfseg.widgetRepresentation().self().logic
+    logic.segment(ct)
+
+See :class:`COVIDSelfSegLogic` for what else it does.
+"""
+
+import logging
+import sys
+import time
+from pathlib import Path
+
+import qt
+import slicer
+from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.events import Failure
+from COVIDSelfSegSlicer import display, layouts, resultNodes, results, sampleData, scanExport, setup
+from COVIDSelfSegSlicer.runSection import RunSection
+from COVIDSelfSegSlicer.segmentationRun import Listeners, Progress, SegmentationRun
+from COVIDSelfSegSlicer.setupSection import SetupSection
+from COVIDSelfSegSlicer.thresholdSection import STEP, ThresholdSection, mayOverwrite
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+POLL_MS = 50
+
+
+#
+# Module
+#
+
+
+class COVIDSelfSeg(ScriptedLoadableModule):
+    """What Slicer shows of the module."""
+
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("COVIDSelfSeg")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        self.parent.dependencies = []
+        self.parent.contributors = [_("The COVIDSelfSeg developers")]
+        self.parent.helpText = _(
+            "Finds COVID-19 lesions in a chest CT without hand-drawn labels. A 3D generator paints the lung "
+            "healthy; the difference is a heatmap in HU; a TransUNet trained on such differences gives the "
+            "lesion probability; a threshold gives the segmentation.<br>"
+            "Load a CT, press <b>Segment infection</b>, move the threshold, look in 3D.<br>"
+            "<b>For research use only. Not a medical device.</b> Nothing leaves this computer."
+        )
+        self.parent.acknowledgementText = _(
+            "The method follows Shabani et al., Computers in Biology and Medicine 149 (2022), and its "
+            "follow-up with TransUNet (Chen et al. 2021). Lung masks can come from lungmask (Hofmanninger et "
+            "al. 2020)."
+        )
+        slicer.app.connect("startupCompleted()", registerSampleData)
+
+
+#
+# Sample data
+#
+
+
+def registerSampleData():
+    """Offer a phantom in the Sample Data module: made on the spot, nothing is downloaded."""
+    import SampleData
+
+    SampleData.SampleDataLogic.registerCustomSampleDataSource(
+        category="COVIDSelfSeg",
+        sampleName="COVIDSelfSegPhantom",
+        thumbnailFileName=str(Path(__file__).parent / "Resources" / "Icons" / "COVIDSelfSegPhantom.png"),
+        customDownloader=sampleData.makePhantom,
+        loadFiles=False,
+    )
+
+
+#
+# Widget
+#
+
+
+class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel: connects widgets, sections and logic."""
+
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self._parameterNode = None
+        self._updating = False
+        self._shortcuts = []
+
+    def setup(self):
+        ScriptedLoadableModuleWidget.setup(self)
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/COVIDSelfSeg.ui"))
+        self.layout.addWidget(uiWidget)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = COVIDSelfSegLogic()
+        self._fillSelectors()
+        self.runSection = RunSection(self.ui)
+        self.thresholdSection = ThresholdSection(self.ui, self.onThreshold)
+        self.setupSection = SetupSection(self.ui, self.updateButtons)
+
+        self.parameterEditWidgets = [
+            (self.ui.ctSelector, "CT"),
+            (self.ui.lungMaskSelector, "LungMask"),
+            (self.ui.volumeRenderingCheckBox, "VolumeRendering"),
+        ]
+        slicer.util.addParameterEditWidgetConnections(
+            self.parameterEditWidgets, self.updateParameterNodeFromGUI
+        )
+        self.ui.segmentButton.connect("clicked(bool)", self.onSegmentButton)
+        self.ui.overlayButton.connect("clicked(bool)", lambda: self._show(display.OVERLAY))
+        self.ui.heatmapButton.connect("clicked(bool)", lambda: self._show(display.HEATMAP))
+        self.ui.compareButton.connect("clicked(bool)", lambda: self._show(display.COMPARE))
+        self.ui.show3DButton.connect("clicked(bool)", lambda: self._show(display.THREE_D))
+        self.ui.blinkButton.connect("clicked(bool)", self.onBlink)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self.onNodeRemoved)
+
+        self._timer = qt.QTimer()
+        self._timer.setInterval(POLL_MS)
+        self._timer.connect("timeout()", self.onTimer)
+        self._timer.start()
+        self.initializeParameterNode()
+        self.setupSection.refresh()
+
+    def enter(self):
+        self.initializeParameterNode()
+        self._installShortcuts()
+
+    def exit(self):
+        self._removeShortcuts()
+
+    def cleanup(self):
+        self._timer.stop()
+        self.setupSection.stop()
+        self.logic.abandon()
+        self._removeShortcuts()
+        self.setParameterNode(None)
+        self.removeObservers()
+
+    def onReload(self):
+        """Reload the helpers too, which Slicer's own reload does not know."""
+        for name in list(sys.modules):
+            if name.split(".")[0] in ("COVIDSelfSegSlicer", "COVIDSelfSegLib"):
+                del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    # Scene and parameter node
+
+    def initializeParameterNode(self):
+        self.setParameterNode(self.logic.getParameterNode())
+        if self._parameterNode.GetNodeReference("CT") is None:
+            volume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+            if volume is not None and volume.GetAttribute(resultNodes.ROLE) is None:
+                self._parameterNode.SetNodeReferenceID("CT", volume.GetID())
+
+    def setParameterNode(self, node):
+        if self._parameterNode is not None:
+            self.removeObserver(self._parameterNode, "ModifiedEvent", self.updateGUIFromParameterNode)
+        self._parameterNode = node
+        if node is not None:
+            self.addObserver(node, "ModifiedEvent", self.updateGUIFromParameterNode)
+        self.updateGUIFromParameterNode()
+
+    def updateGUIFromParameterNode(self, caller=None, event=None):
+        if self._updating:
+            return
+        self._updating = True
+        if self._parameterNode is not None:
+            slicer.util.updateParameterEditWidgetsFromNode(self.parameterEditWidgets, self._parameterNode)
+        self._updating = False
+        self._listLungSegments()
+        self.thresholdSection.showResults(self.ctNode)
+        self.updateButtons()
+
+    def updateParameterNodeFromGUI(self, caller=None, event=None):
+        if self._parameterNode is None or self._updating:
+            return
+        with slicer.util.NodeModify(self._parameterNode):
+            slicer.util.updateNodeFromParameterEditWidgets(self.parameterEditWidgets, self._parameterNode)
+
+    def onSceneStartClose(self, caller, event):
+        self.logic.abandon()
+        self.runSection.showEnded()
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self, caller, event):
+        self.initializeParameterNode()
+
+    def onNodeRemoved(self, caller, event):
+        if not slicer.mrmlScene.IsClosing():
+            self.updateButtons()
+
+    @property
+    def ctNode(self):
+        """The chosen CT, or None."""
+        return self._parameterNode.GetNodeReference("CT") if self._parameterNode is not None else None
+
+    # What can be pressed, and why not
+
+    def updateButtons(self):
+        problem = self.setupSection.problem or self.logic.isReady(self.ctNode)[1]
+        self.runSection.showReady(problem)
+        has = resultNodes.hasResults(self.ctNode)
+        ui = self.ui
+        for button in (ui.overlayButton, ui.heatmapButton, ui.compareButton, ui.show3DButton, ui.blinkButton):
+            button.enabled = has
+            tip = button.property("readyToolTip")
+            if tip is None:
+                tip = button.toolTip
+                button.setProperty("readyToolTip", tip)
+            button.toolTip = tip if has else _("There are no results yet: press Segment infection.")
+        ui.deviceSelector.enabled = self.setupSection.hasGPU
+        ui.lungSourceSelector.enabled = self.setupSection.hasLungmask
+
+    # Running
+
+    def onSegmentButton(self):
+        if self.logic.isRunning:
+            self.runSection.showCancelling()
+            self.logic.cancel()
+            return
+        listeners = Listeners(
+            onProgress=self.runSection.showProgress,
+            onLog=self.runSection.log,
+            onFinished=self.onFinished,
+            onFailed=self.onFailed,
+            onCancelled=self.onCancelled,
+        )
+        self.runSection.showStarted()
+        try:
+            self.logic.start(
+                self.ctNode,
+                self._parameterNode.GetNodeReference("LungMask"),
+                lungSegmentIDs=self._chosenLungSegments(),
+                model=self.ui.modelSelector.currentData,
+                builtinLungs=self.ui.lungSourceSelector.currentData == "builtin",
+                device=self.ui.deviceSelector.currentData,
+                listeners=listeners,
+            )
+        except UserError as error:
+            self.onFailed(error)
+
+    def onTimer(self):
+        self.setupSection.poll()
+        self.logic.poll()
+
+    def onFinished(self, files):
+        ctNode = self.logic.runningCT
+        overwrite = mayOverwrite(ctNode)
+        with slicer.util.WaitCursor():
+            results.setResults(ctNode, files, overwriteEdits=overwrite)
+        self._endRun()
+        self._show(display.OVERLAY)
+
+    def onFailed(self, failure):
+        self.runSection.showError(failure)
+        self._endRun()
+
+    def onCancelled(self):
+        self._endRun()
+
+    def _endRun(self):
+        self.runSection.showEnded()
+        self.updateGUIFromParameterNode()
+
+    # Threshold and display
+
+    def onThreshold(self, threshold):
+        overwrite = mayOverwrite(self.ctNode)
+        with slicer.util.WaitCursor():
+            results.writeLesion(self.ctNode, threshold, overwriteEdits=overwrite)
+
+    def onBlink(self):
+        display.blink(self.ctNode)
+
+    def _show(self, what):
+        if not resultNodes.hasResults(self.ctNode):
+            return
+        self.logic.show(self.ctNode, what, volumeRendering=self.ui.volumeRenderingCheckBox.checked)
+
+    def _installShortcuts(self):
+        if self._shortcuts or slicer.util.mainWindow() is None:
+            return
+        actions = {
+            "[": lambda: self.thresholdSection.move(-STEP),
+            "]": lambda: self.thresholdSection.move(STEP),
+            "B": self.onBlink,
+            "H": lambda: resultNodes.hasResults(self.ctNode) and display.toggleHeatmap(self.ctNode),
+        }
+        for key, action in actions.items():
+            shortcut = qt.QShortcut(slicer.util.mainWindow())
+            shortcut.setKey(qt.QKeySequence(key))
+            shortcut.connect("activated()", action)
+            self._shortcuts.append(shortcut)
+
+    def _removeShortcuts(self):
+        for shortcut in self._shortcuts:
+            shortcut.disconnect("activated()")
+            shortcut.setParent(None)
+            shortcut.deleteLater()
+        self._shortcuts = []
+
+    # Selectors
+
+    def _fillSelectors(self):
+        for text, value in ((_("automatic"), "auto"), (_("GPU"), "cuda"), (_("CPU"), "cpu")):
+            self.ui.deviceSelector.addItem(text, value)
+        for text, value in ((_("lungmask if it is there"), "auto"), (_("the built-in method"), "builtin")):
+            self.ui.lungSourceSelector.addItem(text, value)
+
+    def _listLungSegments(self):
+        """List the segments of the lung mask; those named lung are ticked at first, else all."""
+        node = self._parameterNode.GetNodeReference("LungMask") if self._parameterNode is not None else None
+        listWidget = self.ui.lungSegmentsList
+        isSegmentation = node is not None and node.IsA("vtkMRMLSegmentationNode")
+        listWidget.visible = isSegmentation
+        self.ui.inputsLayoutLabel2.visible = isSegmentation
+        segmentIDs = list(node.GetSegmentation().GetSegmentIDs()) if isSegmentation else []
+        listed = [listWidget.item(row).data(qt.Qt.UserRole) for row in range(listWidget.count)]
+        if listed == segmentIDs:
+            return
+        listWidget.clear()
+        names = [node.GetSegmentation().GetSegment(segmentID).GetName() for segmentID in segmentIDs]
+        anyLung = any("lung" in name.lower() for name in names)
+        for segmentID, name in zip(segmentIDs, names):
+            item = qt.QListWidgetItem(name)
+            item.setData(qt.Qt.UserRole, segmentID)
+            isLung = "lung" in name.lower() or not anyLung
+            item.setCheckState(qt.Qt.Checked if isLung else qt.Qt.Unchecked)
+            listWidget.addItem(item)
+
+    def _chosenLungSegments(self):
+        listWidget = self.ui.lungSegmentsList
+        items = [listWidget.item(row) for row in range(listWidget.count)]
+        return [item.data(qt.Qt.UserRole) for item in items if item.checkState() == qt.Qt.Checked]
+
+
+#
+# Logic
+#
+
+
+class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
+    """Segments and shows, with or without a panel.
+
+    Three lines in the Python console do the whole job::
+
+        ct = slicer.util.loadVolume("scan.nii.gz")
+        logic = slicer.modules.covidselfseg.widgetRepresentation().self().logic
+        logic.segment(ct); logic.showLesions3D(ct)
+
+    The results lie beside the CT in the subject hierarchy; ``resultNodes.findNode(ct, role)`` finds them.
+    """
+
+    def __init__(self):
+        ScriptedLoadableModuleLogic.__init__(self)
+        self._run = None
+        self.runningCT = None
+
+    @property
+    def isRunning(self):
+        """Whether a run is going on."""
+        return self._run is not None and self._run.isRunning
+
+    def isReady(self, ctNode):
+        """Whether a CT can be segmented, and the reason if not: ``(bool, str)``."""
+        if ctNode is None:
+            return False, _("Choose a CT first.")
+        image = ctNode.GetImageData()
+        if image is None or 0 in image.GetDimensions():
+            return False, _("The chosen volume holds no image.")
+        if image.GetNumberOfScalarComponents() != 1 or ctNode.IsA("vtkMRMLLabelMapVolumeNode"):
+            return False, _("The chosen volume is no CT: it must hold one value for each voxel.")
+        transform = ctNode.GetParentTransformNode()
+        if transform is not None and not transform.IsTransformToWorldLinear():
+            return False, _("The CT lies under a transform that bends it; harden it first.")
+        return True, ""
+
+    def segment(
+        self,
+        ctNode,
+        lungMaskNode=None,
+        *,
+        lungSegmentIDs=None,
+        model=None,
+        builtinLungs=False,
+        device="auto",
+        threshold=None,
+        onProgress=None,
+        overwriteEdits=False,
+    ):
+        """Segment a CT and wait for the result; the application stays alive meanwhile.
+
+        Args:
+            ctNode: a scalar volume in HU.
+            lungMaskNode: a segmentation or a label map that tells where the lungs are.
+            lungSegmentIDs: which of its segments are lungs; all by default.
+            model: name or path of a model package.
+            builtinLungs: do not use lungmask even where it could be.
+            device: ``auto``, ``cpu`` or ``cuda``.
+            threshold: lesion probability 0 .. 1; the model's calibrated one by default.
+            onProgress: called with the fraction done (0 .. 1) and a message.
+            overwriteEdits: do not keep a copy of a lesion segment that was edited by hand.
+
+        Returns:
+            The segmentation node with right lung, left lung and lesion.
+
+        Raises:
+            UserError: the CT was refused, or something is missing; it says what, why and what to do.
+            RuntimeError: the run was cancelled from elsewhere.
+        """
+        outcome = {}
+
+        def keep(name):
+            return lambda value=None: outcome.update({name: value})
+
+        def tell(progress: Progress):
+            if onProgress is not None:
+                onProgress(progress.fraction, progress.message)
+
+        listeners = Listeners(tell, logging.debug, keep("files"), keep("failure"), keep("cancelled"))
+        self.start(
+            ctNode,
+            lungMaskNode,
+            lungSegmentIDs=lungSegmentIDs,
+            model=model,
+            builtinLungs=builtinLungs,
+            device=device,
+            threshold=threshold,
+            listeners=listeners,
+        )
+        while self.isRunning:
+            self.poll()
+            slicer.app.processEvents()
+            time.sleep(0.01)
+        if "failure" in outcome:
+            failure: Failure = outcome["failure"]
+            raise UserError(failure.what, why=failure.why, fix=failure.fix)
+        if "files" not in outcome:
+            raise RuntimeError("The run was cancelled.")
+        results.setResults(ctNode, outcome["files"], overwriteEdits=overwriteEdits)
+        return resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
+
+    def start(
+        self,
+        ctNode,
+        lungMaskNode=None,
+        *,
+        listeners,
+        lungSegmentIDs=None,
+        model=None,
+        builtinLungs=False,
+        device="auto",
+        threshold=None,
+    ):
+        """Start a run that :meth:`poll` moves on; ``listeners`` are told what comes of it.
+
+        Raises:
+            UserError: the CT or the mask cannot be used.
+            RuntimeError: a run is going on.
+        """
+        if self.isRunning:
+            raise RuntimeError("A run is going on.")
+        ready, reason = self.isReady(ctNode)
+        if not ready:
+            raise UserError(
+                reason, why=_("Nothing was started."), fix=_("Choose a chest CT in Hounsfield units.")
+            )
+        arguments = ["--device", device or "auto"]
+        if model:
+            arguments += ["--model", str(model)]
+        if builtinLungs:
+            arguments.append("--builtin-lungs")
+        if threshold is not None:
+            arguments += ["--threshold", repr(float(threshold))]
+        files = scanExport.scanFiles(ctNode, lungMaskNode, lungSegmentIDs)
+        self.runningCT = ctNode
+        self._run = SegmentationRun(files, arguments, setup.workerPython(), listeners)
+
+    def poll(self):
+        """Move a run on as far as can be without waiting."""
+        if self._run is not None:
+            self._run.poll()
+
+    def cancel(self):
+        """End the run; the scene stays as it was before."""
+        if self._run is not None:
+            self._run.cancel()
+
+    def abandon(self):
+        """End the run at once without telling anybody; for when the panel or the scene goes."""
+        if self._run is not None and self._run.isRunning:
+            self._run.abandon()
+
+    def setThreshold(self, ctNode, threshold, overwriteEdits=False):
+        """Write the lesion segment anew at a threshold of 0 .. 1; no network runs."""
+        results.writeLesion(ctNode, threshold, overwriteEdits=overwriteEdits)
+
+    def show(self, ctNode, what, volumeRendering=False):
+        """Show the results in one of the ways of :mod:`COVIDSelfSegSlicer.display`."""
+        if what == display.HEATMAP:
+            display.showHeatmap(ctNode)
+        elif what == display.COMPARE:
+            display.showCompare(ctNode)
+        elif what == display.THREE_D:
+            display.show3D(ctNode, volumeRendering)
+        else:
+            display.showOverlay(ctNode)
+
+    def showOverlay(self, ctNode):
+        """Lesions over the CT."""
+        display.showOverlay(ctNode)
+
+    def showHeatmap(self, ctNode):
+        """HU above expected healthy over the CT, with a color bar."""
+        display.showHeatmap(ctNode)
+
+    def showCompare(self, ctNode):
+        """CT, pseudo-healthy and difference in three linked views."""
+        display.showCompare(ctNode)
+
+    def showLesions3D(self, ctNode, volumeRendering=False):
+        """Translucent lungs and red lesions in 3D."""
+        display.show3D(ctNode, volumeRendering)
+
+
+#
+# Test
+#
+
+
+class COVIDSelfSegTest(ScriptedLoadableModuleTest):
+    """Runs in a real Slicer: a phantom from the Sample Data, segmented, shown, its threshold moved."""
+
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+
+    def runTest(self):
+        self.setUp()
+        self.test_phantomIsSegmented()
+
+    def test_phantomIsSegmented(self):
+        self.delayDisplay("Making a phantom")
+        ct = sampleData.makePhantom(None)
+        ready, reason = COVIDSelfSegLogic().isReady(ct)
+        self.assertTrue(ready, reason)
+        logic = COVIDSelfSegLogic()
+        self.delayDisplay("Segmenting it")
+        segmentation = logic.segment(ct, builtinLungs=True, device="cpu")
+        self.assertEqual(segmentation.GetSegmentation().GetNumberOfSegments(), 3)
+        curve = resultNodes.curveOf(ct)
+        self.assertGreater(curve.infected_ml(0.1), curve.infected_ml(0.9))
+        for show in (logic.showOverlay, logic.showHeatmap, logic.showCompare, logic.showLesions3D):
+            show(ct)
+        logic.setThreshold(ct, 0.3)
+        self.assertAlmostEqual(resultNodes.thresholdOf(ct), 0.3)
+        layouts.showConventional()
+        self.delayDisplay("Test passed")

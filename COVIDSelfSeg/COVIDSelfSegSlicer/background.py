@@ -1,0 +1,47 @@
+"""Work that a thread does while the user goes on: files are written and read, never nodes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+Value = TypeVar("Value")
+
+
+class BackgroundJob(Generic[Value]):
+    """A function in a thread.
+
+    Args:
+        function: what to do; it is given a function that tells whether to stop.
+    """
+
+    def __init__(self, function: Callable[[Callable[[], bool]], Value]) -> None:
+        self._function = function
+        self._stop = threading.Event()
+        self._value: Value | None = None
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    @property
+    def isDone(self) -> bool:
+        """Whether :meth:`result` has something to give."""
+        return not self._thread.is_alive()
+
+    def result(self) -> Value:
+        """What the function returned; raises what it raised."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._value  # type: ignore[return-value]
+
+    def stop(self) -> None:
+        """Ask the function to stop; does not wait."""
+        self._stop.set()
+
+    def _run(self) -> None:
+        try:
+            self._value = self._function(self._stop.is_set)
+        except BaseException as error:
+            self._error = error

@@ -1,0 +1,246 @@
+"""How the results are shown: lesions over the CT, the heatmap, three views side by side, in 3D."""
+
+from __future__ import annotations
+
+import slicer
+import vtk
+from COVIDSelfSegLib import colors
+from COVIDSelfSegLib.threshold_curve import level_of
+from slicer.i18n import tr as _
+
+from . import layouts, lesionSegments, resultNodes
+
+OVERLAY, HEATMAP, COMPARE, THREE_D = "overlay", "heatmap", "compare", "3D"
+
+_LEAST_HEAT_HU = 25.0
+"""Below this a difference is noise; it is not painted over the CT."""
+_HEAT_OPACITY = 0.65
+_LUNG_OPACITY_3D = 0.14
+
+
+def prepareVolumes(ctNode) -> None:
+    """Give CT and results the window, colors and thresholds that they are read with."""
+    low, high = colors.LUNG_WINDOW_HU
+    healthy = resultNodes.findNode(ctNode, resultNodes.PSEUDO_HEALTHY)
+    healthy.CreateDefaultDisplayNodes()
+    healthyDisplay = healthy.GetDisplayNode()
+    healthyDisplay.AutoWindowLevelOff()
+    healthyDisplay.SetWindowLevelMinMax(low, high)
+
+    heatmap = resultNodes.findNode(ctNode, resultNodes.HEATMAP)
+    heatmap.CreateDefaultDisplayNodes()
+    heatDisplay = heatmap.GetDisplayNode()
+    heatDisplay.SetAndObserveColorNodeID(_heatColors().GetID())
+    heatDisplay.AutoWindowLevelOff()
+    heatDisplay.SetWindowLevelMinMax(0, colors.HOTTEST_HU)
+    heatDisplay.SetThreshold(_LEAST_HEAT_HU, 4000)
+    heatDisplay.ApplyThresholdOn()
+
+    probability = resultNodes.findNode(ctNode, resultNodes.PROBABILITY)
+    probability.CreateDefaultDisplayNodes()
+    display = probability.GetDisplayNode()
+    display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeRed")
+    display.AutoWindowLevelOff()
+    display.SetWindowLevelMinMax(0, 1)
+    display.ApplyThresholdOn()
+
+
+def showLungWindow(ctNode) -> None:
+    """Show a CT in the lung window."""
+    ctNode.CreateDefaultDisplayNodes()
+    ctNode.GetDisplayNode().AutoWindowLevelOff()
+    ctNode.GetDisplayNode().SetWindowLevelMinMax(*colors.LUNG_WINDOW_HU)
+
+
+def showOverlay(ctNode) -> None:
+    """Lesions as an outline with a light fill over the CT."""
+    layouts.showConventional()
+    showLungWindow(ctNode)
+    _setLayers(ctNode)
+    _showSegments2D(ctNode, lesionFill=0.35)
+    _showLegend(ctNode, visible=False)
+
+
+def showHeatmap(ctNode) -> None:
+    """HU above expected healthy over the CT, with a color bar; lesions as an outline."""
+    layouts.showConventional()
+    showLungWindow(ctNode)
+    heatmap = resultNodes.findNode(ctNode, resultNodes.HEATMAP)
+    _setLayers(ctNode, foreground=heatmap, opacity=_HEAT_OPACITY)
+    _showSegments2D(ctNode, lesionFill=0.0)
+    _showLegend(ctNode, visible=True)
+
+
+def showCompare(ctNode) -> None:
+    """CT, pseudo-healthy and difference in three views that move together."""
+    layouts.showCompare()
+    showLungWindow(ctNode)
+    heatmap = resultNodes.findNode(ctNode, resultNodes.HEATMAP)
+    healthy = resultNodes.findNode(ctNode, resultNodes.PSEUDO_HEALTHY)
+    nodes = layouts.sliceCompositeNodes()
+    for name, background, foreground in (
+        (layouts.CT_VIEW, ctNode, None),
+        (layouts.HEALTHY_VIEW, healthy, None),
+        (layouts.DIFFERENCE_VIEW, ctNode, heatmap),
+    ):
+        _layer(nodes[name], background, foreground, _HEAT_OPACITY)
+    _showSegments2D(ctNode, lesionFill=0.0)
+    _showLegend(ctNode, visible=True)
+    for name in nodes:
+        slicer.app.layoutManager().sliceWidget(name).sliceLogic().FitSliceToAll()
+
+
+def show3D(ctNode, volumeRendering: bool = False) -> None:
+    """Translucent lungs and red lesions, centered; optionally the heatmap as a cloud."""
+    layouts.showOnly3D()
+    segmentation = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
+    display = segmentation.GetDisplayNode()
+    display.SetVisibility3D(True)
+    display.SetPreferredDisplayRepresentationName3D(
+        slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+    )
+    for segmentID in (lesionSegments.RIGHT_LUNG, lesionSegments.LEFT_LUNG):
+        display.SetSegmentOpacity3D(segmentID, _LUNG_OPACITY_3D)
+        display.SetSegmentVisibility3D(segmentID, True)
+    display.SetSegmentOpacity3D(lesionSegments.LESION, 0.0 if volumeRendering else 1.0)
+    _showCloud(ctNode, visible=volumeRendering)
+    center3D()
+
+
+def center3D() -> None:
+    """Look at what is shown in 3D from the front, all of it in view."""
+    view = slicer.app.layoutManager().threeDWidget(0).threeDView()
+    view.rotateToViewAxis(int(slicer.vtkMRMLCameraNode.Anterior))
+    view.resetFocalPoint()
+    view.resetCamera()
+
+
+def blink(ctNode) -> None:
+    """Exchange the CT for its pseudo-healthy twin in all slice views, or back."""
+    healthy = resultNodes.findNode(ctNode, resultNodes.PSEUDO_HEALTHY)
+    if healthy is None:
+        return
+    for composite in layouts.sliceCompositeNodes().values():
+        shown = composite.GetBackgroundVolumeID()
+        if shown == ctNode.GetID():
+            composite.SetBackgroundVolumeID(healthy.GetID())
+        elif shown == healthy.GetID() and not layouts.isCompare():
+            composite.SetBackgroundVolumeID(ctNode.GetID())
+
+
+def toggleHeatmap(ctNode) -> None:
+    """Show the heatmap where it is not shown, else the lesions alone."""
+    heatmap = resultNodes.findNode(ctNode, resultNodes.HEATMAP)
+    composites = layouts.sliceCompositeNodes().values()
+    if any(composite.GetForegroundVolumeID() == heatmap.GetID() for composite in composites):
+        showOverlay(ctNode)
+    else:
+        showHeatmap(ctNode)
+
+
+class ThresholdPreview:
+    """What is seen while the slider moves: the stored probability above the threshold, in red.
+
+    Only a display threshold changes from step to step; the lesion segment is out of sight meanwhile.
+    """
+
+    def __init__(self, ctNode) -> None:
+        self._probability = resultNodes.findNode(ctNode, resultNodes.PROBABILITY)
+        self._segmentDisplay = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION).GetDisplayNode()
+        self._before = {}
+        for composite in layouts.sliceCompositeNodes().values():
+            if composite.GetBackgroundVolumeID() == ctNode.GetID():
+                before = (composite.GetForegroundVolumeID(), composite.GetForegroundOpacity())
+                self._before[composite.GetID()] = before
+                composite.SetForegroundVolumeID(self._probability.GetID())
+                composite.SetForegroundOpacity(0.45)
+        self._segmentDisplay.SetSegmentVisibility2DFill(lesionSegments.LESION, False)
+        self._segmentDisplay.SetSegmentVisibility2DOutline(lesionSegments.LESION, False)
+
+    def show(self, threshold: float) -> None:
+        """Show what lies at or above a threshold of 0 .. 1."""
+        self._probability.GetDisplayNode().SetThreshold(level_of(threshold), 255)
+
+    def end(self) -> None:
+        """Put the views back as they were."""
+        for nodeID, (foregroundID, opacity) in self._before.items():
+            composite = slicer.mrmlScene.GetNodeByID(nodeID)
+            if composite is not None:
+                composite.SetForegroundVolumeID(foregroundID)
+                composite.SetForegroundOpacity(opacity)
+        self._segmentDisplay.SetSegmentVisibility2DFill(lesionSegments.LESION, True)
+        self._segmentDisplay.SetSegmentVisibility2DOutline(lesionSegments.LESION, True)
+
+
+def _setLayers(ctNode, foreground=None, opacity: float = 0.0) -> None:
+    for composite in layouts.sliceCompositeNodes().values():
+        _layer(composite, ctNode, foreground, opacity)
+
+
+def _layer(composite, background, foreground, opacity: float) -> None:
+    composite.SetBackgroundVolumeID(background.GetID())
+    composite.SetForegroundVolumeID(foreground.GetID() if foreground is not None else None)
+    composite.SetForegroundOpacity(opacity if foreground is not None else 0.0)
+
+
+def _showSegments2D(ctNode, lesionFill: float) -> None:
+    segmentation = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
+    display = segmentation.GetDisplayNode()
+    display.SetVisibility(True)
+    display.SetVisibility2D(True)
+    for segmentID in (lesionSegments.RIGHT_LUNG, lesionSegments.LEFT_LUNG):
+        display.SetSegmentOpacity2DFill(segmentID, 0.0)
+        display.SetSegmentOpacity2DOutline(segmentID, 0.5)
+    display.SetSegmentOpacity2DFill(lesionSegments.LESION, lesionFill)
+    display.SetSegmentOpacity2DOutline(lesionSegments.LESION, 1.0)
+
+
+def _showLegend(ctNode, visible: bool) -> None:
+    heatmap = resultNodes.findNode(ctNode, resultNodes.HEATMAP)
+    legendClass = slicer.vtkSlicerColorLogic
+    legend = legendClass.GetColorLegendDisplayNode(heatmap)
+    if legend is None:
+        if not visible:
+            return
+        legend = legendClass.AddDefaultColorLegendDisplayNode(heatmap)
+        legend.SetTitleText(_("HU above\nexpected healthy"))
+        legend.SetLabelFormat("%.0f")
+        legend.SetMaxNumberOfColors(256)
+        legend.SetNumberOfLabels(5)
+    legend.SetVisibility(visible)
+
+
+def _showCloud(ctNode, visible: bool) -> None:
+    """Volume rendering of the heatmap."""
+    heatmap = resultNodes.findNode(ctNode, resultNodes.HEATMAP)
+    logic = slicer.modules.volumerendering.logic()
+    rendering = logic.GetFirstVolumeRenderingDisplayNode(heatmap)
+    if rendering is None:
+        if not visible:
+            return
+        rendering = logic.CreateDefaultVolumeRenderingNodes(heatmap)
+        ramp, color = vtk.vtkPiecewiseFunction(), vtk.vtkColorTransferFunction()
+        for share in (0.0, 0.15, 0.3, 0.6, 1.0):
+            hu = share * colors.HOTTEST_HU
+            ramp.AddPoint(hu, max(0.0, share - 0.12) * 0.6)
+            color.AddRGBPoint(hu, *(channel / 255 for channel in colors.heat_at(share)))
+        volumeProperty = rendering.GetVolumePropertyNode().GetVolumeProperty()
+        volumeProperty.SetScalarOpacity(ramp)
+        volumeProperty.SetColor(color)
+    rendering.SetVisibility(visible)
+
+
+def _heatColors():
+    """The color table of the heatmap, one for the whole scene."""
+    role = "heatColors"
+    for node in slicer.util.getNodesByClass("vtkMRMLColorTableNode"):
+        if node.GetAttribute(resultNodes.ROLE) == role:
+            return node
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLColorTableNode", "COVID heat")
+    node.SetAttribute(resultNodes.ROLE, role)
+    node.SetTypeToUser()
+    node.SetNumberOfColors(256)
+    for index in range(256):
+        red, green, blue = (channel / 255 for channel in colors.heat_at(index / 255))
+        node.SetColor(index, f"{index}", red, green, blue, 1.0)
+    return node

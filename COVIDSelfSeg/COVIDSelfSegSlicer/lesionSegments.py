@@ -1,0 +1,202 @@
+"""The segments right lung, left lung and lesion: written whole, with a surface fit for the screen.
+
+Slicer's own conversion takes seconds for a full-size scan. Here labels and surfaces are made of the box that
+holds something, and surfaces of voxels no finer than what a screen shows.
+"""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+import slicer
+import vtk
+from COVIDSelfSegLib import colors, terms
+from slicer.i18n import tr as _
+from vtk.util import numpy_support
+
+RIGHT_LUNG, LEFT_LUNG, LESION = "COVIDSelfSeg_right_lung", "COVIDSelfSeg_left_lung", "COVIDSelfSeg_lesion"
+"""IDs of our segments."""
+_TERMINOLOGY = Path(__file__).resolve().parents[1] / "Resources" / "Terminologies" / "COVIDSelfSeg.term.json"
+_FINGERPRINT = "COVIDSelfSeg.fingerprint"
+_SURFACE_MM = {RIGHT_LUNG: 3.0, LEFT_LUNG: 3.0, LESION: 1.5}
+"""Voxels that a surface is made of; lungs are large and smooth."""
+
+
+def prepare(segmentationNode, ctNode) -> None:
+    """Give a segmentation node its display, its reference geometry and the three empty segments."""
+    segmentationNode.CreateDefaultDisplayNodes()
+    segmentationNode.SetReferenceImageGeometryParameterFromVolumeNode(ctNode)
+    segmentationNode.SetAndObserveTransformNodeID(ctNode.GetTransformNodeID())
+    segmentation = segmentationNode.GetSegmentation()
+    for segmentID, name, color, term in (
+        (RIGHT_LUNG, _("right lung"), colors.LUNG, terms.RIGHT_LUNG),
+        (LEFT_LUNG, _("left lung"), colors.LUNG, terms.LEFT_LUNG),
+        (LESION, _("COVID lesion"), colors.LESION, terms.LESION),
+    ):
+        if segmentation.GetSegment(segmentID) is None:
+            segmentation.AddEmptySegment(segmentID, name, [channel / 255 for channel in color])
+            segment = segmentation.GetSegment(segmentID)
+            segment.SetTag(segment.GetTerminologyEntryTagName(), term)
+
+
+def loadTerminology() -> None:
+    """Make our terms known to Slicer, once."""
+    logic = slicer.modules.terminologies.logic()
+    names: list[str] = []
+    logic.GetLoadedTerminologyNames(names)
+    if terms.LESION_CONTEXT not in names:
+        logic.LoadTerminologyFromFile(str(_TERMINOLOGY))
+
+
+def write(segmentationNode, segmentID: str, mask: np.ndarray, ctNode) -> None:
+    """Replace a segment by a mask (k, j, i) on the CT's grid, and make its surface.
+
+    Other segments, also a user's own, stay as they are.
+    """
+    box = boxOf(mask)
+    labels = _orientedImage(mask, box, ctNode)
+    segment = segmentationNode.GetSegmentation().GetSegment(segmentID)
+    surfaceName = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+    # A surface that is there would be made anew by Slicer, at full resolution, as soon as labels change.
+    segment.RemoveRepresentation(surfaceName)
+    slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(
+        labels, segmentationNode, segmentID, slicer.vtkSlicerSegmentationsModuleLogic.MODE_REPLACE
+    )
+    segment.AddRepresentation(surfaceName, _surface(mask, box, ctNode, _SURFACE_MM[segmentID]))
+    segment.SetTag(_FINGERPRINT, _fingerprint(segmentationNode, segmentID))
+    segmentationNode.Modified()
+
+
+def isEdited(segmentationNode, segmentID: str) -> bool:
+    """Whether someone changed a segment since :func:`write` wrote it."""
+    segment = segmentationNode.GetSegmentation().GetSegment(segmentID)
+    if segment is None:
+        return False
+    written = vtk.mutable("")
+    if not segment.GetTag(_FINGERPRINT, written):
+        return False
+    return str(written) != _fingerprint(segmentationNode, segmentID)
+
+
+def boxOf(mask: np.ndarray) -> tuple[slice, slice, slice] | None:
+    """The smallest box around a mask (k, j, i), None where it is empty."""
+    parts = []
+    deep = np.flatnonzero(mask.any(axis=(1, 2)))
+    if not deep.size:
+        return None
+    parts.append(slice(int(deep[0]), int(deep[-1]) + 1))
+    plane = mask[parts[0]].any(axis=0)
+    for axis in (1, 0):
+        held = np.flatnonzero(plane.any(axis=axis))
+        parts.append(slice(int(held[0]), int(held[-1]) + 1))
+    return parts[0], parts[1], parts[2]
+
+
+def maskOf(segmentationNode, segmentID: str, box: tuple[slice, slice, slice]) -> np.ndarray:
+    """What a segment covers of a box of the CT's grid."""
+    covered = np.zeros([part.stop - part.start for part in box], bool)
+    labels = slicer.vtkOrientedImageData()
+    segmentationNode.GetBinaryLabelmapRepresentation(segmentID, labels)
+    values = _arrayOf(labels)
+    if values is None:
+        return covered
+    corner = np.array(labels.GetExtent())[[4, 2, 0]]
+    low = np.maximum([part.start for part in box], corner)
+    high = np.minimum([part.stop for part in box], corner + values.shape)
+    if (low >= high).any():
+        return covered
+    there = tuple(slice(a - c, b - c) for a, b, c in zip(low, high, corner))
+    here = tuple(slice(a - part.start, b - part.start) for a, b, part in zip(low, high, box))
+    covered[here] = values[there] > 0
+    return covered
+
+
+def _arrayOf(labels) -> np.ndarray | None:
+    """Voxels (k, j, i) of an oriented image, None where it has none."""
+    scalars = labels.GetPointData().GetScalars()
+    if scalars is None or labels.GetNumberOfPoints() == 0:
+        return None
+    return numpy_support.vtk_to_numpy(scalars).reshape(labels.GetDimensions()[::-1])
+
+
+def _fingerprint(segmentationNode, segmentID: str) -> str:
+    """Checksum of the voxels of a segment and of where they lie."""
+    labels = slicer.vtkOrientedImageData()
+    segmentationNode.GetBinaryLabelmapRepresentation(segmentID, labels)
+    values = _arrayOf(labels)
+    box = boxOf(values > 0) if values is not None else None
+    if box is None:
+        return "empty"
+    mask, extent = values > 0, labels.GetExtent()
+    corner = [part.start + extent[2 * axis] for part, axis in zip(box, (2, 1, 0))]
+    checksum = zlib.crc32(np.packbits(mask[box]))
+    return f"{corner} {mask[box].shape} {checksum}"
+
+
+def _orientedImage(mask: np.ndarray, box: tuple[slice, slice, slice] | None, ctNode):
+    """The box of a mask as VTK keeps labels: with its extent in the CT's grid."""
+    image = slicer.vtkOrientedImageData()
+    matrix = vtk.vtkMatrix4x4()
+    ctNode.GetIJKToRASMatrix(matrix)
+    image.SetImageToWorldMatrix(matrix)
+    if box is None:
+        image.SetExtent(0, -1, 0, -1, 0, -1)
+        image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+        return image
+    deep, rows, columns = box
+    image.SetExtent(columns.start, columns.stop - 1, rows.start, rows.stop - 1, deep.start, deep.stop - 1)
+    values = np.ascontiguousarray(mask[box], np.uint8).reshape(-1)
+    image.GetPointData().SetScalars(numpy_support.numpy_to_vtk(values, deep=1))
+    return image
+
+
+def _surface(mask: np.ndarray, box: tuple[slice, slice, slice] | None, ctNode, voxelMm: float):
+    """Smooth closed surface of a mask, in the CT's coordinates (RAS)."""
+    if box is None:
+        return vtk.vtkPolyData()
+    spacing = ctNode.GetSpacing()[::-1]
+    steps = [max(1, int(voxelMm / mm)) for mm in spacing]
+    coarse = np.pad(_pooled(mask[box], steps), 1)
+    image = vtk.vtkImageData()
+    image.SetDimensions(coarse.shape[::-1])
+    image.GetPointData().SetScalars(numpy_support.numpy_to_vtk(coarse.reshape(-1), deep=1))
+    contour = vtk.vtkFlyingEdges3D()
+    contour.SetInputData(image)
+    contour.SetValue(0, 127.0)
+    contour.ComputeNormalsOff()
+    contour.ComputeGradientsOff()
+    smooth = vtk.vtkWindowedSincPolyDataFilter()
+    smooth.SetInputConnection(contour.GetOutputPort())
+    smooth.SetNumberOfIterations(12)
+    smooth.SetPassBand(0.08)
+    smooth.BoundarySmoothingOff()
+    smooth.NormalizeCoordinatesOn()
+    # From the padded coarse grid to the CT's voxels, and on to RAS.
+    toRas = vtk.vtkTransform()
+    matrix = vtk.vtkMatrix4x4()
+    ctNode.GetIJKToRASMatrix(matrix)
+    toRas.SetMatrix(matrix)
+    starts = [part.start for part in box][::-1]
+    sizes = steps[::-1]
+    toRas.Translate(*(start + (size - 1) / 2 - size for start, size in zip(starts, sizes)))
+    toRas.Scale(*sizes)
+    placed = vtk.vtkTransformPolyDataFilter()
+    placed.SetInputConnection(smooth.GetOutputPort())
+    placed.SetTransform(toRas)
+    normals = vtk.vtkPolyDataNormals()
+    normals.SetInputConnection(placed.GetOutputPort())
+    normals.SplittingOff()
+    normals.ConsistencyOn()
+    normals.AutoOrientNormalsOn()
+    normals.Update()
+    return normals.GetOutput()
+
+
+def _pooled(mask: np.ndarray, steps: list[int]) -> np.ndarray:
+    """Share (0 .. 255) of each block of ``steps`` voxels that lies inside."""
+    pads = [(0, -size % step) for size, step in zip(mask.shape, steps)]
+    padded = np.pad(mask > 0, pads)
+    blocks = [count for size, step in zip(padded.shape, steps) for count in (size // step, step)]
+    return (255 * padded.reshape(blocks).mean(axis=(1, 3, 5), dtype=np.float32)).astype(np.uint8)

@@ -1,0 +1,161 @@
+"""The nodes that a run leaves in the scene, beside its CT: found again, updated, never anyone else's.
+
+Each carries its role as an attribute and refers to its CT, so that a second run, a saved scene or a reloaded
+module finds the same nodes.
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import slicer
+import vtk
+from COVIDSelfSegLib.threshold_curve import ThresholdCurve
+from slicer.i18n import tr as _
+from vtk.util import numpy_support
+
+ROLE = "COVIDSelfSeg.role"
+CT_REFERENCE = "COVIDSelfSeg.ct"
+_CURVE, _REPORT, _THRESHOLD = "COVIDSelfSeg.curve", "COVIDSelfSeg.report", "COVIDSelfSeg.threshold"
+
+SEGMENTATION, PSEUDO_HEALTHY, HEATMAP, PROBABILITY, TABLE = (
+    "segmentation",
+    "pseudoHealthy",
+    "heatmap",
+    "probability",
+    "table",
+)
+_CLASSES = {
+    SEGMENTATION: "vtkMRMLSegmentationNode",
+    PSEUDO_HEALTHY: "vtkMRMLScalarVolumeNode",
+    HEATMAP: "vtkMRMLScalarVolumeNode",
+    PROBABILITY: "vtkMRMLScalarVolumeNode",
+    TABLE: "vtkMRMLTableNode",
+}
+
+ROLES = tuple(_CLASSES)
+
+
+def findNode(ctNode, role: str):
+    """The node of this role that belongs to a CT, or None."""
+    if ctNode is None:
+        return None
+    for node in slicer.util.getNodesByClass(_CLASSES[role]):
+        if node.GetAttribute(ROLE) == role and node.GetNodeReferenceID(CT_REFERENCE) == ctNode.GetID():
+            return node
+    return None
+
+
+def findCT(node):
+    """The CT that a result node belongs to, or None."""
+    return node.GetNodeReference(CT_REFERENCE) if node is not None else None
+
+
+def hasResults(ctNode) -> bool:
+    """Whether there is what the slider and the displays need."""
+    return all(findNode(ctNode, role) is not None for role in (SEGMENTATION, PROBABILITY))
+
+
+def getNode(ctNode, role: str):
+    """The node of this role that belongs to a CT, made beside it if there is none."""
+    node = findNode(ctNode, role)
+    if node is not None:
+        return node
+    names = {
+        SEGMENTATION: _("COVID lesions"),
+        PSEUDO_HEALTHY: _("pseudo-healthy"),
+        HEATMAP: _("HU above healthy"),
+        PROBABILITY: _("lesion probability"),
+        TABLE: _("COVID numbers"),
+    }
+    name = slicer.mrmlScene.GenerateUniqueName(f"{ctNode.GetName()} {names[role]}")
+    node = slicer.mrmlScene.AddNewNodeByClass(_CLASSES[role], name)
+    node.SetAttribute(ROLE, role)
+    node.SetNodeReferenceID(CT_REFERENCE, ctNode.GetID())
+    _placeBeside(node, ctNode)
+    return node
+
+
+def setVolume(node, array: np.ndarray, ctNode) -> None:
+    """Give a volume node new voxels (k, j, i) on the grid of its CT; the array is kept, not copied."""
+    image = vtk.vtkImageData()
+    image.SetDimensions(array.shape[::-1])
+    scalars = numpy_support.numpy_to_vtk(np.ascontiguousarray(array).reshape(-1), deep=0)
+    image.GetPointData().SetScalars(scalars)
+    with slicer.util.NodeModify(node):
+        node.CopyOrientation(ctNode)
+        node.SetAndObserveImageData(image)
+        node.SetAndObserveTransformNodeID(ctNode.GetTransformNodeID())
+
+
+def setCurve(probabilityNode, report: dict) -> None:
+    """Keep a run's curve with the probability, so that the slider works in a scene loaded again."""
+    probabilityNode.SetAttribute(_CURVE, json.dumps(report["threshold_curve"]))
+    kept = {key: value for key, value in report.items() if key not in ("threshold_curve", "scan")}
+    probabilityNode.SetAttribute(_REPORT, json.dumps(kept))
+
+
+def curveOf(ctNode) -> ThresholdCurve | None:
+    """Infected volume against threshold of the last run on a CT."""
+    node = findNode(ctNode, PROBABILITY)
+    text = node.GetAttribute(_CURVE) if node is not None else None
+    return ThresholdCurve.from_report(json.loads(text)) if text else None
+
+
+def reportOf(ctNode) -> dict | None:
+    """What the worker reported of the last run on a CT."""
+    node = findNode(ctNode, PROBABILITY)
+    text = node.GetAttribute(_REPORT) if node is not None else None
+    return json.loads(text) if text else None
+
+
+def thresholdOf(ctNode) -> float | None:
+    """The threshold that the lesion segment of a CT was last written at."""
+    node = findNode(ctNode, TABLE)
+    text = node.GetAttribute(_THRESHOLD) if node is not None else None
+    return float(text) if text else None
+
+
+def setTable(tableNode, numbers: dict, threshold: float) -> None:
+    """Write the numbers of both lungs at a threshold into a table node."""
+    tableNode.SetAttribute(_THRESHOLD, repr(threshold))
+    rows = (
+        (_("lung volume (ml)"), "volume_ml", 0),
+        (_("infected (ml)"), "infected_ml", 1),
+        (_("infected (% of lung)"), "infected_share", 2),
+        (_("mean HU of lesions"), "lesion_hu", 0),
+    )
+    table = vtk.vtkTable()
+    for title in ("", _("right"), _("left"), _("both")):
+        column = vtk.vtkStringArray()
+        column.SetName(title)
+        table.AddColumn(column)
+    for title, key, decimals in rows:
+        cells = [title]
+        for side in ("right", "left", "both"):
+            value = numbers[side][key]
+            scale = 100 if key == "infected_share" else 1
+            cells.append("-" if value is None else f"{scale * value:.{decimals}f}")
+        _addRow(table, cells)
+    _addRow(table, [_("severity"), "", "", numbers["severity"]])
+    _addRow(table, [_("threshold"), "", "", f"{threshold:.2f}"])
+    tableNode.SetAndObserveTable(table)
+    tableNode.SetUseFirstColumnAsRowHeader(True)
+    if hasattr(tableNode, "SetUseColumnTitleAsColumnHeader"):  # Slicer 5.11 and later
+        tableNode.SetUseColumnTitleAsColumnHeader(True)
+    else:
+        tableNode.SetUseColumnNameAsColumnHeader(True)
+
+
+def _addRow(table, cells: list[str]) -> None:
+    row = table.InsertNextBlankRow()
+    for column, text in enumerate(cells):
+        table.SetValue(row, column, vtk.vtkVariant(text))
+
+
+def _placeBeside(node, ctNode) -> None:
+    hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
+    item, ctItem = hierarchy.GetItemByDataNode(node), hierarchy.GetItemByDataNode(ctNode)
+    if item and ctItem:
+        hierarchy.SetItemParent(item, hierarchy.GetItemParent(ctItem))

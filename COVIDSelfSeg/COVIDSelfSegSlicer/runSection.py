@@ -1,0 +1,93 @@
+"""The segmentation section of the panel: one button, honest progress, errors that say what to do."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.events import Failure
+from slicer.i18n import tr as _
+
+from .segmentationRun import Progress
+
+
+class RunSection:
+    """Shows how a run goes.
+
+    Args:
+        ui: the widgets of the panel.
+    """
+
+    def __init__(self, ui: Any) -> None:
+        self._ui = ui
+        self._isRunning = False
+        ui.progressBar.visible = False
+        ui.progressLabel.visible = False
+        ui.errorLabel.visible = False
+        ui.logText.visible = False
+        ui.logCheckBox.connect("toggled(bool)", self._onLogToggled)
+
+    def showReady(self, problem: str) -> None:
+        """Show whether a run can start, and why not."""
+        if self._isRunning:
+            return
+        button = self._ui.segmentButton
+        button.text = _("Segment infection")
+        button.enabled = not problem
+        button.toolTip = problem or _("Find COVID-19 lesions in the CT. Nothing leaves this computer.")
+
+    def showStarted(self) -> None:
+        """Show a run that begins."""
+        self._isRunning = True
+        ui = self._ui
+        ui.segmentButton.text = _("Cancel")
+        ui.segmentButton.enabled = True
+        ui.segmentButton.toolTip = _("End the run; the scene stays as it was before.")
+        ui.errorLabel.visible = False
+        ui.logText.clear()
+        ui.progressBar.value = 0
+        ui.progressBar.visible = True
+        ui.progressLabel.visible = True
+
+    def showProgress(self, progress: Progress) -> None:
+        """Show how far the run is."""
+        self._ui.progressBar.value = round(1000 * progress.fraction)
+        percent = round(100 * progress.fraction)
+        text = _("{message}: {percent} %").format(message=progress.message, percent=percent)
+        if progress.secondsLeft is not None:
+            text += _(", about {time} left").format(time=_asTime(progress.secondsLeft))
+        self._ui.progressLabel.text = text
+
+    def showCancelling(self) -> None:
+        """Show that the run is about to end."""
+        self._ui.segmentButton.enabled = False
+        self._ui.segmentButton.toolTip = _("The worker is being ended.")
+        self._ui.progressLabel.text = _("Cancelling ...")
+
+    def showEnded(self) -> None:
+        """Show that no run is going on."""
+        self._isRunning = False
+        self._ui.progressBar.visible = False
+        self._ui.progressLabel.visible = False
+
+    def showError(self, error: Failure | UserError) -> None:
+        """Show what happened, why it matters and what to do."""
+        what, why, fix = (
+            html.escape(text).replace("\n", "<br>") for text in (error.what, error.why, error.fix)
+        )
+        self._ui.errorLabel.text = f"<b>{what}</b><br>{why}<br><i>{fix}</i>"
+        self._ui.errorLabel.visible = True
+
+    def log(self, line: str) -> None:
+        """Add a line to the log, which is there whether it is shown or not."""
+        self._ui.logText.appendPlainText(line)
+
+    def _onLogToggled(self, shown: bool) -> None:
+        self._ui.logText.visible = shown
+
+
+def _asTime(seconds: float) -> str:
+    if seconds < 90:
+        return _("{count} s").format(count=max(1, round(seconds)))
+    return _("{count} min").format(count=round(seconds / 60))

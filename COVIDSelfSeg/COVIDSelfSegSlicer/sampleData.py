@@ -1,0 +1,63 @@
+"""The sample scan: a phantom, made on the spot by the worker's Python; nothing is downloaded."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import slicer
+from COVIDSelfSegLib.errors import UserError
+from slicer.i18n import tr as _
+
+from . import display, setup
+from .workerProcess import WorkerProcess
+
+_NAME = "COVIDSelfSegPhantom"
+
+
+def makePhantom(_source=None):
+    """Make the phantom (seed 7, CT-2) and load it; returns its volume node.
+
+    Raises:
+        UserError: the worker's Python cannot make it.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="COVIDSelfSeg-", dir=slicer.app.temporaryPath))
+    log: list[str] = []
+    codes: list[int] = []
+    process = WorkerProcess(
+        [
+            "-m",
+            "COVIDSelfSegLib",
+            "phantom",
+            "--seed",
+            "7",
+            "--severity",
+            "2",
+            "--output",
+            str(folder / "phantom"),
+        ],
+        python=setup.workerPython(),
+        onEvent=lambda _event: None,
+        onLog=log.append,
+        onExit=codes.append,
+    )
+    while process.isRunning:
+        process.poll()
+        slicer.app.processEvents()
+        time.sleep(0.02)
+    try:
+        if codes != [0]:
+            raise UserError(
+                _("The phantom could not be made: {reason}").format(reason=log[-1] if log else codes),
+                why=_("It is made by the worker, which may lack a Python package."),
+                fix=_("Open COVIDSelfSeg, look at Set-up, and install what is missing."),
+            )
+        node = slicer.util.loadVolume(str(folder / "phantom" / "scan.nrrd"), {"name": _NAME})
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    # The file that it was loaded from is gone; it exists in the scene alone.
+    slicer.mrmlScene.RemoveNode(node.GetStorageNode())
+    display.showLungWindow(node)
+    return node

@@ -1,0 +1,229 @@
+"""One run, from the CT node to arrays that can become nodes: export, worker, reading; cancel at any point.
+
+Nothing in the scene changes here, so a run that fails or is cancelled leaves it as it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+
+import slicer
+from COVIDSelfSegLib.errors import ExitCode
+from COVIDSelfSegLib.events import Event, Failure, Result, StageProgress
+from slicer.i18n import tr as _
+
+from .background import BackgroundJob
+from .runFiles import RunFiles
+from .scanExport import ScanFiles
+from .workerProcess import WorkerProcess
+
+_EXPORTED, _WORKED = 0.03, 0.95
+"""Fractions of a run at which the worker starts and ends; the rest is files."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        stage: short name of what is being done.
+        fraction: 0 .. 1 of the whole.
+        message: for people.
+        secondsLeft: None as long as nothing can be said.
+    """
+
+    stage: str
+    fraction: float
+    message: str
+    secondsLeft: float | None
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """Whom a run tells; all are called on the main thread, from :meth:`SegmentationRun.poll`."""
+
+    onProgress: Callable[[Progress], None]
+    onLog: Callable[[str], None]
+    onFinished: Callable[[RunFiles], None]
+    onFailed: Callable[[Failure], None]
+    onCancelled: Callable[[], None]
+
+
+class _Phase(Enum):
+    EXPORT = auto()
+    WORK = auto()
+    READ = auto()
+    ENDED = auto()
+
+
+class SegmentationRun:
+    """A run that :meth:`poll` moves on.
+
+    Args:
+        files: what to export.
+        arguments: of the worker, after the scan and its output folder.
+        python: the interpreter that runs the worker.
+        listeners: whom to tell.
+    """
+
+    def __init__(self, files: ScanFiles, arguments: Sequence[str], python: str, listeners: Listeners) -> None:
+        self._arguments, self._python, self._listeners = arguments, python, listeners
+        self._folder = Path(tempfile.mkdtemp(prefix="COVIDSelfSeg-", dir=slicer.app.temporaryPath))
+        self._hasMask = files.lungs is not None
+        self._started = time.monotonic()
+        self._phase = _Phase.EXPORT
+        self._cancelled = False
+        self._outcome: Result | Failure | None = None
+        self._log: list[str] = []
+        self._worker: WorkerProcess | None = None
+        self._reading: BackgroundJob[RunFiles] | None = None
+        self._export = BackgroundJob(lambda stop: files.write(self._folder, stop))
+        self._tell("export", 0.0, _("Handing the scan over"))
+
+    @property
+    def isRunning(self) -> bool:
+        """Whether the run has not yet told how it ended."""
+        return self._phase is not _Phase.ENDED
+
+    def poll(self) -> None:
+        """Move on as far as can be without waiting."""
+        if self._phase is _Phase.EXPORT and self._export.isDone:
+            self._finishExport()
+        elif self._phase is _Phase.WORK and self._worker is not None:
+            self._worker.poll()
+        elif self._phase is _Phase.READ and self._reading is not None and self._reading.isDone:
+            self._finishReading()
+
+    def cancel(self) -> None:
+        """End the run; it says so from :meth:`poll` as soon as its worker is gone."""
+        if not self.isRunning or self._cancelled:
+            return
+        self._cancelled = True
+        if self._worker is not None and self._worker.isRunning:
+            self._worker.cancel()
+            return
+        self._export.stop()
+        if self._reading is not None:
+            self._reading.stop()
+        self._end(self._listeners.onCancelled)
+
+    def abandon(self) -> None:
+        """End the run at once and tell nobody; for when the panel goes."""
+        self._phase = _Phase.ENDED
+        self._export.stop()
+        if self._worker is not None:
+            self._worker.kill()
+        if self._reading is not None:
+            self._reading.stop()
+        self._removeFolder()
+
+    def _finishExport(self) -> None:
+        try:
+            self._export.result()
+        except OSError as error:
+            self._fail(_diskFailure(error))
+            return
+        self._tell("start", _EXPORTED, _("Starting the worker"))
+        command = ["-m", "COVIDSelfSegLib", "segment", str(self._folder / "scan.nrrd"), "--events"]
+        command += ["--output", str(self._folder / "results"), *self._arguments]
+        if self._hasMask:
+            command += ["--lung-mask", str(self._folder / "lung_mask.nrrd")]
+        try:
+            self._worker = WorkerProcess(
+                command,
+                python=self._python,
+                onEvent=self._onEvent,
+                onLog=self._onLog,
+                onExit=self._onExit,
+            )
+        except OSError as error:
+            self._fail(_startFailure(self._python, error))
+            return
+        self._phase = _Phase.WORK
+
+    def _onEvent(self, event: Event) -> None:
+        if isinstance(event, StageProgress):
+            fraction = _EXPORTED + (_WORKED - _EXPORTED) * event.fraction
+            self._tell(event.stage, fraction, event.message)
+        else:
+            self._outcome = event
+
+    def _onLog(self, line: str) -> None:
+        self._log.append(line)
+        self._listeners.onLog(line)
+
+    def _onExit(self, code: int) -> None:
+        if self._cancelled or code == ExitCode.CANCELLED:
+            self._end(self._listeners.onCancelled)
+        elif code == ExitCode.DONE and isinstance(self._outcome, Result):
+            self._tell("load", _WORKED, _("Loading the results"))
+            self._phase = _Phase.READ
+            self._reading = BackgroundJob(lambda stop: RunFiles.read(self._folder / "results", stop))
+        elif isinstance(self._outcome, Failure):
+            self._fail(self._outcome)
+        else:
+            self._fail(_crash(code, self._log))
+
+    def _finishReading(self) -> None:
+        assert self._reading is not None
+        try:
+            files = self._reading.result()
+        except (OSError, EOFError, ValueError, KeyError, MemoryError) as error:
+            self._fail(_diskFailure(error))
+            return
+        self._tell("load", 1.0, _("Loading the results"))
+        self._end(lambda: self._listeners.onFinished(files))
+
+    def _fail(self, failure: Failure) -> None:
+        self._end(lambda: self._listeners.onFailed(failure))
+
+    def _end(self, tell: Callable[[], None]) -> None:
+        self._phase = _Phase.ENDED
+        self._removeFolder()
+        tell()
+
+    def _removeFolder(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _tell(self, stage: str, fraction: float, message: str) -> None:
+        spent = time.monotonic() - self._started
+        left = spent * (1 - fraction) / fraction if fraction > 0.05 else None
+        self._listeners.onProgress(Progress(stage, fraction, message, left))
+
+
+def _diskFailure(error: BaseException) -> Failure:
+    logging.debug("files of a run: %s", error)
+    return Failure(
+        int(ExitCode.OUTPUT_NOT_WRITABLE),
+        _("The temporary files of this run could not be written or read ({error}).").format(error=error),
+        _("The scan and the results are handed over as files in Slicer's temporary folder."),
+        _("Free some disk space, or choose another temporary folder in the application settings."),
+    )
+
+
+def _startFailure(python: str, error: OSError) -> Failure:
+    return Failure(
+        int(ExitCode.MODEL_UNUSABLE),
+        _("The worker's Python could not be started: {python} ({error}).").format(
+            python=python, error=error.strerror or error
+        ),
+        _("The networks run in a process of their own."),
+        _("Choose another Python under Advanced, or clear the field to use Slicer's own."),
+    )
+
+
+def _crash(code: int, log: list[str]) -> Failure:
+    last = next((line for line in reversed(log) if line.strip()), "")
+    return Failure(
+        code,
+        _("The worker ended unexpectedly (code {code}). {last}").format(code=code, last=last).strip(),
+        _("It was ended from outside, ran out of memory, or met an error of ours."),
+        _("Look at the log below; try again with other programs closed, or with the device set to CPU."),
+    )

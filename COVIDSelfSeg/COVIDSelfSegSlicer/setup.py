@@ -1,0 +1,186 @@
+"""What the worker needs and whether it is there: asked of the interpreter that runs it, installed on request.
+
+Nothing is installed at import or silently. PyTorch comes from the PyTorch extension, which knows the right
+build; the rest is small, and pip is kept from touching torch, SimpleITK and numpy.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from COVIDSelfSegLib.errors import UserError
+from slicer.i18n import tr as _
+
+from .workerProcess import WorkerProcess, slicersPython
+
+PYTHON_SETTING = "COVIDSelfSeg/WorkerPython"
+
+REQUIREMENTS = ("scipy", "pillow>=10.1", "safetensors>=0.4")
+LUNGMASK_REQUIREMENTS = ("fill-voids", "more-itertools", "scikit-image", "tqdm")
+"""What lungmask imports besides torch, numpy and SimpleITK, which must stay Slicer's own."""
+
+
+def workerPython() -> str:
+    """The interpreter that runs the worker: the user's choice, or Slicer's own."""
+    return qt.QSettings().value(PYTHON_SETTING, "") or slicersPython()
+
+
+def setWorkerPython(path: str) -> None:
+    """Choose another interpreter; an empty path goes back to Slicer's own."""
+    qt.QSettings().setValue(PYTHON_SETTING, path)
+
+
+def isSlicersPython() -> bool:
+    """Whether the worker runs in Slicer's own Python, where this panel may install things."""
+    return Path(workerPython()) == Path(slicersPython())
+
+
+class StatusQuery:
+    """Asks the worker's interpreter what it has; answers from :meth:`poll`.
+
+    Args:
+        onAnswer: called with the status (see ``COVIDSelfSegLib.status``), or with None and the reason.
+    """
+
+    def __init__(self, onAnswer: Callable[[dict[str, Any] | None, str], None]) -> None:
+        self._onAnswer = onAnswer
+        self._lines: list[str] = []
+        self._process: WorkerProcess | None = None
+        try:
+            self._process = WorkerProcess(
+                ["-m", "COVIDSelfSegLib.status"],
+                python=workerPython(),
+                onEvent=lambda _event: None,
+                onLog=self._lines.append,
+                onExit=self._onExit,
+            )
+        except OSError as error:
+            onAnswer(None, error.strerror or str(error))
+
+    @property
+    def isRunning(self) -> bool:
+        """Whether the answer is still to come."""
+        return self._process is not None and self._process.isRunning
+
+    def poll(self) -> None:
+        """Hand over the answer if it is there."""
+        if self._process is not None:
+            self._process.poll()
+
+    def kill(self) -> None:
+        """Stop asking."""
+        if self._process is not None:
+            self._process.kill()
+
+    def _onExit(self, code: int) -> None:
+        for line in reversed(self._lines):
+            if line.startswith("{"):
+                self._onAnswer(json.loads(line), "")
+                return
+        last = self._lines[-1] if self._lines else ""
+        self._onAnswer(None, _("it ended with code {code} {last}").format(code=code, last=last).strip())
+
+
+def installTorch() -> None:
+    """Install PyTorch through the PyTorch extension.
+
+    Raises:
+        UserError: the extension is not installed, or its installation failed or was declined.
+    """
+    try:
+        import PyTorchUtils  # noqa: PLC0415 (a module of another extension)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            _("The extension PyTorch is not installed."),
+            why=_("It installs the PyTorch build that fits this computer and Slicer."),
+            fix=_("Install the extension PyTorch in the Extensions Manager, restart Slicer, and try again."),
+        ) from error
+    if PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=True) is None:
+        raise UserError(
+            _("PyTorch was not installed."),
+            why=_("The networks cannot run without it."),
+            fix=_("Try again with an internet connection, or choose another Python under Advanced."),
+        )
+
+
+def installRequirements() -> None:
+    """Install the small packages that the worker needs besides torch into Slicer's Python."""
+    _pipInstall(REQUIREMENTS, _("COVIDSelfSeg needs a few small Python packages."))
+
+
+def installLungmask() -> None:
+    """Install lungmask without what would replace torch, numpy or SimpleITK."""
+    _pipInstall(LUNGMASK_REQUIREMENTS, _("lungmask needs a few small Python packages."))
+    slicer.util.pip_install("lungmask>=0.2.20 --no-deps")
+
+
+def _pipInstall(requirements: tuple[str, ...], reason: str) -> None:
+    if hasattr(slicer, "packaging"):  # Slicer 5.11 and later
+        from packaging.requirements import Requirement  # noqa: PLC0415
+
+        slicer.packaging.pip_ensure(
+            [Requirement(text) for text in requirements],
+            requester="COVIDSelfSeg",
+            prompt_install=True,
+            show_progress=True,
+        )
+        return
+    if slicer.util.confirmOkCancelDisplay(reason + "\n" + ", ".join(requirements)):
+        slicer.util.pip_install(list(requirements))
+
+
+def modelFolder() -> Path:
+    """Folder of the user's own model packages, made if it is not there."""
+    folder = Path(slicer.app.slicerUserSettingsFilePath).parent / "COVIDSelfSeg" / "models"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def addModel(path: Path) -> Path:
+    """Copy a model package into the user's folder; returns the copy.
+
+    Raises:
+        UserError: it is no such file, or cannot be copied.
+    """
+    if path.suffix != ".safetensors":
+        raise UserError(
+            _("{name} is not a model package.").format(name=path.name),
+            why=_("A model package is one .safetensors file with a COVIDSelfSeg card."),
+            fix=_("Choose the file that 'covidselfseg train' or the download gave."),
+        )
+    target = modelFolder() / path.name
+    try:
+        shutil.copyfile(path, target)
+    except OSError as error:
+        raise UserError(
+            _("{name} could not be copied to {folder} ({error}).").format(
+                name=path.name, folder=target.parent, error=error.strerror
+            ),
+            why=_("The worker looks for model packages there."),
+            fix=_("Free some disk space, or copy the file there yourself."),
+        ) from error
+    return target
+
+
+def lungWeightsPath() -> Path:
+    """Where lungmask's R231 weights are kept, so that lungmask itself finds them too."""
+    return Path.home() / ".cache" / "torch" / "hub" / "checkpoints" / "unet_r231-d5d2fc3d.pth"
+
+
+def addLungWeights(path: Path) -> Path:
+    """Copy R231 weights to where they are looked for; the worker checks their hash before it uses them."""
+    target = lungWeightsPath()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, target)
+    return target
+
+
+def deleteFile(path: Path) -> None:
+    """Delete a model package or weights that the user added."""
+    path.unlink(missing_ok=True)

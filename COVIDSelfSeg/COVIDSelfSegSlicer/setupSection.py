@@ -1,0 +1,222 @@
+"""The set-up section of the panel: what the worker has, and buttons that mend what it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from COVIDSelfSegLib.errors import UserError
+from slicer.i18n import tr as _
+
+from . import setup
+
+DEFAULT_MODEL = "covidselfseg-default"
+
+
+class SetupSection:
+    """Shows the status row and installs on request.
+
+    Args:
+        ui: the widgets of the panel.
+        onChange: called when what can be run has changed.
+    """
+
+    def __init__(self, ui: Any, onChange: Callable[[], None]) -> None:
+        self._ui, self._onChange = ui, onChange
+        self._status: dict[str, Any] | None = None
+        self._reason = _("It is still being looked at what is installed.")
+        self._query: setup.StatusQuery | None = None
+        ui.installTorchButton.connect("clicked(bool)", self._onInstallTorch)
+        ui.installPackagesButton.connect("clicked(bool)", self._onInstallPackages)
+        ui.installLungmaskButton.connect("clicked(bool)", self._onInstallLungmask)
+        ui.addModelButton.connect("clicked(bool)", self._onAddModel)
+        ui.deleteModelButton.connect("clicked(bool)", self._onDeleteModel)
+        ui.addLungWeightsButton.connect("clicked(bool)", self._onAddLungWeights)
+        ui.deleteLungWeightsButton.connect("clicked(bool)", self._onDeleteLungWeights)
+        ui.checkPythonButton.connect("clicked(bool)", self._onCheck)
+        ui.workerPythonPath.currentPath = qt.QSettings().value(setup.PYTHON_SETTING, "") or ""
+        ui.workerPythonPath.connect("currentPathChanged(QString)", self._onPythonChanged)
+
+    @property
+    def problem(self) -> str:
+        """Why nothing can be run, empty where it can."""
+        if self._status is None:
+            return self._reason
+        torch = self._status["torch"]
+        if torch is None:
+            return _("PyTorch is not installed; see Set-up.")
+        if "error" in torch:
+            return _("PyTorch cannot be used ({error}); see Set-up.").format(error=torch["error"])
+        if self._status["missing"]:
+            missing = ", ".join(self._status["missing"])
+            return _("Python packages are missing ({missing}); see Set-up.").format(missing=missing)
+        if not self._usableModels():
+            return _("There is no usable model package; see Set-up.")
+        return ""
+
+    @property
+    def hasGPU(self) -> bool:
+        """Whether the worker can use a GPU."""
+        torch = (self._status or {}).get("torch") or {}
+        return bool(torch.get("cuda"))
+
+    @property
+    def hasLungmask(self) -> bool:
+        """Whether lungmask and its weights are there."""
+        lungmask = (self._status or {}).get("lungmask") or {}
+        return bool(lungmask.get("version") and lungmask.get("present"))
+
+    def refresh(self) -> None:
+        """Ask the worker's interpreter anew."""
+        self.stop()
+        self._status, self._reason = None, _("It is still being looked at what is installed.")
+        self._ui.setupSummaryLabel.text = _("Looking at what is installed ...")
+        self._query = setup.StatusQuery(self._onAnswer)
+        self._onChange()
+
+    def poll(self) -> None:
+        """Take the answer when it comes."""
+        if self._query is not None:
+            self._query.poll()
+
+    def stop(self) -> None:
+        """Stop asking; for when the panel goes."""
+        if self._query is not None:
+            self._query.kill()
+            self._query = None
+
+    def _onAnswer(self, status: dict[str, Any] | None, reason: str) -> None:
+        self._status = status
+        if status is None:
+            self._reason = _("The worker's Python cannot be used: {reason}.").format(reason=reason)
+        self._show()
+        self._onChange()
+
+    def _usableModels(self) -> list[dict[str, Any]]:
+        return [model for model in (self._status or {}).get("models", []) if not model["damaged"]]
+
+    def _show(self) -> None:
+        ui, status = self._ui, self._status
+        own = setup.isSlicersPython()
+        for button in (ui.installTorchButton, ui.installPackagesButton, ui.installLungmaskButton):
+            button.enabled = own and status is not None
+            if not own:
+                button.toolTip = _("Only Slicer's own Python is installed into from here.")
+        problem = self.problem
+        if status is None:
+            ui.setupSummaryLabel.text = problem
+            ui.setupSection.collapsed = False
+            return
+        python = _("Python {version}, {path}").format(version=status["python"], path=status["executable"])
+        ui.setupSummaryLabel.text = python
+        ui.torchStatusLabel.text = _torchText(status["torch"])
+        ui.packagesStatusLabel.text = (
+            _("missing: {names}").format(names=", ".join(status["missing"]))
+            if status["missing"]
+            else _("present")
+        )
+        ui.modelsStatusLabel.text = "\n".join(map(_modelText, status["models"])) or _("missing")
+        ui.lungmaskStatusLabel.text = _lungmaskText(status["lungmask"])
+        ui.installTorchButton.visible = status["torch"] is None or "error" in status["torch"]
+        ui.installPackagesButton.visible = bool(status["missing"])
+        ui.installLungmaskButton.visible = status["lungmask"]["version"] is None
+        ui.deleteLungWeightsButton.visible = status["lungmask"]["present"]
+        ui.setupSection.text = _("Set-up: ready") if not problem else _("Set-up: something is missing")
+        ui.setupSection.collapsed = not problem
+        self._fillModels()
+
+    def _fillModels(self) -> None:
+        """Offer the usable models and keep the choice if it is still there."""
+        selector = self._ui.modelSelector
+        chosen = selector.currentText
+        blocked = selector.blockSignals(True)
+        selector.clear()
+        for model in self._usableModels():
+            selector.addItem(model["name"], model["path"])
+        index = selector.findText(chosen or DEFAULT_MODEL)
+        selector.setCurrentIndex(max(index, 0) if selector.count else -1)
+        selector.blockSignals(blocked)
+
+    def _onCheck(self) -> None:
+        self.refresh()
+
+    def _onPythonChanged(self, path: str) -> None:
+        setup.setWorkerPython(path)
+        self.refresh()
+
+    def _onInstallTorch(self) -> None:
+        self._do(setup.installTorch)
+
+    def _onInstallPackages(self) -> None:
+        self._do(setup.installRequirements)
+
+    def _onInstallLungmask(self) -> None:
+        self._do(setup.installLungmask)
+
+    def _onAddModel(self) -> None:
+        path = _askForFile(_("Choose a model package"), _("Model package (*.safetensors)"))
+        if path is not None:
+            self._do(lambda: setup.addModel(path))
+
+    def _onDeleteModel(self) -> None:
+        path = Path(self._ui.modelSelector.currentData or "")
+        if path.parent != setup.modelFolder():
+            slicer.util.infoDisplay(_("The model packages that came with the extension are not deleted."))
+            return
+        if slicer.util.confirmYesNoDisplay(_("Delete {path}?").format(path=path)):
+            self._do(lambda: setup.deleteFile(path))
+
+    def _onAddLungWeights(self) -> None:
+        path = _askForFile(_("Choose the weights of lungmask R231"), _("Weights (*.pth)"))
+        if path is not None:
+            self._do(lambda: setup.addLungWeights(path))
+
+    def _onDeleteLungWeights(self) -> None:
+        path = setup.lungWeightsPath()
+        if slicer.util.confirmYesNoDisplay(_("Delete {path}?").format(path=path)):
+            self._do(lambda: setup.deleteFile(path))
+
+    def _do(self, action: Callable[[], object]) -> None:
+        """Do something that may fail, say so, and look again."""
+        try:
+            action()
+        except UserError as error:
+            slicer.util.errorDisplay(f"{error.what}\n\n{error.why}\n\n{error.fix}")
+        except (OSError, RuntimeError) as error:  # pip fails, or the user declines
+            slicer.util.errorDisplay(_("That did not work: {error}").format(error=error))
+        self.refresh()
+
+
+def _torchText(torch: dict[str, Any] | None) -> str:
+    if torch is None:
+        return _("missing")
+    if "error" in torch:
+        return _("damaged: {error}").format(error=torch["error"])
+    threads = "" if torch["cuda"] else _(", {count} threads").format(count=torch["threads"])
+    return f"{torch['version']}, {torch['device']}{threads}"
+
+
+def _modelText(model: dict[str, Any]) -> str:
+    megabytes = model["bytes"] / 1e6
+    if model["damaged"]:
+        return _("{name}: damaged. {reason}").format(name=model["name"], reason=model["damaged"])
+    return _("{name}: present, {size} MB, {folder}").format(
+        name=model["name"], size=f"{megabytes:.0f}", folder=Path(model["path"]).parent
+    )
+
+
+def _lungmaskText(lungmask: dict[str, Any]) -> str:
+    package = lungmask["version"] or _("not installed (optional)")
+    if lungmask["present"]:
+        weights = _("weights present, {size} MB").format(size=f"{lungmask['bytes'] / 1e6:.0f}")
+    else:
+        weights = _("weights missing; they belong to {path}").format(path=lungmask["weights"])
+    return f"{package}; {weights}"
+
+
+def _askForFile(title: str, pattern: str) -> Path | None:
+    path = qt.QFileDialog.getOpenFileName(slicer.util.mainWindow(), title, "", pattern)
+    return Path(path) if path else None
