@@ -116,6 +116,7 @@ class Preset:
         gan: phase 1.
         pseudo_mask: phase 2.
         segmenter: phase 3.
+        calibration_batches: of fresh painted lesions that set calibration and threshold after phase 3.
         inference: grids and defaults that training and inference share.
     """
 
@@ -124,4 +125,5 @@ class Preset:
     gan: GanPreset = field(default_factory=GanPreset)
     pseudo_mask: PseudoMaskPreset = field(default_factory=PseudoMaskPreset)
     segmenter: SegmenterPreset = field(default_factory=SegmenterPreset)
+    calibration_batches: int = 24
     inference: Inference = field(default_factory=Inference)

@@ -25,7 +25,8 @@ from .losses import bce_and_dice, sensitivity_enhanced, supervised_contrastive
 from .presets import Preset
 from .pseudo_masks import PseudoMask
 
-_PHASE = 3
+_PHASE, _UNSEEN = 3, 4
+"""Streams of random numbers: of the training, and of what it never sees."""
 _LEAST_TARGET = 0.07
 """Filling from which on a painted voxel is lesion: some 60 HU in healthy lung, as a reader outlines it."""
 _SINGLE_SLICE = 0.3
@@ -117,6 +118,25 @@ class SegmenterTrainer:
         self._update_average()
         self.iteration += 1
         return {name: value.item() for name, value in losses.items()}
+
+    def judge_unseen(self, batches: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """Logits of the averaged network on lesions painted anew, and the truth; voxels of the lung."""
+        phase = self.preset.segmenter
+        known = phase.painted + phase.clean
+        network = self.average.eval()
+        logits, truths = [], []
+        for number in range(batches):
+            rng = np.random.default_rng([self.preset.seed, _UNSEEN, number])
+            torch.manual_seed(int(rng.integers(2**62)))
+            slabs = self._draw(rng)[0]
+            slabs = _Slabs(slabs.hu[:known], slabs.depths[:known], slabs.target[:known])
+            hu, lungs, target = self._vary(slabs, rng)
+            with torch.inference_mode(), self.device.autocast():
+                found = network(segmenter_input(hu, lungs[:, 0])).float()
+            inside = lungs > 0
+            logits.append(found[inside].cpu().numpy())
+            truths.append((target[inside] > 0.5).cpu().numpy())
+        return np.concatenate(logits), np.concatenate(truths)
 
     def save(self, path: Path) -> None:
         """Write all that :meth:`load` needs to go on."""
