@@ -123,7 +123,7 @@ def setTable(tableNode, numbers: dict, threshold: float) -> None:
     rows = (
         (_("lung volume (ml)"), "volume_ml", 0),
         (_("infected (ml)"), "infected_ml", 1),
-        (_("infected (% of lung)"), "infected_share", 2),
+        (_("infected (% of lung)"), "infected_share", 1),
         (_("mean HU of lesions"), "lesion_hu", 0),
     )
     table = vtk.vtkTable()

@@ -33,9 +33,12 @@ def setResults(ctNode, files: RunFiles, *, overwriteEdits: bool = False) -> None
         resultNodes.setVolume(resultNodes.getNode(ctNode, role), array, ctNode)
     resultNodes.setCurve(resultNodes.findNode(ctNode, resultNodes.PROBABILITY), files.report)
     display.prepareVolumes(ctNode)
+    isFirst = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION) is None
     segmentationNode = resultNodes.getNode(ctNode, resultNodes.SEGMENTATION)
     lesionSegments.loadTerminology()
     lesionSegments.prepare(segmentationNode, ctNode)
+    if isFirst:  # later the user may have chosen otherwise
+        display.prepareSegments(segmentationNode)
     for segmentID, label in ((lesionSegments.RIGHT_LUNG, 1), (lesionSegments.LEFT_LUNG, 2)):
         lesionSegments.write(segmentationNode, segmentID, files.lungs == label, ctNode)
     lesionSegments.write(segmentationNode, lesionSegments.LESION, files.lesions, ctNode)
