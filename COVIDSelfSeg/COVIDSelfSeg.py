@@ -19,6 +19,7 @@ import slicer
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.events import Failure
 from COVIDSelfSegSlicer import display, layouts, resultNodes, results, sampleData, scanExport, setup
+from COVIDSelfSegSlicer.enabling import enable
 from COVIDSelfSegSlicer.runSection import RunSection
 from COVIDSelfSegSlicer.segmentationRun import Listeners, Progress, SegmentationRun
 from COVIDSelfSegSlicer.setupSection import SetupSection
@@ -229,17 +230,16 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def updateButtons(self):
         problem = self.setupSection.problem or self.logic.isReady(self.ctNode)[1]
         self.runSection.showReady(problem)
-        has = resultNodes.hasResults(self.ctNode)
         ui = self.ui
+        missing = resultNodes.whyNoResults(self.ctNode)
         for button in (ui.overlayButton, ui.heatmapButton, ui.compareButton, ui.show3DButton, ui.blinkButton):
-            button.enabled = has
-            tip = button.property("readyToolTip")
-            if tip is None:
-                tip = button.toolTip
-                button.setProperty("readyToolTip", tip)
-            button.toolTip = tip if has else _("There are no results yet: press Segment infection.")
-        ui.deviceSelector.enabled = self.setupSection.hasGPU
-        ui.lungSourceSelector.enabled = self.setupSection.hasLungmask
+            enable(button, missing)
+        enable(ui.volumeRenderingCheckBox, missing)
+        noGPU = "" if self.setupSection.hasGPU else _("The worker's Python finds no GPU; it uses the CPU.")
+        enable(ui.deviceSelector, noGPU)
+        noLungmask = _("lungmask or its weights are missing (see Set-up); the built-in method is used.")
+        enable(ui.lungSourceSelector, "" if self.setupSection.hasLungmask else noLungmask)
+        enable(ui.modelSelector, "" if ui.modelSelector.count else self.setupSection.problem)
 
     # Running
 
@@ -276,6 +276,11 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onFinished(self, files):
         ctNode = self.logic.runningCT
+        try:
+            results.checkFit(ctNode, files)
+        except UserError as error:
+            self.onFailed(error)
+            return
         overwrite = mayOverwrite(ctNode)
         with slicer.util.WaitCursor():
             results.setResults(ctNode, files, overwriteEdits=overwrite)
@@ -470,6 +475,7 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
             raise UserError(failure.what, why=failure.why, fix=failure.fix)
         if "files" not in outcome:
             raise RuntimeError("The run was cancelled.")
+        results.checkFit(ctNode, outcome["files"])
         results.setResults(ctNode, outcome["files"], overwriteEdits=overwriteEdits)
         return resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
 

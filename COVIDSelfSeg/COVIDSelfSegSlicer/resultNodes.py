@@ -57,6 +57,11 @@ def hasResults(ctNode) -> bool:
     return all(findNode(ctNode, role) is not None for role in (SEGMENTATION, PROBABILITY))
 
 
+def whyNoResults(ctNode) -> str:
+    """Why there is nothing to show for a CT; empty where there is."""
+    return "" if hasResults(ctNode) else _("There are no results yet: press Segment infection.")
+
+
 def getNode(ctNode, role: str):
     """The node of this role that belongs to a CT, made beside it if there is none."""
     node = findNode(ctNode, role)

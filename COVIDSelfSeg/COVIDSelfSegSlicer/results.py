@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 import slicer
+from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.severity import severity_of
 from COVIDSelfSegLib.threshold_curve import level_of
 from slicer.i18n import tr as _
 
 from . import display, lesionSegments, resultNodes
 from .runFiles import RunFiles
+
+
+def checkFit(ctNode, files: RunFiles) -> None:
+    """Make sure that a CT is still what was segmented.
+
+    Raises:
+        UserError: it was removed from the scene or changed its size during the run.
+    """
+    fix = _("Run again on the volume as it is now.")
+    if slicer.mrmlScene.GetNodeByID(ctNode.GetID() or "") is not ctNode:
+        raise UserError(
+            _("The CT was removed during the run."), why=_("Its results have no place any more."), fix=fix
+        )
+    if ctNode.GetImageData().GetDimensions()[::-1] != files.probability.shape:
+        raise UserError(
+            _("The CT was changed during the run."), why=_("The results no longer fit its voxels."), fix=fix
+        )
 
 
 def setResults(ctNode, files: RunFiles, *, overwriteEdits: bool = False) -> None:

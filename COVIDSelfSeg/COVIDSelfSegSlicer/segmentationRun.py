@@ -163,9 +163,9 @@ class SegmentationRun:
         if self._cancelled or code == ExitCode.CANCELLED:
             self._end(self._listeners.onCancelled)
         elif code == ExitCode.DONE and isinstance(self._outcome, Result):
-            self._tell("load", _WORKED, _("Loading the results"))
             self._phase = _Phase.READ
             self._reading = BackgroundJob(lambda stop: RunFiles.read(self._folder / "results", stop))
+            self._tell("load", _WORKED, _("Loading the results"))
         elif isinstance(self._outcome, Failure):
             self._fail(self._outcome)
         else:
@@ -179,7 +179,8 @@ class SegmentationRun:
             self._fail(_diskFailure(error))
             return
         self._tell("load", 1.0, _("Loading the results"))
-        self._end(lambda: self._listeners.onFinished(files))
+        if self.isRunning:  # else it was cancelled at the last moment
+            self._end(lambda: self._listeners.onFinished(files))
 
     def _fail(self, failure: Failure) -> None:
         self._end(lambda: self._listeners.onFailed(failure))

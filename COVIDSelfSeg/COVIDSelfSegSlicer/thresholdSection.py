@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 
 from . import lesionSegments, resultNodes
 from .display import ThresholdPreview
+from .enabling import enable
 from .thresholdPlot import drawCurve
 
 STEP = 0.02
@@ -51,12 +52,7 @@ class ThresholdSection:
         report = resultNodes.reportOf(ctNode) if has else None
         ui = self._ui
         for widget in (ui.thresholdSlider, ui.calibratedButton):
-            widget.enabled = has
-        ui.thresholdSlider.toolTip = (
-            _("Lesion probability from which on a voxel is lesion. Keys: [ and ]")
-            if has
-            else _("There are no results yet: press Segment infection.")
-        )
+            enable(widget, resultNodes.whyNoResults(ctNode))
         table = resultNodes.findNode(ctNode, resultNodes.TABLE)
         ui.resultsTable.setMRMLTableNode(table)
         ui.resultsTable.visible = table is not None
