@@ -62,15 +62,6 @@ def moved(scan: sitk.Image) -> sitk.Image:
     return image
 
 
-def run_worker(folder: Path, name: str, model: Path) -> None:
-    """Segment a sample as the command line does and keep the lesions as NIfTI."""
-    options = Options(model=str(model), builtin_lungs=True, device="cpu")
-    output = folder / f"{name}_results"
-    segment_file(folder / f"{name}.nrrd", output, options, lambda *_: None)
-    lesions = sitk.ReadImage(str(output / results.LESIONS))
-    sitk.WriteImage(lesions, str(folder / f"{name}_lesions.nii.gz"))
-
-
 def make_samples(folder: Path) -> None:
     """Write everything that the tests inside the stand-in load."""
     phantom = make_phantom(3, 2, SMALL)
@@ -89,19 +80,33 @@ def make_samples(folder: Path) -> None:
     package = small_package(models / "small.safetensors")
     content = package.path.read_bytes()
     (folder / "half.safetensors").write_bytes(content[: len(content) // 2])
+
+
+def make_expected(folder: Path) -> None:
+    """Segment the samples in a folder as the command line does, and keep the lesions as NIfTI."""
     for name in SCANS:
-        run_worker(folder, name, package.path)
+        options = Options(
+            model=str(folder / "models" / "small.safetensors"), builtin_lungs=True, device="cpu"
+        )
+        output = folder / f"{name}_results"
+        segment_file(folder / f"{name}.nrrd", output, options, lambda *_: None)
+        lesions = sitk.ReadImage(str(output / results.LESIONS))
+        sitk.WriteImage(lesions, str(folder / f"{name}_lesions.nii.gz"))
 
 
 def make_picture_samples(folder: Path) -> None:
     """Write one finer scan with its truth, for pictures that people look at."""
-    fine = replace(SMALL, size=(320, 320, 110), pixel_mm=1.15, slice_mm=3.0)
+    fine = replace(SMALL, size=(240, 240, 96), pixel_mm=1.53, slice_mm=3.4)
     phantom = make_phantom(7, 2, fine)
     write_image(phantom.scan, folder / "fine.nrrd")
     make_truth(phantom, folder / "fine_truth")
 
 
-_PARTS: dict[str, Callable[[Path], None]] = {"samples": make_samples, "pictures": make_picture_samples}
+_PARTS: dict[str, Callable[[Path], None]] = {
+    "samples": make_samples,
+    "expected": make_expected,
+    "pictures": make_picture_samples,
+}
 
 if __name__ == "__main__":
     _PARTS[sys.argv[1]](Path(sys.argv[2]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MODULE = ROOT / "COVIDSelfSeg"
 sys.path.insert(0, str(MODULE))  # as Slicer does for every module folder
 
-__all__ = ["a_ct", "a_panel", "a_segmented_ct", "real_scans", "samples"]
+__all__ = ["a_ct", "a_panel", "a_segmented_ct", "a_window", "expected", "real_scans", "samples"]
 
 
 @functools.cache
@@ -25,10 +26,21 @@ def samples_folder(part: str = "samples") -> Path:
     """The folder that :mod:`Testing.make_samples` filled, once for a whole run of the tests."""
     holder = tempfile.TemporaryDirectory(prefix=f"covidselfseg-{part}-")
     _holders.append(holder)
-    paths = os.pathsep.join(str(ROOT / name) for name in ("", "COVIDSelfSeg", "COVIDSelfSegTraining"))
-    command = [sys.executable, "-m", "Testing.make_samples", part, holder.name]
-    subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": paths})
+    _make(part, Path(holder.name))
     return Path(holder.name)
+
+
+@functools.cache
+def expected_folder() -> Path:
+    """The folder of the samples, with what the command line finds in them."""
+    _make("expected", samples_folder())
+    return samples_folder()
+
+
+def _make(part: str, folder: Path) -> None:
+    paths = os.pathsep.join(str(ROOT / name) for name in ("", "COVIDSelfSeg", "COVIDSelfSegTraining"))
+    command = [sys.executable, "-m", "Testing.make_samples", part, str(folder)]
+    subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": paths})
 
 
 _holders: list[tempfile.TemporaryDirectory[str]] = []
@@ -38,6 +50,12 @@ _holders: list[tempfile.TemporaryDirectory[str]] = []
 def samples() -> Path:
     """See :func:`Testing.make_samples.make_samples`."""
     return samples_folder()
+
+
+@pytest.fixture
+def expected() -> Path:
+    """See :func:`Testing.make_samples.make_expected`."""
+    return expected_folder()
 
 
 @pytest.fixture
@@ -74,6 +92,32 @@ def a_segmented_ct(a_ct: Any, samples: Path) -> Any:
 
 
 @pytest.fixture
+def a_window(an_application: Any) -> Iterator[Callable[..., Any]]:  # noqa: ARG001 - runs it
+    """Opens the main window with the module's panel and the views: ``a_window((1400, 900))``."""
+    from host import bootstrap
+    from host.application.main_window import qSlicerMainWindow
+
+    windows = []
+
+    def open_window(size: tuple[int, int] = (1400, 900)) -> Any:
+        import slicer
+
+        application = bootstrap.start()
+        window = qSlicerMainWindow(application.moduleManager(), application.layoutManager().viewport())
+        windows.append(window)
+        window.resize(*size)
+        window.show()
+        slicer.util.selectModule("COVIDSelfSeg")
+        return window
+
+    yield open_window
+    for window in windows:
+        window.takeCentralWidget()
+        window.close()
+        window.deleteLater()
+
+
+@pytest.fixture
 def a_panel(
     a_module_panel: Callable[..., Any], samples: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Any]:
@@ -86,3 +130,6 @@ def a_panel(
     user.choose(panel.ui.modelSelector, "small")
     yield panel
     panel.logic.abandon()
+    from COVIDSelfSegSlicer import workerProcess
+
+    shutil.rmtree(workerProcess.modelFolder(), ignore_errors=True)

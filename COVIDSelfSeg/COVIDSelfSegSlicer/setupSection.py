@@ -31,6 +31,7 @@ class SetupSection:
         self._status: dict[str, Any] | None = None
         self._reason = _("It is still being looked at what is installed.")
         self._query: setup.StatusQuery | None = None
+        self._answered = False
         ui.installTorchButton.connect("clicked(bool)", self._onInstallTorch)
         ui.installPackagesButton.connect("clicked(bool)", self._onInstallPackages)
         ui.installLungmaskButton.connect("clicked(bool)", self._onInstallLungmask)
@@ -124,7 +125,9 @@ class SetupSection:
         ui.installLungmaskButton.visible = status["lungmask"]["version"] is None
         ui.deleteLungWeightsButton.visible = status["lungmask"]["present"]
         ui.setupSection.text = _("Set-up: ready") if not problem else _("Set-up: something is missing")
-        ui.setupSection.collapsed = not problem
+        if problem or not self._answered:  # later it stays as the user left it
+            ui.setupSection.collapsed = not problem
+        self._answered = True
         self._fillModels()
 
     def _enableButtons(self) -> None:

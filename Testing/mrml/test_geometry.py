@@ -37,17 +37,17 @@ def overlap_with(path, segmentation):
 
 
 @pytest.mark.parametrize("name", ["oblique", "left_handed"])
-def test_the_segment_overlaps_the_result_file_exactly(samples, name):
-    segmentation = segmented(samples, slicer.util.loadVolume(str(samples / f"{name}.nrrd")))
-    mask, found = overlap_with(samples / f"{name}_lesions.nii.gz", segmentation)
+def test_the_segment_overlaps_the_result_file_exactly(expected, name):
+    segmentation = segmented(expected, slicer.util.loadVolume(str(expected / f"{name}.nrrd")))
+    mask, found = overlap_with(expected / f"{name}_lesions.nii.gz", segmentation)
     assert np.array_equal(mask, found)
 
 
-def test_a_ct_under_a_linear_transform_is_segmented_where_it_is_seen(samples):
-    ct = slicer.util.loadVolume(str(samples / "scan.nrrd"))
+def test_a_ct_under_a_linear_transform_is_segmented_where_it_is_seen(expected):
+    ct = slicer.util.loadVolume(str(expected / "scan.nrrd"))
     ct.SetAndObserveTransformNodeID(transform_of(TRANSFORM).GetID())
-    segmentation = segmented(samples, ct)
-    mask, found = overlap_with(samples / "moved_lesions.nii.gz", segmentation)
+    segmentation = segmented(expected, ct)
+    mask, found = overlap_with(expected / "moved_lesions.nii.gz", segmentation)
     assert np.array_equal(mask, found)
     for role in (resultNodes.SEGMENTATION, resultNodes.HEATMAP, resultNodes.PSEUDO_HEALTHY):
         assert resultNodes.findNode(ct, role).GetTransformNodeID() == ct.GetTransformNodeID()

@@ -59,9 +59,9 @@ def stage_listener(panel, monkeypatch, act):
     monkeypatch.setattr(panel.runSection, "showProgress", show)
 
 
-def test_one_click_finds_the_lesions(a_panel, samples, monkeypatch):
+def test_one_click_finds_the_lesions(a_panel, expected, monkeypatch):
     ui = a_panel.ui
-    ct = load(samples / "scan.nrrd")
+    ct = load(expected / "scan.nrrd")
     user.wait_until(lambda: ui.ctSelector.currentNode() is ct)
     seen = []
     stage_listener(
@@ -84,7 +84,7 @@ def test_one_click_finds_the_lesions(a_panel, samples, monkeypatch):
     assert not ui.progressBar.visible
     assert not ui.errorLabel.visible
     assert temporary_folders() == []
-    expected = slicer.util.loadLabelVolume(str(samples / "scan_lesions.nii.gz"))
+    expected = slicer.util.loadLabelVolume(str(expected / "scan_lesions.nii.gz"))
     segmentation = resultNodes.findNode(ct, resultNodes.SEGMENTATION)
     lesion = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, lesionSegments.LESION, expected)
     assert np.array_equal(lesion > 0, slicer.util.arrayFromVolume(expected) > 0)
