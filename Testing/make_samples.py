@@ -102,10 +102,16 @@ def make_picture_samples(folder: Path) -> None:
     make_truth(phantom, folder / "fine_truth")
 
 
+def make_model(folder: Path) -> None:
+    """Write the small model alone."""
+    small_package(folder / "small.safetensors")
+
+
 _PARTS: dict[str, Callable[[Path], None]] = {
     "samples": make_samples,
     "expected": make_expected,
     "pictures": make_picture_samples,
+    "model": make_model,
 }
 
 if __name__ == "__main__":
