@@ -221,11 +221,13 @@ def open_package(path: Path) -> ModelPackage:
 
 
 def model_folders() -> list[Path]:
-    """Folders that are searched for packages: the user's own, then what came with the program."""
+    """Folders that are searched for packages: the user's own, then what came with the program.
+
+    ``$COVIDSELFSEG_MODELS`` names the user's own, several as in ``$PATH``.
+    """
     here = Path(__file__).resolve().parent
-    folders = []
-    if "COVIDSELFSEG_MODELS" in os.environ:
-        folders.append(Path(os.environ["COVIDSELFSEG_MODELS"]))
+    named = os.environ.get("COVIDSELFSEG_MODELS", "")
+    folders = [Path(folder) for folder in named.split(os.pathsep) if folder]
     folders.append(here.parent / "Resources" / "Models")
     # Where a wheel puts its data: <prefix>/share beside <prefix>/lib/python3.x/site-packages.
     folders.extend(parent / "share" / "covidselfseg" / "models" for parent in list(here.parents)[1:6])
