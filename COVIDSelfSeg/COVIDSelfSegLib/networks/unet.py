@@ -6,11 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .slice_network import SliceNetwork
+
 SHRINKAGE = 8
 """Input sides are multiples of this."""
 
 
-class DenseLstmUNet(nn.Module):
+class DenseLstmUNet(SliceNetwork):
     """A U-Net with densely connected bottleneck blocks and convolutional LSTMs that join the skips.
 
     With ``width`` 32 it has about 5 M parameters, as the paper's.
@@ -22,7 +24,7 @@ class DenseLstmUNet(nn.Module):
     """
 
     def __init__(self, *, in_channels: int = 1, width: int = 32, projection: int = 128) -> None:
-        super().__init__()
+        super().__init__(in_channels)
         levels = [width, 2 * width, 4 * width]
         deepest = 8 * width
         self.encoders = nn.ModuleList()
@@ -46,10 +48,6 @@ class DenseLstmUNet(nn.Module):
             channels = level
         self.head = nn.Sequential(nn.Conv2d(width, 2, 3, padding=1), nn.ReLU(), nn.Conv2d(2, 1, 1))
         self.project = nn.Linear(deepest, projection)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Lesion logits (batch, 1, y, x) of slices (batch, in_channels, y, x)."""
-        return self.forward_with_embedding(x)[0]
 
     def forward_with_embedding(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Lesion logits and the unit-length embedding (batch, projection) for the contrastive loss."""
