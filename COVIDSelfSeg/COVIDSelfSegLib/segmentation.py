@@ -164,7 +164,10 @@ def probability_image(
     lungs: sitk.Image,
     kind: ThresholdKind = "absolute",
 ) -> sitk.Image:
-    """Probability on the scan's grid, uint8 0 .. 255, zero outside the lung; see :func:`relative_probability`."""
+    """Probability on the scan's grid, uint8 0 .. 255, zero outside the lung.
+
+    ``kind`` is explained at :func:`relative_probability`.
+    """
     probability = relative_probability(calibration.probability(logits), slices.lungs, kind)
     image = slices.frame.to_scan(255 * probability, dtype=np.uint8)
     inside = array_view(lungs) > 0

@@ -53,8 +53,8 @@ class GanPreset:
     Attributes:
         iterations: steps of generator and discriminator.
         batch: volumes a step; half are corrupted healthy lungs, half diseased lungs.
-        joint: one generator step on the sum of its losses; else an adversarial and a reconstruction step, each
-            with a fresh latent block (algorithm 1 of the 2022 paper).
+        joint: one generator step on the sum of its losses; else an adversarial and a reconstruction step,
+            each with a fresh latent block (algorithm 1 of the 2022 paper).
         generator_rate: learning rate of Adam for the generator.
         discriminator_rate: likewise for the discriminator.
         betas: of Adam.

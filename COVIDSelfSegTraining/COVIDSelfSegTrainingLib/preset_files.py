@@ -97,7 +97,9 @@ def differences(one: Preset, other: Preset) -> list[str]:
     """What differs, one line an option: ``gan.batch: 4, not 8``."""
     before, after = _flat(preset_to_dict(one)), _flat(preset_to_dict(other))
     keys = sorted(before.keys() | after.keys())
-    return [f"{key}: {before.get(key)}, not {after.get(key)}" for key in keys if before.get(key) != after.get(key)]
+    return [
+        f"{key}: {before.get(key)}, not {after.get(key)}" for key in keys if before.get(key) != after.get(key)
+    ]
 
 
 def _merge(base: Tree, values: Mapping[str, Any], source: str, path: str) -> Tree:

@@ -44,7 +44,7 @@ class VolumeGenerator(nn.Module):
     def _make_head(self, channels: int) -> nn.Conv3d:
         head = nn.Conv3d(channels, 2 if self.composite else 1, 1)
         assert head.bias is not None
-        # Start by painting what healthy lung is like: 0.1 is -860 HU (and sigmoid(-2.2)); and by copying most.
+        # Start by painting what healthy lung is like: 0.1, as sigmoid(-2.2), is -860 HU; and by copying most.
         # The plain head ends in a ReLU, which could otherwise be dead everywhere from the first step on.
         with torch.no_grad():
             head.bias.copy_(torch.tensor([-2.2, -1.5] if self.composite else [0.1]))
