@@ -28,5 +28,5 @@ def update_average(average: nn.Module, network: nn.Module, decay: float, iterati
     with torch.no_grad():
         for mean, value in zip(average.parameters(), network.parameters(), strict=True):
             mean.lerp_(value, 1 - decay)
-        for statistic, value in zip(average.buffers(), network.buffers(), strict=True):
-            statistic.copy_(value)
+        for statistic, current in zip(average.buffers(), network.buffers(), strict=True):
+            statistic.copy_(current)

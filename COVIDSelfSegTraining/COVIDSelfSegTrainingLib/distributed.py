@@ -59,6 +59,11 @@ def rank() -> int:
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
+def rank_of_launcher() -> int:
+    """Number that ``torchrun`` gave to this process, before it has joined the others."""
+    return int(os.environ.get("RANK", "0"))
+
+
 def wait_for_all() -> None:
     """Go on when every process has come here."""
     if size() > 1:

@@ -116,8 +116,8 @@ def check_cohort(scans: list[CohortScan], preset: Preset) -> None:
                 f"The scan {scan.source.name} was cut into grids of {grids[0]} and {grids[1]}; "
                 f"the preset '{preset.name}' wants {inference.generator_grid} and {inference.slice_plane}.",
                 why="A network must be trained on the grids that it is run on.",
-                fix="Prepare a cohort for this preset in a folder of its own, or set inference.generator_grid "
-                "and inference.slice_plane of the preset to the cohort's.",
+                fix="Prepare a cohort for this preset in a folder of its own, or set the preset's "
+                "inference.generator_grid and inference.slice_plane to the cohort's.",
             )
 
 
