@@ -79,9 +79,8 @@ class Plan:
         lines = [f"on {self.device}", f"{'':22}{'count':>8}{'one':>12}{'of it batch':>14}{'all':>12}"]
         for phase in self.phases:
             share = f"{phase.batch_seconds / phase.seconds:.0%}" if phase.batch_seconds else "-"
-            lines.append(
-                f"{phase.name:22}{phase.count:>8}{phase.seconds * 1000:>9.0f} ms{share:>14}{_time(phase.hours):>12}"
-            )
+            one = f"{phase.count:>8}{phase.seconds * 1000:>9.0f} ms{share:>14}{_time(phase.hours):>12}"
+            lines.append(f"{phase.name:22}{one}")
         lines.append(f"{'together':22}{_time(self.hours):>46}")
         if self.gpu_bytes:
             lines.append(f"memory of the GPU     {self.gpu_bytes / 1e9:.1f} GB")

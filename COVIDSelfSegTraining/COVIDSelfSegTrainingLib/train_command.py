@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.errors import Cancelled, UserError
 from COVIDSelfSegLib.events import EventWriter
@@ -48,6 +49,12 @@ def add_train(commands: Any) -> None:
     parser.add_argument("--seed", type=int, metavar="N", help="instead of the preset's")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument(
+        "--precision",
+        choices=("auto", "float32"),
+        default="auto",
+        help="auto: bfloat16 products where the device is fast at them",
+    )
+    parser.add_argument(
         "--resume",
         choices=("auto", "must", "never"),
         default="auto",
@@ -75,6 +82,8 @@ def _train(parsed: argparse.Namespace) -> None:
         )
     scans = open_cohort(parsed.cohort)
     device = choose_device(parsed.device)
+    if parsed.precision == "float32":
+        device = replace(device, precision=torch.float32)
     if parsed.plan:
         sys.stdout.write(make_plan(preset, scans, parsed.output, device).text() + "\n")
         return

@@ -84,6 +84,7 @@ def train(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with joined(device) as mine:
+            log.setLevel(logging.INFO if rank() == 0 else logging.WARNING)
             return _Training(preset, scans, folder, mine, report=report, running=running or Running()).run(
                 command
             )
