@@ -145,6 +145,7 @@ class SegmenterPreset:
         iterations: optimiser steps.
         painted: slices a batch with painted lesions on healthy lung; their mask is known exactly.
         clean: healthy slices a batch, target zero.
+        real_share: share of both that comes from real scans, where the cohort holds phantoms too.
         high: slices a batch of diseased scans that the pseudo-mask says are highly infected.
         low: likewise, little infected.
         high_share: share of the diseased slices that count as high.
@@ -174,6 +175,7 @@ class SegmenterPreset:
     iterations: int = 6000
     painted: int = 12
     clean: int = 4
+    real_share: float = 0.6
     high: int = 2
     low: int = 2
     high_share: float = 0.15

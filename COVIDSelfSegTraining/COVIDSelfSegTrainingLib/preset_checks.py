@@ -30,6 +30,7 @@ def check_preset(preset: Preset, source: str) -> None:
         *_segmenter(preset.segmenter),
         *_network(preset.segmenter),
         *_grids(preset),
+        *_calibration(preset),
     ]
     if faults:
         raise UserError(
@@ -138,7 +139,7 @@ def _segmenter(phase: SegmenterPreset) -> Iterator[Fault]:
         teacher_weight=phase.teacher_weight,
     )
     yield from _share("segmenter", high_share=phase.high_share, teacher_start=phase.teacher_start)
-    yield from _share("segmenter", low_factor=phase.low_factor)
+    yield from _share("segmenter", low_factor=phase.low_factor, real_share=phase.real_share)
     yield from _decay("segmenter", phase.ema)
     supervised = phase.painted_weight > 0 and phase.painted > 0
     from_masks = (phase.mse_weight > 0 or phase.pseudo_weight > 0) and phase.high + phase.low > 0
@@ -181,6 +182,20 @@ def _grids(preset: Preset) -> Iterator[Fault]:
     yield from _positive("inference", latent_draws=inference.latent_draws, threshold=inference.threshold)
     if inference.threshold >= 1:
         yield f"inference.threshold is {inference.threshold}", "A threshold lies between 0 and 1."
+
+
+def _calibration(preset: Preset) -> Iterator[Fault]:
+    yield from _at_least_zero("preset", calibration_batches=preset.calibration_batches)
+    if preset.calibration_batches > 0 and preset.segmenter.painted == 0:
+        yield (
+            "calibration_batches asks for painted lesions, of which a batch has none",
+            "Set calibration_batches to 0, or give segmenter.painted slices.",
+        )
+    if preset.calibration_batches > 0 and preset.inference.threshold_kind != "absolute":
+        yield (
+            f"a threshold that is relative to the {preset.inference.threshold_kind} cannot be calibrated",
+            "Set calibration_batches to 0, or inference.threshold_kind to 'absolute'.",
+        )
 
 
 def _decay(section: str, value: float) -> Iterator[Fault]:

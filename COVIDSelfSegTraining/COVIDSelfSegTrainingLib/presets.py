@@ -25,6 +25,8 @@ class Preset:
         gan: phase 1.
         pseudo_mask: phase 2.
         segmenter: phase 3.
+        calibration_batches: of fresh painted lesions that set calibration and threshold after phase 3; 0
+            keeps those of ``inference``.
         inference: grids and defaults that training and inference share.
     """
 
@@ -33,6 +35,7 @@ class Preset:
     gan: GanPreset = field(default_factory=GanPreset)
     pseudo_mask: PseudoMaskPreset = field(default_factory=PseudoMaskPreset)
     segmenter: SegmenterPreset = field(default_factory=SegmenterPreset)
+    calibration_batches: int = 24
     inference: Inference = field(default_factory=Inference)
 
 
@@ -82,6 +85,7 @@ _PAPER = Preset(
         architecture="dense-lstm-unet",
         network={"in_channels": 1},
     ),
+    calibration_batches=0,
     inference=Inference(
         slice_plane=(128, 128),
         latent_draws=1,

@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 _AFTERWARDS = (
     "name:",
+    "calibration_batches:",
     "inference.threshold",
     "inference.calibration",
     "inference.least_lesion_ml",

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.models import Architecture
@@ -30,7 +31,8 @@ from .pseudo_masks import PseudoMask
 from .segmenter_batches import SegmenterBatch, SegmenterBatches
 from .slice_selection import CLASSES
 
-_PHASE = 3
+_PHASE, _UNSEEN = 3, 4
+"""Streams of random numbers: of the training, and of what it never sees."""
 _CONTRASTIVE = {"supervised": supervised_contrastive, "enhanced": enhanced_contrastive}
 
 
@@ -100,6 +102,20 @@ class SegmenterTrainer:
         self.iteration += 1
         return {name: value.detach() for name, (_, value) in losses.items()}
 
+    def judge_unseen(self, batches: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """Logits of the averaged network on lesions painted anew, and the truth; voxels of the lung."""
+        logits, truths = [], []
+        for number in range(batches):
+            rng = np.random.default_rng([self.preset.seed, _UNSEEN, number])
+            torch.manual_seed(int(rng.integers(2**62)))
+            batch = self.batches.draw_known(rng)
+            with torch.inference_mode(), self.device.autocast():
+                found = self.average(self._input(batch.hu, batch.lungs)).float()
+            inside = batch.lungs > 0
+            logits.append(found[inside].cpu().numpy())
+            truths.append((batch.target[inside] > 0.5).cpu().numpy())
+        return np.concatenate(logits), np.concatenate(truths)
+
     def save(self, path: Path, recipe: dict[str, str]) -> None:
         """Write all that :meth:`load` needs to go on."""
         save_checkpoint(path, self.iteration, self._networks(), {"segmenter": self.optimiser}, recipe)
@@ -143,7 +159,6 @@ class SegmenterTrainer:
     def _disagreement(self, batch: SegmenterBatch, logits: Tensor, chosen: Tensor) -> Tensor:
         """Squared difference from the running mean of the network, which sees the slices unvaried."""
         with torch.no_grad(), self.device.autocast():
-            self.average.eval()
             taught = self.average(self._input(batch.plain_hu, batch.lungs)).float()
         weight = (batch.lungs * batch.certainty)[chosen]
         return masked_mse(torch.sigmoid(logits[chosen]), torch.sigmoid(taught[chosen]), weight)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from .cohort import CohortScan
 from .pseudo_masks import PseudoMask
@@ -43,10 +44,21 @@ def some(slices: list[MaskedSlice], count: int, rng: np.random.Generator) -> lis
     return [slices[index] for index in rng.integers(len(slices), size=count)] if slices else []
 
 
-def any_slice(scans: list[CohortScan], rng: np.random.Generator) -> tuple[CohortScan, int]:
+def any_slice(
+    scans: list[CohortScan], chances: npt.NDArray[np.float64], rng: np.random.Generator
+) -> tuple[CohortScan, int]:
     """Draw a slice that holds lung."""
-    scan = scans[rng.integers(len(scans))]
+    scan = scans[rng.choice(len(scans), p=chances)]
     return scan, int(rng.choice(scan.holding))
+
+
+def scan_chances(scans: list[CohortScan], real_share: float) -> npt.NDArray[np.float64]:
+    """Chance of each scan to be drawn: real scans together have ``real_share``, phantoms the rest."""
+    real = np.array([bool(scan.source.path) for scan in scans])
+    shares = np.where(real, real_share, 1 - real_share) if real.any() and not real.all() else 1.0
+    counts = np.where(real, real.sum(), (~real).sum())
+    chances: npt.NDArray[np.float64] = shares / counts
+    return chances
 
 
 def _all(diseased: list[tuple[CohortScan, PseudoMask]]) -> list[MaskedSlice]:

@@ -9,9 +9,17 @@ from pathlib import Path
 from COVIDSelfSegLib import __version__
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.models import ModelCard, ModelPackage, TrainingScan, open_package, write_package
+from COVIDSelfSegLib.models import (
+    Inference,
+    ModelCard,
+    ModelPackage,
+    TrainingScan,
+    open_package,
+    write_package,
+)
 from COVIDSelfSegLib.networks.generator import VolumeGenerator
 
+from .calibration import calibrate
 from .checkpoint import remove_leftovers
 from .cohort import CohortScan
 from .collapse import CollapseWatch
@@ -202,11 +210,31 @@ class _Training:
     ) -> Outcome:
         path = self.folder / f"covidselfseg-{self.preset.name}.safetensors"
         if rank() == 0:
-            card = _card(self.preset, self.scans, residual, command)
+            inference = replace(self._calibrated(segmenter), residual_hu=round(residual, 1))
+            card = _card(self.preset, self.scans, inference, command)
             write_package(path, card, generator.state_dict(), segmenter.average.state_dict())
             self._show("segmenter", segmenter.iteration, segmenter.iteration, 0.0, finished=True)
         wait_for_all()
         return Outcome(open_package(path), self.folder)
+
+    def _calibrated(self, segmenter: SegmenterTrainer) -> Inference:
+        """Calibration and threshold from lesions painted anew; the preset's own if it asks for none."""
+        preset = self.preset
+        if preset.calibration_batches == 0:
+            return preset.inference
+        calibrated = calibrate(*segmenter.judge_unseen(preset.calibration_batches))
+        log.info(
+            "Dice %.3f on unseen painted lesions at threshold %.2f, calibration error %.3f",
+            calibrated.dice,
+            calibrated.threshold,
+            calibrated.error,
+        )
+        return replace(
+            preset.inference,
+            threshold=round(calibrated.threshold, 3),
+            calibration_slope=round(calibrated.slope, 4),
+            calibration_shift=round(calibrated.shift, 4),
+        )
 
     def _show(
         self, phase: str, done: int, iterations: int, seconds: float, *, finished: bool = False
@@ -232,7 +260,7 @@ def _first(pairs: list[tuple[CohortScan, PseudoMask]]) -> MaskedSlice:
     return MaskedSlice(scan, int(scan.holding[len(scan.holding) // 2]), mask)
 
 
-def _card(preset: Preset, scans: list[CohortScan], residual: float, command: str) -> ModelCard:
+def _card(preset: Preset, scans: list[CohortScan], inference: Inference, command: str) -> ModelCard:
     trained_on = tuple(
         TrainingScan(scan.source.name, scan.source.licence, scan.source.group) for scan in scans
     )
@@ -241,7 +269,7 @@ def _card(preset: Preset, scans: list[CohortScan], residual: float, command: str
         preset=preset.name,
         generator=generator_architecture(preset),
         segmenter=segmenter_architecture(preset),
-        inference=replace(preset.inference, residual_hu=round(residual, 1)),
+        inference=inference,
         trained_on=trained_on,
         recipe=asdict(preset),
         command=command,

@@ -6,10 +6,9 @@ import math
 
 import pytest
 import torch
+from COVIDSelfSegTrainingLib.adversarial import gradient_penalty, least_squares
 from COVIDSelfSegTrainingLib.losses import (
     bce_and_dice,
-    gradient_penalty,
-    least_squares,
     masked_l1,
     sensitivity_enhanced,
     supervised_contrastive,

@@ -18,6 +18,7 @@ from COVIDSelfSegTrainingLib.cohort import CohortScan, Source, open_cohort, prep
 from COVIDSelfSegTrainingLib.corruption import paint_slabs, paint_volumes
 from COVIDSelfSegTrainingLib.presets import GanPreset, Preset, SegmenterPreset
 from COVIDSelfSegTrainingLib.shipped import shipped_sources
+from COVIDSelfSegTrainingLib.slice_selection import scan_chances
 from torch import nn
 
 from .conftest import SMALL
@@ -203,3 +204,12 @@ def test_losses_fall_when_a_batch_is_repeated(a_cohort: list[CohortScan], phase:
         trainer.iteration = 1
         losses.append(trainer.step()[name])
     assert losses[-1] < 0.8 * losses[0]
+
+
+def test_few_real_scans_are_drawn_as_often_as_asked_beside_many_phantoms(a_cohort: list[CohortScan]) -> None:
+    phantom = a_cohort[0]
+    real = replace(phantom, source=replace(phantom.source, path="a scan"))
+    chances = scan_chances([real, phantom, phantom, phantom], 0.6)
+    assert np.allclose(chances, [0.6, 0.4 / 3, 0.4 / 3, 0.4 / 3])
+    for alike in ([real, real], [phantom, phantom]):
+        assert np.allclose(scan_chances(alike, 0.6), 0.5)
