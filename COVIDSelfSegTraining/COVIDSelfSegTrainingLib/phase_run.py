@@ -199,7 +199,17 @@ class _Pending:
         return means
 
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EIO}
+_FULL = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EFBIG,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.EEXIST,
+    errno.ENOTDIR,
+}
 
 
 def disk_error(folder: Path, error: OSError) -> UserError | None:

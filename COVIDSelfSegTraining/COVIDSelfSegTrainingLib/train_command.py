@@ -61,6 +61,9 @@ def add_train(commands: Any) -> None:
         help="auto: go on if the output folder has a checkpoint; must: refuse if it has none; "
         "never: refuse if it has one",
     )
+    parser.add_argument(
+        "--save-every", type=_positive, default=200, metavar="N", help="steps between checkpoints (200)"
+    )
     parser.add_argument("--compile", action="store_true", help="torch.compile; for long runs on a GPU")
     parser.add_argument("--plan", action="store_true", help="print expected time and memory, and stop")
     parser.add_argument("--write-preset", type=Path, metavar="FILE", help="write the preset, and stop")
@@ -97,7 +100,7 @@ def _train(parsed: argparse.Namespace) -> None:
             device,
             command=shlex.join(["covidselfseg", *sys.argv[1:]]),
             report=_print_losses if writer is None else _events(writer),
-            running=Running(compiled=parsed.compile),
+            running=Running(save_every=parsed.save_every, compiled=parsed.compile),
         )
     except (KeyboardInterrupt, Cancelled):
         sys.stderr.write(f"Stopped. The same command goes on from the last checkpoint in {parsed.output}\n")
@@ -165,3 +168,10 @@ def _result(outcome: Outcome) -> dict[str, Any]:
         "page": str(outcome.page),
         "non_commercial": len(package.card.non_commercial),
     }
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
