@@ -252,6 +252,10 @@ def _models(_parsed: argparse.Namespace) -> None:
             f"  preset {card.preset}, threshold {card.inference.threshold:.2f}, code {card.code_version}\n"
             f"  trained on {len(card.trained_on)} scans: {'; '.join(licences)}\n"
         )
+        if card.non_commercial:
+            sys.stdout.write(
+                f"  NOT FOR COMMERCIAL USE: {len(card.non_commercial)} of its training scans forbid it\n"
+            )
 
 
 def _share(text: str) -> float:

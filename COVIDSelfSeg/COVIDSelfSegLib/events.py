@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from .errors import UserError
@@ -26,6 +26,8 @@ class StageProgress:
     stage: str
     fraction: float
     message: str
+    values: dict[str, float] = field(default_factory=dict)
+    """Losses, while training."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,12 @@ class EventWriter:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
 
-    def progress(self, stage: str, fraction: float, message: str) -> None:
-        """A :data:`Progress` that writes an event."""
-        self._write({"stage": stage, "fraction": round(fraction, 4), "message": message})
+    def progress(
+        self, stage: str, fraction: float, message: str, values: Mapping[str, float] | None = None
+    ) -> None:
+        """A :data:`Progress` that writes an event; ``values`` are losses, while training."""
+        event = {"stage": stage, "fraction": round(fraction, 4), "message": message}
+        self._write(event | ({"values": dict(values)} if values else {}))
 
     def result(self, values: dict[str, Any]) -> None:
         """The last event of a run that went well."""
@@ -76,8 +81,13 @@ def parse_event(line: str) -> Event | None:
     """Read one line of a worker; None for anything that is not an event (a library's print, say)."""
     try:
         match json.loads(line):
-            case {"stage": str(stage), "fraction": int() | float() as fraction, "message": str(message)}:
-                return StageProgress(stage, float(fraction), message)
+            case {
+                "stage": str(stage),
+                "fraction": int() | float() as fraction,
+                "message": str(message),
+                **rest,
+            }:
+                return StageProgress(stage, float(fraction), message, _numbers(rest.get("values")))
             case {"result": dict(values)}:
                 return Result(values)
             case {"error": {"code": int(code), "what": str(what), "why": str(why), "fix": str(fix)}}:
@@ -85,3 +95,9 @@ def parse_event(line: str) -> Event | None:
     except json.JSONDecodeError:
         pass
     return None
+
+
+def _numbers(values: object) -> dict[str, float]:
+    if not isinstance(values, dict):
+        return {}
+    return {str(name): float(value) for name, value in values.items() if isinstance(value, int | float)}

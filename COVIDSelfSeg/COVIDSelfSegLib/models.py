@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from .errors import ExitCode, UserError
-from .networks.generator import Generator
+from .networks.generator import Generator, VolumeGenerator
+from .networks.nested_generator import NestedGenerator
+from .networks.r50_vit import R50VitTransUNet
+from .networks.slice_network import SliceNetwork
 from .networks.transunet import CompactTransUNet
 from .networks.unet import DenseLstmUNet
 from .weight_file import DamagedFileError, check_weights, read_weights, write_weights
@@ -27,9 +31,19 @@ DEFAULT_PACKAGE = "covidselfseg-default"
 
 _NETWORKS: dict[str, type[nn.Module]] = {
     "generator": Generator,
+    "nested-generator": NestedGenerator,
     "compact-transunet": CompactTransUNet,
     "dense-lstm-unet": DenseLstmUNet,
+    "r50-vit-b16": R50VitTransUNet,
 }
+_NON_COMMERCIAL = re.compile(r"\bNC\b|non-?\s?commercial", re.IGNORECASE)
+
+ThresholdKind = Literal["absolute", "volume", "slice"]
+"""What a threshold is a share of: certainty, the scan's highest probability, or that of each slice.
+
+``slice`` is what the authors' released code does (0.2 of each slice's own maximum); a clean slice then always
+gets a lesion. It is there to reproduce the paper.
+"""
 
 
 @dataclass(frozen=True)
@@ -39,12 +53,17 @@ class Architecture:
     network: str
     arguments: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def kind(self) -> type[nn.Module]:
+        """Its class."""
+        return _NETWORKS[self.network]
+
     def build(self) -> nn.Module:
         """Make the network with fresh weights."""
         arguments = {
             name: tuple(value) if isinstance(value, list) else value for name, value in self.arguments.items()
         }
-        return _NETWORKS[self.network](**arguments)
+        return self.kind(**arguments)
 
 
 @dataclass(frozen=True)
@@ -59,6 +78,7 @@ class Inference:
         latent_draws: draws of the generator to average.
         residual_hu: excess that the generator leaves on clearly healthy lung.
         threshold: probability 0 .. 1 from which on a voxel is lesion.
+        threshold_kind: what the threshold is a share of; see :data:`ThresholdKind`.
         calibration_slope: see :class:`~.segmentation.Calibration`.
         calibration_shift: likewise.
         least_lesion_ml: components smaller than this are dropped.
@@ -71,6 +91,7 @@ class Inference:
     latent_draws: int = 4
     residual_hu: float = 0.0
     threshold: float = 0.5
+    threshold_kind: ThresholdKind = "absolute"
     calibration_slope: float = 1.0
     calibration_shift: float = 0.0
     least_lesion_ml: float = 0.05
@@ -115,6 +136,11 @@ class ModelCard:
     metrics: tuple[dict[str, Any], ...] = ()
     known_failures: tuple[str, ...] = ()
 
+    @property
+    def non_commercial(self) -> tuple[TrainingScan, ...]:
+        """What it was trained on under a licence that forbids commercial use; that use ends with it."""
+        return tuple(scan for scan in self.trained_on if _NON_COMMERCIAL.search(scan.licence))
+
     @classmethod
     def from_json(cls, text: str) -> ModelCard:
         """Read a card.
@@ -158,15 +184,17 @@ class ModelPackage:
     card: ModelCard
     sha256: str
 
-    def generator(self) -> Generator:
+    def generator(self) -> VolumeGenerator:
         """The generator with its weights, in evaluation mode, on the CPU."""
         network = self._load("generator", self.card.generator)
-        assert isinstance(network, Generator)
+        assert isinstance(network, VolumeGenerator)
         return network
 
-    def segmenter(self) -> nn.Module:
+    def segmenter(self) -> SliceNetwork:
         """The 2D network with its weights, in evaluation mode, on the CPU."""
-        return self._load("segmenter", self.card.segmenter)
+        network = self._load("segmenter", self.card.segmenter)
+        assert isinstance(network, SliceNetwork)
+        return network
 
     def _load(self, part: str, architecture: Architecture) -> nn.Module:
         try:

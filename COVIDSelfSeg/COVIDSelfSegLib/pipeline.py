@@ -247,7 +247,7 @@ def _find_lesions(
     def work(on: Device, batch: int) -> sitk.Image:
         logits = predict_logits(on.place(segmenter), slices, batch=batch, device=on, progress=clock.within)
         calibration = Calibration(inference.calibration_slope, inference.calibration_shift)
-        return probability_image(logits, slices, calibration, lungs.image)
+        return probability_image(logits, slices, calibration, lungs.image, inference.threshold_kind)
 
     return _where_it_fits(work, device, _GPU_BATCH if device.handle.type == "cuda" else _CPU_BATCH)
 

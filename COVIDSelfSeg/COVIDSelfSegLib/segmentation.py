@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from .devices import Device
 from .frame import FloatArray, LungFrame
 from .hounsfield import to_unit
+from .models import ThresholdKind
+from .networks.slice_network import SliceNetwork
 from .threshold_curve import level_of
 from .volume import array_view, image_like, voxel_volume_ml
 
@@ -84,15 +86,16 @@ def slice_and_neighbours(
     )
 
 
-def segmenter_input(hu: Tensor, lungs: Tensor) -> Tensor:
-    """Input of the 2D network (batch, 4, y, x).
+def segmenter_input(hu: Tensor, lungs: Tensor, *, channels: int = 4) -> Tensor:
+    """Input of the 2D network (batch, channels, y, x).
 
     Args:
         hu: (batch, 3, y, x): slice below, the slice, slice above.
         lungs: (batch, y, x), 1 inside; where it is 0 the network sees nothing.
+        channels: 4 are three slices and the lung mask; 1 is the slice alone, as in the 2022 paper.
     """
     mask = lungs[:, None]
-    stacked = torch.cat([to_unit(hu) * mask, mask], 1)
+    stacked = torch.cat([to_unit(hu) * mask, mask], 1) if channels > 1 else to_unit(hu[:, 1:2]) * mask
     return stacked.contiguous(memory_format=torch.channels_last)
 
 
@@ -115,11 +118,13 @@ def predict_logits(
     """
     logits = np.full(slices.hu.shape, _NO_LESION, np.float32)
     holding = np.flatnonzero(slices.lungs.any(axis=(1, 2)))
+    channels = network.in_channels if isinstance(network, SliceNetwork) else 4
     with torch.inference_mode(), device.autocast():
         for start in range(0, len(holding), batch):
             indices = holding[start : start + batch]
             hu, lungs = (torch.from_numpy(array).to(device.handle) for array in slices.stack(indices))
-            logits[indices] = network(segmenter_input(hu, lungs))[:, 0].float().cpu().numpy()
+            x = segmenter_input(hu, lungs, channels=channels)
+            logits[indices] = network(x)[:, 0].float().cpu().numpy()
             progress(min(1.0, (start + batch) / len(holding)))
     return logits
 
@@ -140,11 +145,31 @@ class Calibration:
         return probability
 
 
+def relative_probability(
+    probability: FloatArray, lungs: npt.NDArray[np.uint8], kind: ThresholdKind
+) -> FloatArray:
+    """Divide probabilities (z, y, x) by what a threshold is a share of; the lung's maximum becomes 1."""
+    if kind == "absolute":
+        return probability
+    axes = (1, 2) if kind == "slice" else (0, 1, 2)
+    highest = (probability * (lungs > 0)).max(axis=axes, keepdims=True)
+    relative: FloatArray = np.minimum(probability / np.maximum(highest, 1e-6), 1)
+    return relative
+
+
 def probability_image(
-    logits: FloatArray, slices: LungSlices, calibration: Calibration, lungs: sitk.Image
+    logits: FloatArray,
+    slices: LungSlices,
+    calibration: Calibration,
+    lungs: sitk.Image,
+    kind: ThresholdKind = "absolute",
 ) -> sitk.Image:
-    """Probability on the scan's grid, uint8 0 .. 255, zero outside the lung."""
-    image = slices.frame.to_scan(255 * calibration.probability(logits), dtype=np.uint8)
+    """Probability on the scan's grid, uint8 0 .. 255, zero outside the lung.
+
+    ``kind`` is explained at :func:`relative_probability`.
+    """
+    probability = relative_probability(calibration.probability(logits), slices.lungs, kind)
+    image = slices.frame.to_scan(255 * probability, dtype=np.uint8)
     inside = array_view(lungs) > 0
     return image_like(np.where(inside, array_view(image), np.uint8(0)), lungs)
 

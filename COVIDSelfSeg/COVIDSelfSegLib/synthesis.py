@@ -18,7 +18,7 @@ from torch import Tensor
 from .devices import Device
 from .frame import FloatArray, LungFrame
 from .hounsfield import to_hu, to_unit
-from .networks.generator import Generator, draw_latent
+from .networks.generator import VolumeGenerator, draw_latent
 from .volume import array_view
 
 _BELOW_EXPECTED_HU = 60.0
@@ -76,7 +76,7 @@ def generator_input(hu: Tensor, lungs: Tensor, *, lung_channel: bool) -> Tensor:
 
 
 def synthesise(
-    generator: Generator,
+    generator: VolumeGenerator,
     scan: sitk.Image,
     lungs: sitk.Image,
     *,

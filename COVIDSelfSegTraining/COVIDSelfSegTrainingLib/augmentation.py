@@ -73,6 +73,11 @@ def draw_variation(count: int, rng: np.random.Generator) -> Variation:
     )
 
 
+def rows_of(variation: Variation, rows: slice) -> Variation:
+    """The parameters of some of the slices."""
+    return Variation(**{name: value[rows] for name, value in vars(variation).items()})
+
+
 def warp(variation: Variation, images: Tensor, *, fill: float, nearest: bool = False) -> Tensor:
     """Move (batch, channels, y, x) images by the drawn poses; ``fill`` comes in from outside."""
     grid = functional.affine_grid(variation.pose.to(images.device), list(images.shape), align_corners=False)
@@ -80,7 +85,9 @@ def warp(variation: Variation, images: Tensor, *, fill: float, nearest: bool = F
     return functional.grid_sample(images - fill, grid, mode=mode, align_corners=False) + fill
 
 
-def vary_intensity(variation: Variation, hu: Tensor, lungs: Tensor, seed: int) -> Tensor:
+def vary_intensity(
+    variation: Variation, hu: Tensor, lungs: Tensor, seed: int, *, rows: slice = slice(None), count: int = 0
+) -> Tensor:
     """Change HU (batch, channels, y, x) as the drawn scanner and file format would.
 
     Args:
@@ -88,12 +95,14 @@ def vary_intensity(variation: Variation, hu: Tensor, lungs: Tensor, seed: int) -
         hu: slices with their neighbours.
         lungs: (batch, 1, y, x); local equalisation is about the lung.
         seed: of the noise.
+        rows: which rows of the joint batch these are.
+        count: rows of the joint batch; 0 means that these are all.
     """
     columns = {name: _column(value, hu) for name, value in vars(variation).items() if name != "pose"}
     blurred = _blur(hu, columns["blur"].abs().clamp_min(0.05).flatten())
     hu = torch.where(columns["blur"] >= 0, blurred, hu + (hu - blurred) * 0.8)
     draw = torch.Generator(hu.device).manual_seed(seed)
-    noise = torch.randn(hu.shape, generator=draw, device=hu.device)
+    noise = torch.randn((count or len(hu), *hu.shape[1:]), generator=draw, device=hu.device)[rows]
     noise = _blur(noise, columns["grain"].clamp_min(0.05).flatten())
     noise = noise / noise.std(dim=(2, 3), keepdim=True).clamp_min(1e-6)
     hu = hu + columns["noise"] * noise
@@ -106,12 +115,18 @@ def vary_intensity(variation: Variation, hu: Tensor, lungs: Tensor, seed: int) -
     )
 
 
-def vary_mask(lungs: Tensor, rng: np.random.Generator) -> Tensor:
-    """Move the border of some lung masks (batch, 1, y, x) by a pixel or two, as another lung mask would."""
+def vary_mask(
+    lungs: Tensor, rng: np.random.Generator, *, rows: slice = slice(None), count: int = 0
+) -> Tensor:
+    """Move the border of some lung masks (batch, 1, y, x) by a pixel or two, as another lung mask would.
+
+    ``rows`` and ``count`` are as in :func:`vary_intensity`.
+    """
     larger = functional.max_pool2d(lungs, 3, 1, 1)
     smaller = -functional.max_pool2d(-lungs, 3, 1, 1)
     smallest = -functional.max_pool2d(-lungs, 5, 1, 2)
-    chosen = torch.from_numpy(rng.choice(4, len(lungs), p=[0.55, 0.15, 0.2, 0.1])).to(lungs.device)
+    choices = rng.choice(4, count or len(lungs), p=[0.55, 0.15, 0.2, 0.1])[rows]
+    chosen = torch.from_numpy(choices).to(lungs.device)
     options = torch.stack([lungs, larger, smaller, smallest])
     return options[chosen, torch.arange(len(lungs), device=lungs.device)]
 

@@ -1,27 +1,48 @@
 """Everything a training needs to go on, in one file that appears whole or not at all; no pickle.
 
 Randomness is drawn afresh from (seed, phase, iteration), so a resumed run meets the same numbers without
-any generator's state being kept.
+any generator's state being kept. The file's header also holds the preset, so that a checkpoint is never gone
+on with under other options.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import safetensors.torch
+import torch
+from COVIDSelfSegLib.errors import ExitCode, UserError
+from safetensors import SafetensorError
 from torch import Tensor, nn, optim
 
 _OPTIMISER = "optimiser"
 
 
 def save_checkpoint(
-    path: Path, iteration: int, networks: dict[str, nn.Module], optimisers: dict[str, optim.Optimizer]
+    path: Path,
+    iteration: int,
+    networks: dict[str, nn.Module],
+    optimisers: dict[str, optim.Optimizer],
+    recipe: Mapping[str, str] | None = None,
 ) -> None:
-    """Write networks and optimisers after ``iteration`` finished steps."""
+    """Write networks and optimisers after ``iteration`` finished steps.
+
+    Args:
+        path: the file; what was there stays until all of the new one is on the disk.
+        iteration: finished steps.
+        networks: by name.
+        optimisers: by name.
+        recipe: texts to keep with it.
+
+    Raises:
+        UserError: the disk is full or not writable (exit code 5), or a weight is not a number; the last good
+            checkpoint stays.
+    """
     tensors: dict[str, Tensor] = {}
     for name, network in networks.items():
         tensors.update({f"{name}.{key}": value for key, value in network.state_dict().items()})
@@ -29,29 +50,88 @@ def save_checkpoint(
         for index, state in optimiser.state_dict()["state"].items():
             tensors.update({f"{_OPTIMISER}.{name}.{index}.{key}": value for key, value in state.items()})
     tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    _check_finite(path, tensors)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    safetensors.torch.save_file(tensors, temporary, {"iteration": json.dumps(iteration)})
-    temporary.replace(path)
+    try:
+        safetensors.torch.save_file(
+            tensors, temporary, {"iteration": json.dumps(iteration), **(recipe or {})}
+        )
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())  # a power cut after the renaming must not leave an empty file
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise not_writable(path.parent, error) from error
 
 
 def load_checkpoint(
     path: Path, networks: dict[str, nn.Module], optimisers: dict[str, optim.Optimizer]
 ) -> int:
-    """Put networks and optimisers back as they were; returns the number of finished steps."""
-    with safetensors.safe_open(path, "pt") as file:
-        iteration: int = json.loads(file.metadata()["iteration"])
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-    for name, network in networks.items():
-        prefix = f"{name}."
-        network.load_state_dict(
-            {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-        )
-    for name, optimiser in optimisers.items():
-        prefix = f"{_OPTIMISER}.{name}."
-        state: dict[int, dict[str, Any]] = {}
-        for key, value in tensors.items():
-            if key.startswith(prefix):
-                index, field = key.removeprefix(prefix).split(".", 1)
-                state.setdefault(int(index), {})[field] = value
-        optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    """Put networks and optimisers back as they were; returns the number of finished steps.
+
+    Raises:
+        UserError: the file is damaged, or is of other networks (exit code 3).
+    """
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            iteration: int = json.loads(file.metadata()["iteration"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+        for name, network in networks.items():
+            prefix = f"{name}."
+            network.load_state_dict(
+                {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+            )
+        for name, optimiser in optimisers.items():
+            _load_optimiser(optimiser, f"{_OPTIMISER}.{name}.", tensors)
+    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"The checkpoint {path} cannot be gone on with: {str(error).splitlines()[0]}",
+            why="It is damaged, or holds other networks than this preset's.",
+            fix="Train into another folder, or delete the checkpoint to start this phase anew.",
+            code=ExitCode.MODEL_UNUSABLE,
+        ) from error
     return iteration
+
+
+def read_recipe(path: Path) -> dict[str, str]:
+    """The texts that were kept with a checkpoint; empty for one of an older version."""
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            return dict(file.metadata() or {})
+    except SafetensorError:
+        return {}  # load_checkpoint says what is wrong with it
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete half-written files of runs that were killed."""
+    for file in folder.glob(".*.safetensors.[0-9]*"):
+        file.unlink(missing_ok=True)
+
+
+def not_writable(folder: Path, error: Exception) -> UserError:
+    """What to say when the disk takes no more."""
+    return UserError(
+        f"The training could not write to {folder}: {error}.",
+        why="The disk is full, the folder is write-protected, or the drive is gone.",
+        fix="Free some space and start the same command again: it goes on from the last good checkpoint.",
+        code=ExitCode.OUTPUT_NOT_WRITABLE,
+    )
+
+
+def _load_optimiser(optimiser: optim.Optimizer, prefix: str, tensors: Mapping[str, Tensor]) -> None:
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in tensors.items():
+        if key.startswith(prefix):
+            index, field = key.removeprefix(prefix).split(".", 1)
+            state.setdefault(int(index), {})[field] = value
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def _check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    wrong = [key for key, value in tensors.items() if not torch.isfinite(value).all()]
+    if wrong:
+        raise UserError(
+            f"The weights are no numbers any more ({wrong[0]} and {len(wrong) - 1} others).",
+            why="The training diverged; going on would keep nothing.",
+            fix=f"Start again with a lower learning rate; the last good checkpoint is {path}.",
+        )

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from COVIDSelfSegLib.painting import FILLED_HU, LesionFoci, draw_foci, draw_phase, lesion_filling, paint
+from COVIDSelfSegLib.painting import (
+    FILLED_HU,
+    LesionFoci,
+    NoisePhase,
+    draw_foci,
+    draw_phase,
+    lesion_filling,
+    paint,
+)
 from torch import Tensor
 from torch.nn import functional
 
@@ -35,26 +43,34 @@ class Painted:
     filling: Tensor
 
 
-def paint_volumes(scans: list[CohortScan], hu: Tensor, depths: Tensor, rng: np.random.Generator) -> Painted:
+def paint_volumes(
+    scans: list[CohortScan],
+    hu: Tensor,
+    depths: Tensor,
+    rng: np.random.Generator,
+    *,
+    rows: slice = slice(None),
+) -> Painted:
     """Paint lesions on generator-grid volumes.
 
     Args:
-        scans: the healthy scans of the batch; they say where lesions may lie.
-        hu: (batch, z, y, x).
-        depths: (batch, z, y, x) distance to the pleura in mm.
-        rng: draws the lesions.
+        scans: the healthy scans of the joint batch; they say where lesions may lie.
+        hu: (batch, z, y, x), this process's rows of it.
+        depths: (batch, z, y, x) distance to the pleura in mm, likewise.
+        rng: draws the lesions of the joint batch.
+        rows: which rows are this process's.
     """
-    foci = LesionFoci.batch(
-        [
-            draw_foci(scan.volume_sites, int(rng.integers(2, 14)), rng, size=rng.uniform(0.8, 1.8))
-            for scan in scans
-        ]
-    )
-    places = _places([scan.volume_mm for scan in scans], hu.shape[1:])
+    foci = [
+        draw_foci(scan.volume_sites, int(rng.integers(2, 14)), rng, size=rng.uniform(0.8, 1.8))
+        for scan in scans
+    ]
+    phase = _rows_of(draw_phase(len(scans), rng), rows).to(hu.device)
+    places = _places([scan.volume_mm for scan in scans[rows]], hu.shape[1:])
+    filled_hu = FILLED_HU + rng.normal(0, 12)
     filling = lesion_filling(
-        foci.to(hu.device), draw_phase(len(scans), rng).to(hu.device), _on(places, hu.device), depths
+        LesionFoci.batch(foci[rows]).to(hu.device), phase, _on(places, hu.device), depths
     )
-    return Painted(paint(hu, filling, FILLED_HU + rng.normal(0, 12)), filling)
+    return Painted(paint(hu, filling, filled_hu), filling)
 
 
 def paint_slabs(
@@ -63,15 +79,18 @@ def paint_slabs(
     hu: Tensor,
     depths: Tensor,
     rng: np.random.Generator,
+    *,
+    rows: slice = slice(None),
 ) -> Painted:
     """Paint lesions on slices and their neighbours.
 
     Args:
-        scans: the healthy scan of each slice.
+        scans: the healthy scan of each slice of the joint batch.
         indices: which slice of it.
-        hu: (batch, 3, y, x): below, the slice, above.
-        depths: (batch, 3, y, x) distance to the pleura in mm.
-        rng: draws the lesions.
+        hu: (batch, 3, y, x): below, the slice, above; this process's rows of the joint batch.
+        depths: (batch, 3, y, x) distance to the pleura in mm, likewise.
+        rng: draws the lesions of the joint batch.
+        rows: which rows are this process's.
     """
     records, heights = [], []
     for scan, index in zip(scans, indices, strict=True):
@@ -80,23 +99,31 @@ def paint_slabs(
         records.append(draw_foci(sites, int(rng.integers(1, 7)), rng, size=rng.uniform(0.5, 1.5)))
         step = scan.neighbour * scan.slice_mm[0]
         heights.append([z_mm - step, z_mm, z_mm + step])
-    rows, columns = hu.shape[2:]
-    shape = (3, rows // _COARSER, columns // _COARSER)
+    phase = _rows_of(draw_phase(len(scans), rng), rows).to(hu.device)
+    filled_hu = FILLED_HU + rng.normal(0, 15)
+    if not len(hu):
+        return Painted(hu, hu.new_zeros(hu.shape))
+    scans = scans[rows]
+    lines, columns = hu.shape[2:]
+    shape = (3, lines // _COARSER, columns // _COARSER)
     pixels = [tuple(_COARSER * mm for mm in scan.slice_mm) for scan in scans]
     _, y, x = _places(pixels, shape)
     # Coarse pixel centres, in the coordinates of fine ones.
     half = torch.tensor([(_COARSER - 1) / 2 * scan.slice_mm[1] for scan in scans])[:, None]
-    places = (torch.tensor(heights, dtype=torch.float32), y + half, x + half)
-    coarse_depths = functional.max_pool2d(depths, _COARSER)
+    places = (torch.tensor(heights[rows], dtype=torch.float32), y + half, x + half)
     filling = lesion_filling(
-        LesionFoci.batch(records).to(hu.device),
-        draw_phase(len(scans), rng).to(hu.device),
+        LesionFoci.batch(records[rows]).to(hu.device),
+        phase,
         _on(places, hu.device),
-        coarse_depths,
+        functional.max_pool2d(depths, _COARSER),
     )
-    filling = functional.interpolate(filling, size=(rows, columns), mode="bilinear", align_corners=False)
+    filling = functional.interpolate(filling, size=(lines, columns), mode="bilinear", align_corners=False)
     filling = filling * (depths > 0)
-    return Painted(paint(hu, filling, FILLED_HU + rng.normal(0, 15)), filling)
+    return Painted(paint(hu, filling, filled_hu), filling)
+
+
+def _rows_of(phase: NoisePhase, rows: slice) -> NoisePhase:
+    return NoisePhase(phase.coarse[rows], phase.fine[rows])
 
 
 def _places(voxel_mm: list[tuple[float, ...]], shape: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,109 +1,18 @@
-"""What a training is: one frozen tree of numbers, with no logic that asks for a preset's name."""
+"""What a training is: one frozen tree of numbers, with no logic that asks for a preset's name.
+
+``default`` is what the shipped package is trained with; ``paper`` and ``transunet`` are the two published
+systems, for comparison (2022 paper; its 2023/24 follow-up).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from COVIDSelfSegLib.models import Inference
-from COVIDSelfSegLib.networks.discriminator import Form
 
+from .options import GanPreset, NoisePreset, PseudoMaskPreset, SegmenterPreset
 
-@dataclass(frozen=True)
-class GanPreset:
-    """Phase 1: the generator learns to turn a diseased lung into a healthy one.
-
-    Attributes:
-        iterations: steps of generator and discriminator.
-        batch: volumes a step; half are painted healthy lungs, half diseased lungs.
-        generator_rate: learning rate of Adam for the generator.
-        discriminator_rate: likewise for the discriminator.
-        betas: of Adam.
-        ema: decay of the running mean of the generator's weights.
-        base_width: of the generator.
-        composite: copy healthy tissue through a predicted share instead of painting it anew.
-        discriminator: its form.
-        reconstruction: weight of L1 between mended and original lung, inside the lung.
-        untouched: share of the healthy lungs that stay unpainted; on them reconstruction asks for identity.
-        adversarial: weight of the adversarial term.
-        gradient_penalty: R1 weight (Mescheder 2018).
-        penalty_every: steps between gradient penalties.
-    """
-
-    iterations: int = 2500
-    batch: int = 4
-    generator_rate: float = 2e-4
-    discriminator_rate: float = 2e-4
-    betas: tuple[float, float] = (0.5, 0.999)
-    ema: float = 0.998
-    base_width: int = 8
-    composite: bool = True
-    discriminator: Form = "patch"
-    reconstruction: float = 10.0
-    untouched: float = 0.2
-    adversarial: float = 0.05
-    gradient_penalty: float = 1.0
-    penalty_every: int = 16
-
-
-@dataclass(frozen=True)
-class PseudoMaskPreset:
-    """Phase 2: from the generator's difference to a target for the 2D network.
-
-    Attributes:
-        draws: latent draws to average.
-        full_hu: excess that counts as certain lesion (target 1).
-        median: size of the 3D median filter, in slices and pixels.
-        vessel_mm: bright structures thinner than this are vessels and leave the target.
-    """
-
-    draws: int = 4
-    full_hu: float = 250.0
-    median: int = 3
-    vessel_mm: float = 6.0
-
-
-@dataclass(frozen=True)
-class SegmenterPreset:
-    """Phase 3: the 2D network learns from painted lesions and from pseudo-masks.
-
-    Attributes:
-        iterations: optimiser steps.
-        painted: slices a batch with painted lesions on healthy lung; their mask is known exactly.
-        clean: healthy slices a batch, target zero.
-        real_share: share of both that comes from real scans, where the cohort holds phantoms too.
-        high: slices a batch of diseased scans that the pseudo-mask says are highly infected.
-        low: likewise, little infected.
-        high_share: share of the diseased slices that count as high.
-        low_factor: low slices lie just below this part of the infected share that makes a slice high.
-        rate: peak learning rate of AdamW.
-        weight_decay: of AdamW.
-        warm_up: steps of linear warm-up before the cosine.
-        ema: decay of the running mean of the weights.
-        pseudo_weight: weight of the sensitivity-enhanced loss on pseudo-masks.
-        sensitivity_beta: see :func:`.losses.sensitivity_enhanced`.
-        contrastive_weight: weight of the contrastive loss between high and low slices.
-        temperature: of the contrastive loss.
-        network: arguments of the compact TransUNet.
-    """
-
-    iterations: int = 6000
-    painted: int = 12
-    clean: int = 4
-    real_share: float = 0.6
-    high: int = 2
-    low: int = 2
-    high_share: float = 0.15
-    low_factor: float = 0.7
-    rate: float = 5e-4
-    weight_decay: float = 0.02
-    warm_up: int = 300
-    ema: float = 0.999
-    pseudo_weight: float = 0.3
-    sensitivity_beta: float = 2.0
-    contrastive_weight: float = 0.05
-    temperature: float = 0.05
-    network: dict[str, Any] = field(default_factory=dict)
+__all__ = ["PRESETS", "GanPreset", "NoisePreset", "Preset", "PseudoMaskPreset", "SegmenterPreset"]
 
 
 @dataclass(frozen=True)
@@ -116,7 +25,8 @@ class Preset:
         gan: phase 1.
         pseudo_mask: phase 2.
         segmenter: phase 3.
-        calibration_batches: of fresh painted lesions that set calibration and threshold after phase 3.
+        calibration_batches: of fresh painted lesions that set calibration and threshold after phase 3; 0
+            keeps those of ``inference``.
         inference: grids and defaults that training and inference share.
     """
 
@@ -127,3 +37,75 @@ class Preset:
     segmenter: SegmenterPreset = field(default_factory=SegmenterPreset)
     calibration_batches: int = 24
     inference: Inference = field(default_factory=Inference)
+
+
+_PAPER = Preset(
+    name="paper",
+    gan=GanPreset(
+        iterations=10_000,
+        batch=16,  # 8 healthy and 8 diseased volumes
+        joint=False,
+        generator_rate=5e-5,
+        discriminator_rate=5e-5,
+        betas=(0.9, 0.999),
+        ema=0.0,
+        lung_channel=False,
+        composite=False,
+        discriminator="text",
+        adversarial_loss="saturating",
+        adversarial=1.0,
+        reconstruction_loss="norm",
+        reconstruction=1.0,
+        lesion_weight=0.0,
+        untouched=0.0,
+        gradient_penalty=0.0,
+        noise_share=1.0,
+        gain_spread=0.0,
+        offset_hu=0.0,
+    ),
+    pseudo_mask=PseudoMaskPreset(
+        draws=1, full="percentile", subtract_residual=False, median=1, vessel_mm=0.0, stands_out_hu=0.0
+    ),
+    segmenter=SegmenterPreset(
+        painted=0,
+        clean=0,
+        high=16,
+        low=16,
+        high_share=0.08,
+        rate=1e-4,
+        weight_decay=0.0,
+        schedule="constant",
+        ema=0.0,
+        augmentation="none",
+        painted_weight=0.0,
+        mse_weight=1.0,
+        pseudo_weight=0.0,
+        contrastive_weight=0.1,
+        pairing=("low", "high"),
+        architecture="dense-lstm-unet",
+        network={"in_channels": 1},
+    ),
+    calibration_batches=0,
+    inference=Inference(
+        slice_plane=(128, 128),
+        latent_draws=1,
+        threshold=0.2,
+        threshold_kind="slice",
+        least_lesion_ml=0.0,
+    ),
+)
+
+_TRANSUNET = replace(
+    _PAPER,
+    name="transunet",
+    segmenter=replace(
+        _PAPER.segmenter,
+        pseudo_weight=1.0,
+        contrastive="enhanced",
+        architecture="compact-transunet",
+        network={},
+    ),
+    inference=replace(_PAPER.inference, threshold=0.5, threshold_kind="volume"),
+)
+
+PRESETS = {preset.name: preset for preset in (Preset(), _PAPER, _TRANSUNET)}

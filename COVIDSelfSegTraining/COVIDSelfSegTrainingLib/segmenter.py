@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,42 +10,35 @@ import numpy.typing as npt
 import torch
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.models import Architecture
-from COVIDSelfSegLib.networks.transunet import CompactTransUNet
-from COVIDSelfSegLib.networks.unet import DenseLstmUNet
+from COVIDSelfSegLib.networks.slice_network import SliceNetwork
 from COVIDSelfSegLib.segmentation import segmenter_input
 from torch import Tensor, nn
 
-from .augmentation import draw_variation, vary_intensity, vary_mask, warp
+from .averaging import frozen_copy, update_average
 from .checkpoint import load_checkpoint, save_checkpoint
 from .cohort import CohortScan
-from .corruption import paint_slabs
-from .losses import bce_and_dice, sensitivity_enhanced, supervised_contrastive
+from .distributed import joint_rows, shared, with_joint_norms
+from .losses import (
+    bce_and_dice,
+    enhanced_contrastive,
+    learned_temperature,
+    masked_mse,
+    sensitivity_enhanced,
+    supervised_contrastive,
+)
 from .presets import Preset
 from .pseudo_masks import PseudoMask
+from .segmenter_batches import SegmenterBatch, SegmenterBatches
+from .slice_selection import CLASSES
 
 _PHASE, _UNSEEN = 3, 4
 """Streams of random numbers: of the training, and of what it never sees."""
-_LEAST_TARGET = 0.07
-"""Filling from which on a painted voxel is lesion: some 60 HU in healthy lung, as a reader outlines it."""
-_SINGLE_SLICE = 0.3
-"""Share of slices that stand in for their own neighbours, as in a scan of one slice."""
-_AIR_HU = -1000.0
-
-CLEAN, LOW, HIGH = 0, 1, 2
+_CONTRASTIVE = {"supervised": supervised_contrastive, "enhanced": enhanced_contrastive}
 
 
 def segmenter_architecture(preset: Preset) -> Architecture:
     """The 2D network that a preset trains."""
-    return Architecture("compact-transunet", dict(preset.segmenter.network))
-
-
-@dataclass(frozen=True)
-class _Slabs:
-    """Slices with their neighbours on the device; all (batch, channels, y, x)."""
-
-    hu: Tensor
-    depths: Tensor
-    target: Tensor
+    return Architecture(preset.segmenter.architecture, dict(preset.segmenter.network))
 
 
 class SegmenterTrainer:
@@ -58,6 +49,7 @@ class SegmenterTrainer:
         healthy: scans of healthy lungs, on which lesions are painted.
         diseased: scans of diseased lungs with their pseudo-masks.
         device: where to train.
+        compiled: run the network through ``torch.compile``.
     """
 
     def __init__(
@@ -66,188 +58,156 @@ class SegmenterTrainer:
         healthy: list[CohortScan],
         diseased: list[tuple[CohortScan, PseudoMask]],
         device: Device,
+        *,
+        compiled: bool = False,
     ) -> None:
         self.preset, self.device = preset, device
-        self.healthy = healthy
-        self._chances = _chances(healthy, preset.segmenter.real_share)
-        self.high = _slices_above(diseased, preset.segmenter.high_share)
-        self.low = _slices_below(diseased, preset.segmenter.high_share, preset.segmenter.low_factor)
+        phase = preset.segmenter
+        self.batches = SegmenterBatches(phase, healthy, diseased, device)
         torch.manual_seed(preset.seed)
         network = segmenter_architecture(preset).build()
-        assert isinstance(network, CompactTransUNet | DenseLstmUNet)
+        assert isinstance(network, SliceNetwork)
         self.network = device.place(network)
-        self.average = copy.deepcopy(self.network)
-        for parameter in self.average.parameters():
-            parameter.requires_grad = False
-        phase = preset.segmenter
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), phase.rate, (0.9, 0.99), weight_decay=phase.weight_decay
-        )
+        self.average = frozen_copy(self.network)
+        self.temperature = _Temperature(phase.temperature) if phase.learn_temperature else None
+        groups = [{"params": list(self.network.parameters())}]
+        if self.temperature is not None:
+            self.temperature.to(device.handle)
+            groups.append({"params": list(self.temperature.parameters()), "weight_decay": 0.0})  # type: ignore[dict-item]
+        self.optimiser = torch.optim.AdamW(groups, phase.rate, (0.9, 0.99), weight_decay=phase.weight_decay)
+        # What is run in training shares its weights with what is saved, under other names.
+        run: nn.Module = _Run(with_joint_norms(self.network, device), self.temperature)
+        if compiled:
+            run = torch.compile(run)  # type: ignore[assignment]
+        self._run = shared(run, unused=phase.contrastive_weight == 0)
         self.iteration = 0
+        self.batch_names: list[str] = []
 
-    def step(self) -> dict[str, float]:
-        """One iteration; returns the losses."""
-        phase = self.preset.segmenter
+    def step(self) -> dict[str, Tensor]:
+        """One iteration; returns the losses, still on the device."""
         rng = np.random.default_rng([self.preset.seed, _PHASE, self.iteration])
         torch.manual_seed(int(rng.integers(2**62)))
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate()
-        slabs, classes = self._draw(rng)
-        hu, lungs, target = self._vary(slabs, rng)
+        batch, self.batch_names = self.batches.draw(rng)
         with self.device.autocast():
-            logits, embeddings = self.network.forward_with_embedding(segmenter_input(hu, lungs[:, 0]))
-        logits, embeddings = logits.float(), embeddings.float()
-        known = phase.painted + phase.clean
-        losses = {"painted": bce_and_dice(logits[:known], target[:known], lungs[:known])}
-        loss = losses["painted"]
-        if len(logits) > known:
-            losses["pseudo"] = sensitivity_enhanced(
-                logits[known:], target[known:], lungs[known:], phase.sensitivity_beta
-            )
-            loss = loss + phase.pseudo_weight * losses["pseudo"]
-        if phase.contrastive_weight > 0:
-            chosen = torch.from_numpy(np.flatnonzero(classes >= 0))
-            losses["contrastive"] = supervised_contrastive(
-                embeddings[chosen], torch.from_numpy(classes)[chosen].to(embeddings.device), phase.temperature
-            )
-            loss = loss + phase.contrastive_weight * losses["contrastive"]
+            logits, embeddings, logarithm = self._run(self._input(batch.hu, batch.lungs))
+        losses = self._losses(batch, logits.float(), embeddings.float(), logarithm)
+        loss = sum((weight * value for weight, value in losses.values()), torch.zeros_like(logits).sum())
         self.optimiser.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
-        self._update_average()
+        update_average(self.average, self.network, self.preset.segmenter.ema, self.iteration)
         self.iteration += 1
-        return {name: value.item() for name, value in losses.items()}
+        return {name: value.detach() for name, (_, value) in losses.items()}
 
     def judge_unseen(self, batches: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
         """Logits of the averaged network on lesions painted anew, and the truth; voxels of the lung."""
-        phase = self.preset.segmenter
-        known = phase.painted + phase.clean
-        network = self.average.eval()
         logits, truths = [], []
         for number in range(batches):
             rng = np.random.default_rng([self.preset.seed, _UNSEEN, number])
             torch.manual_seed(int(rng.integers(2**62)))
-            slabs = self._draw(rng)[0]
-            slabs = _Slabs(slabs.hu[:known], slabs.depths[:known], slabs.target[:known])
-            hu, lungs, target = self._vary(slabs, rng)
+            batch = self.batches.draw_known(rng)
             with torch.inference_mode(), self.device.autocast():
-                found = network(segmenter_input(hu, lungs[:, 0])).float()
-            inside = lungs > 0
+                found = self.average(self._input(batch.hu, batch.lungs)).float()
+            inside = batch.lungs > 0
             logits.append(found[inside].cpu().numpy())
-            truths.append((target[inside] > 0.5).cpu().numpy())
+            truths.append((batch.target[inside] > 0.5).cpu().numpy())
         return np.concatenate(logits), np.concatenate(truths)
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path, recipe: dict[str, str]) -> None:
         """Write all that :meth:`load` needs to go on."""
-        save_checkpoint(path, self.iteration, self._networks(), {"segmenter": self.optimiser})
+        save_checkpoint(path, self.iteration, self._networks(), {"segmenter": self.optimiser}, recipe)
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint."""
         self.iteration = load_checkpoint(path, self._networks(), {"segmenter": self.optimiser})
 
-    def _draw(self, rng: np.random.Generator) -> tuple[_Slabs, npt.NDArray[np.int64]]:
-        """Slices of one step with their classes; painted slices have class -1, being neither."""
+    def _input(self, hu: Tensor, lungs: Tensor) -> Tensor:
+        return segmenter_input(hu, lungs[:, 0], channels=self.network.in_channels)
+
+    def _losses(
+        self, batch: SegmenterBatch, logits: Tensor, embeddings: Tensor, logarithm: Tensor | None
+    ) -> dict[str, tuple[float, Tensor]]:
+        """Weight and value of each loss that the preset asks for and the joint batch has slices for."""
         phase = self.preset.segmenter
-        painted = [self._any_slice(rng) for _ in range(phase.painted)]
-        clean = [self._any_slice(rng) for _ in range(phase.clean)]
-        high = _some(self.high, phase.high, rng)
-        low = _some(self.low, phase.low, rng)
-        chosen = painted + clean + [(scan, index) for scan, index, _ in high + low]
-        stacks = [scan.stack(index) for scan, index in chosen]
-        device = self.device.handle
-        hu = torch.from_numpy(np.stack([stack[0] for stack in stacks])).to(device)
-        depths = torch.from_numpy(np.stack([stack[1] for stack in stacks])).to(device).float()
-        target = torch.zeros_like(hu[:, :1])
-        count = len(painted)
-        if count:
-            scans, indices = [scan for scan, _ in painted], [index for _, index in painted]
-            result = paint_slabs(scans, indices, hu[:count], depths[:count], rng)
-            hu[:count] = result.hu
-            target[:count, 0] = (result.filling[:, 1] > _LEAST_TARGET).float()
-        for place, (_, index, mask) in enumerate(high + low, start=count + len(clean)):
-            target[place, 0] = torch.from_numpy(mask.target[index]).to(device).float() / 255
-        classes = [-1] * count + [CLEAN] * len(clean) + [HIGH] * len(high) + [LOW] * len(low)
-        return _Slabs(hu, depths, target), np.array(classes)
+        known = batch.classes <= CLASSES["clean"]
+        masked = batch.classes >= CLASSES["clean"]
+        losses: dict[str, tuple[float, Tensor]] = {}
+        if phase.painted_weight > 0 and (batch.joint_classes <= CLASSES["clean"]).any():
+            value = bce_and_dice(logits[known], batch.target[known], batch.lungs[known])
+            losses["painted"] = (phase.painted_weight, value)
+        if (batch.joint_classes > CLASSES["clean"]).any():
+            if phase.pseudo_weight > 0:
+                value = sensitivity_enhanced(
+                    logits[~known], batch.target[~known], batch.lungs[~known], phase.sensitivity_beta
+                )
+                losses["pseudo"] = (phase.pseudo_weight, value)
+            if phase.mse_weight > 0:
+                value = masked_mse(torch.sigmoid(logits[masked]), batch.target[masked], batch.lungs[masked])
+                losses["mse"] = (phase.mse_weight, value)
+            if phase.teacher_weight > 0 and self.iteration >= phase.teacher_start * phase.iterations:
+                losses["teacher"] = (phase.teacher_weight, self._disagreement(batch, logits, ~known))
+        if phase.contrastive_weight > 0:
+            losses["contrastive"] = (
+                phase.contrastive_weight,
+                self._contrastive(batch, embeddings, logarithm),
+            )
+        return losses
 
-    def _any_slice(self, rng: np.random.Generator) -> tuple[CohortScan, int]:
-        scan = self.healthy[rng.choice(len(self.healthy), p=self._chances)]
-        return scan, int(rng.choice(scan.holding))
+    def _disagreement(self, batch: SegmenterBatch, logits: Tensor, chosen: Tensor) -> Tensor:
+        """Squared difference from the running mean of the network, which sees the slices unvaried."""
+        with torch.no_grad(), self.device.autocast():
+            taught = self.average(self._input(batch.plain_hu, batch.lungs)).float()
+        weight = (batch.lungs * batch.certainty)[chosen]
+        return masked_mse(torch.sigmoid(logits[chosen]), torch.sigmoid(taught[chosen]), weight)
 
-    def _vary(self, slabs: _Slabs, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """HU, lung mask and target as another scanner, position and lung mask would give them."""
-        count = len(slabs.hu)
-        variation = draw_variation(count, rng)
-        lungs = (slabs.depths[:, 1:2] > 0).float()
-        hu = warp(variation, slabs.hu, fill=_AIR_HU)
-        target = warp(variation, slabs.target, fill=0.0)
-        lungs = warp(variation, lungs, fill=0.0, nearest=True)
-        single = torch.from_numpy(rng.random(count) < _SINGLE_SLICE).to(hu.device)
-        hu = torch.where(single[:, None, None, None], hu[:, 1:2].expand_as(hu), hu)
-        hu = vary_intensity(variation, hu, lungs, int(rng.integers(2**62)))
-        lungs = vary_mask(lungs, rng)
-        return hu, lungs, target * lungs
+    def _contrastive(self, batch: SegmenterBatch, embeddings: Tensor, logarithm: Tensor | None) -> Tensor:
+        phase = self.preset.segmenter
+        joint = joint_rows(embeddings, len(batch.joint_classes))
+        told_apart = torch.tensor([CLASSES[name] for name in phase.pairing], device=joint.device)
+        chosen = torch.isin(batch.joint_classes, told_apart).nonzero().flatten()
+        temperature = phase.temperature if logarithm is None else learned_temperature(logarithm)
+        compare = _CONTRASTIVE[phase.contrastive]
+        return compare(joint[chosen], batch.joint_classes[chosen], temperature)
 
     def _rate(self) -> float:
-        """Linear warm-up, then a cosine to 1 % of the peak."""
+        """Linear warm-up, then constant or a cosine to 1 % of the peak."""
         phase = self.preset.segmenter
         if self.iteration < phase.warm_up:
             return phase.rate * (self.iteration + 1) / phase.warm_up
+        if phase.schedule == "constant":
+            return phase.rate
         done = (self.iteration - phase.warm_up) / max(1, phase.iterations - phase.warm_up)
         return phase.rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
 
-    def _update_average(self) -> None:
-        decay = min(self.preset.segmenter.ema, (1 + self.iteration) / (10 + self.iteration))
-        with torch.no_grad():
-            for mean, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
-                mean.lerp_(value, 1 - decay)
-
     def _networks(self) -> dict[str, nn.Module]:
-        return {"segmenter": self.network, "average": self.average}
+        networks: dict[str, nn.Module] = {"segmenter": self.network, "average": self.average}
+        if self.temperature is not None:
+            networks["temperature"] = self.temperature
+        return networks
 
 
-_Pseudo = tuple[CohortScan, int, PseudoMask]
+class _Temperature(nn.Module):
+    """A learned temperature, by its logarithm."""
+
+    def __init__(self, start: float) -> None:
+        super().__init__()
+        self.logarithm = nn.Parameter(torch.tensor(math.log(start)))
 
 
-def _slices_above(diseased: list[tuple[CohortScan, PseudoMask]], share: float) -> list[_Pseudo]:
-    """Slices among the top ``share`` by infected share of the lung (2022 paper, section 2.4)."""
-    cut = _cut(diseased, share)
-    return [
-        (scan, int(index), mask)
-        for scan, mask in diseased
-        for index in scan.holding
-        if mask.burden[index] >= cut
-    ]
+class _Run(nn.Module):
+    """One forward pass of all that is optimised, as several processes need it."""
 
+    def __init__(self, network: nn.Module, temperature: _Temperature | None) -> None:
+        super().__init__()
+        self.network, self.temperature = network, temperature
 
-def _slices_below(
-    diseased: list[tuple[CohortScan, PseudoMask]], share: float, factor: float
-) -> list[_Pseudo]:
-    """As many slices as are high, from the band just below ``factor`` times their cut."""
-    cut = factor * _cut(diseased, share)
-    below = [
-        (scan, int(index), mask)
-        for scan, mask in diseased
-        for index in scan.holding
-        if mask.burden[index] < cut
-    ]
-    below.sort(key=lambda one: -one[2].burden[one[1]])
-    return below[: max(1, len(_slices_above(diseased, share)))]
-
-
-def _cut(diseased: list[tuple[CohortScan, PseudoMask]], share: float) -> float:
-    burdens = np.concatenate([mask.burden[scan.holding] for scan, mask in diseased] or [np.zeros(1)])
-    return float(np.quantile(burdens, 1 - share))
-
-
-def _chances(scans: list[CohortScan], real_share: float) -> npt.NDArray[np.float64]:
-    """Chance of each scan to be drawn: real scans together have ``real_share``, phantoms the rest."""
-    real = np.array([bool(scan.source.path) for scan in scans])
-    shares = np.where(real, real_share, 1 - real_share) if real.any() and not real.all() else 1.0
-    counts = np.where(real, real.sum(), (~real).sum())
-    chances: npt.NDArray[np.float64] = shares / counts
-    return chances
-
-
-def _some(slices: list[_Pseudo], count: int, rng: np.random.Generator) -> list[_Pseudo]:
-    return [slices[index] for index in rng.integers(len(slices), size=count)] if slices else []
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Logits, embeddings and the logarithm of the temperature."""
+        assert isinstance(self.network, SliceNetwork)
+        logits, embeddings = self.network.forward_with_embedding(x)
+        # A copy: several processes must not hold a parameter itself as an output.
+        logarithm = None if self.temperature is None else self.temperature.logarithm * 1.0
+        return logits, embeddings, logarithm

@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 from COVIDSelfSegLib import __version__
 from COVIDSelfSegLib.devices import Device
-from COVIDSelfSegLib.models import Inference, ModelCard, ModelPackage, TrainingScan, write_package
+from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.models import (
+    Inference,
+    ModelCard,
+    ModelPackage,
+    TrainingScan,
+    open_package,
+    write_package,
+)
+from COVIDSelfSegLib.networks.generator import VolumeGenerator
 
 from .calibration import calibrate
+from .checkpoint import remove_leftovers
 from .cohort import CohortScan
+from .collapse import CollapseWatch
+from .curves import PAGE, State, write_page
+from .distributed import joined, rank, size, wait_for_all
 from .gan import GanTrainer, generator_architecture
+from .mask_files import make_pseudo_masks
+from .phase_run import PhaseRun, Report, Running, disk_error
+from .preset_checks import check_preset
 from .presets import Preset
-from .pseudo_masks import make_pseudo_mask, residual_hu
+from .pseudo_masks import PseudoMask, residual_hu
+from .resuming import check_resumable, recipe_of
+from .samples import gan_picture, segmenter_picture
 from .segmenter import SegmenterTrainer, segmenter_architecture
+from .slice_selection import MaskedSlice
 
 log = logging.getLogger(__name__)
 
-Report = Callable[[str, int, int, dict[str, float]], None]
-"""Called with a phase, its finished and all its iterations, and the mean losses since the last call."""
-
-_REPORT_EVERY = 20
-_SAVE_EVERY = 200
-
-
-class _Trainer(Protocol):
-    iteration: int
-
-    def step(self) -> dict[str, float]: ...
-
-    def save(self, path: Path) -> None: ...
-
-    def load(self, path: Path) -> None: ...
+PHASES = ("gan", "segmenter")
+_MASKS = "pseudo_masks"
 
 
 @dataclass(frozen=True)
@@ -47,72 +49,215 @@ class Outcome:
     package: ModelPackage
     folder: Path
 
+    @property
+    def page(self) -> Path:
+        """Its curves and sample pictures."""
+        return self.folder / PAGE
+
+
+def checkpoint_of(folder: Path, phase: str) -> Path:
+    """The checkpoint of a phase."""
+    return folder / f"{phase}.checkpoint.safetensors"
+
 
 def train(
-    preset: Preset, scans: list[CohortScan], folder: Path, device: Device, *, command: str, report: Report
+    preset: Preset,
+    scans: list[CohortScan],
+    folder: Path,
+    device: Device,
+    *,
+    command: str,
+    report: Report,
+    running: Running | None = None,
 ) -> Outcome:
     """Train both networks and write their package; a folder with checkpoints is gone on with.
+
+    Under ``torchrun`` every process calls this; they train as one, and the first of them writes.
 
     Args:
         preset: the training.
         scans: the cohort.
-        folder: for checkpoints, log and package.
+        folder: for checkpoints, log, page and package; several machines must share it.
         device: where to train.
         command: what the user typed, for the model card.
-        report: see :data:`Report`.
+        report: see :data:`.phase_run.Report`.
+        running: how often what is written, and how the networks are run.
+
+    Raises:
+        UserError: the preset or the cohort cannot work, a checkpoint is of another preset, a loss is no
+            number, or the disk is full.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    healthy = [scan for scan in scans if scan.source.group == "healthy"]
-    diseased = [scan for scan in scans if scan.source.group == "diseased"]
-    gan = GanTrainer(preset, healthy, diseased, device)
-    _run("gan", gan, preset.gan.iterations, folder, report)
-    generator = gan.average.eval()
-    residual = residual_hu(generator, healthy, preset.pseudo_mask.draws, device)
-    log.info("The generator leaves %.0f HU on healthy lung", residual)
-    masks = [make_pseudo_mask(generator, scan, residual, preset.pseudo_mask, device) for scan in diseased]
-    segmenter = SegmenterTrainer(preset, healthy, list(zip(diseased, masks, strict=True)), device)
-    _run("segmenter", segmenter, preset.segmenter.iterations, folder, report)
-    calibrated = calibrate(*segmenter.judge_unseen(preset.calibration_batches))
-    log.info(
-        "Dice %.3f on unseen painted lesions at threshold %.2f, calibration error %.3f",
-        calibrated.dice,
-        calibrated.threshold,
-        calibrated.error,
-    )
-    inference = replace(
-        preset.inference,
-        residual_hu=round(residual, 1),
-        threshold=round(calibrated.threshold, 3),
-        calibration_slope=round(calibrated.slope, 4),
-        calibration_shift=round(calibrated.shift, 4),
-    )
-    card = _card(preset, scans, inference, command)
-    path = folder / f"covidselfseg-{preset.name}.safetensors"
-    package = write_package(path, card, generator.state_dict(), segmenter.average.state_dict())
-    return Outcome(package, folder)
+    check_preset(preset, f"The preset '{preset.name}'")
+    check_cohort(scans, preset)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with joined(device) as mine:
+            log.setLevel(logging.INFO if rank() == 0 else logging.WARNING)
+            return _Training(preset, scans, folder, mine, report=report, running=running or Running()).run(
+                command
+            )
+    except OSError as error:
+        refusal = disk_error(folder, error)
+        if refusal is None:
+            raise
+        raise refusal from error
 
 
-def _run(phase: str, trainer: _Trainer, iterations: int, folder: Path, report: Report) -> None:
-    """Step until done; save now and then, and where a checkpoint is, go on from it."""
-    checkpoint = folder / f"{phase}.checkpoint.safetensors"
-    if checkpoint.is_file():
-        trainer.load(checkpoint)
-    with (folder / "log.jsonl").open("a") as lines:
-        sums: dict[str, list[float]] = {}
-        while trainer.iteration < iterations:
-            start = time.perf_counter()
-            for name, value in trainer.step().items():
-                sums.setdefault(name, []).append(value)
-            sums.setdefault("seconds", []).append(time.perf_counter() - start)
-            done = trainer.iteration
-            if done % _REPORT_EVERY == 0 or done == iterations:
-                means = {name: sum(values) / len(values) for name, values in sums.items()}
-                lines.write(json.dumps({"phase": phase, "iteration": done, **means}) + "\n")
-                lines.flush()
-                report(phase, done, iterations, means)
-                sums = {}
-            if done % _SAVE_EVERY == 0 or done == iterations:
-                trainer.save(checkpoint)
+def check_cohort(scans: list[CohortScan], preset: Preset) -> None:
+    """Refuse a cohort that this preset cannot be trained on.
+
+    Raises:
+        UserError: no scan, none of one group, or cut into other grids.
+    """
+    for group in ("healthy", "diseased"):
+        if not any(scan.source.group == group for scan in scans):
+            raise UserError(
+                f"The cohort has no {group} scan to train on.",
+                why="The generator learns from healthy scans what healthy lung looks like, and from "
+                "diseased ones what to change.",
+                fix=f"Prepare a cohort with {group} scans too.",
+            )
+    inference = preset.inference
+    for scan in scans:
+        grids = scan.volume_frame.shape, scan.slice_frame.shape[1:]
+        if grids != (inference.generator_grid, inference.slice_plane):
+            raise UserError(
+                f"The scan {scan.source.name} was cut into grids of {grids[0]} and {grids[1]}; "
+                f"the preset '{preset.name}' wants {inference.generator_grid} and {inference.slice_plane}.",
+                why="A network must be trained on the grids that it is run on.",
+                fix="Prepare a cohort for this preset in a folder of its own, or set the preset's "
+                "inference.generator_grid and inference.slice_plane to the cohort's.",
+            )
+
+
+class _Training:
+    """What the phases share."""
+
+    def __init__(
+        self,
+        preset: Preset,
+        scans: list[CohortScan],
+        folder: Path,
+        device: Device,
+        *,
+        report: Report,
+        running: Running,
+    ) -> None:
+        self.preset, self.scans, self.folder, self.device = preset, scans, folder, device
+        self.report, self.running = report, running
+        self.healthy = [scan for scan in scans if scan.source.group == "healthy"]
+        self.diseased = [scan for scan in scans if scan.source.group == "diseased"]
+        self.recipe = recipe_of(preset, scans)
+
+    def run(self, command: str) -> Outcome:
+        """All phases; what is there already is gone on with."""
+        preset, running = self.preset, self.running
+        for phase in PHASES:
+            if checkpoint_of(self.folder, phase).is_file():
+                check_resumable(checkpoint_of(self.folder, phase), phase, preset, self.scans)
+        if rank() == 0:
+            remove_leftovers(self.folder)
+        gan = GanTrainer(preset, self.healthy, self.diseased, self.device, compiled=running.compiled)
+        PhaseRun(
+            "gan",
+            gan,
+            preset.gan.iterations,
+            self.folder,
+            self.recipe,
+            running,
+            self.report,
+            draw=lambda: gan_picture(gan.average, self.healthy[0], self.diseased[0], self.device),
+            show=lambda done, seconds: self._show("gan", done, preset.gan.iterations, seconds),
+            watch=CollapseWatch(),
+        ).run()
+        generator = gan.average
+        residual, masks = self._pseudo_masks(generator)
+        pairs = list(zip(self.diseased, masks, strict=True))
+        segmenter = SegmenterTrainer(preset, self.healthy, pairs, self.device, compiled=running.compiled)
+        shown = segmenter.batches.high[0] if segmenter.batches.high else _first(pairs)
+        steps = preset.segmenter.iterations
+        PhaseRun(
+            "segmenter",
+            segmenter,
+            steps,
+            self.folder,
+            self.recipe,
+            running,
+            self.report,
+            draw=lambda: segmenter_picture(segmenter.average, shown, self.device),
+            show=lambda done, seconds: self._show("segmenter", done, steps, seconds),
+        ).run()
+        return self._finish(generator, segmenter, residual, command)
+
+    def _pseudo_masks(self, generator: VolumeGenerator) -> tuple[float, list[PseudoMask]]:
+        phase = self.preset.pseudo_mask
+        residual = residual_hu(generator, self.healthy, phase.draws, self.device)
+        log.info("The generator leaves %.0f HU on healthy lung", residual)
+        residual = residual if phase.subtract_residual else 0.0
+        masks = make_pseudo_masks(
+            generator,
+            self.diseased,
+            residual,
+            phase,
+            self.device,
+            folder=self.folder / _MASKS,
+            progress=lambda done, of: self.report("masks", done, of, {}) if rank() == 0 else None,
+        )
+        return residual, masks
+
+    def _finish(
+        self, generator: VolumeGenerator, segmenter: SegmenterTrainer, residual: float, command: str
+    ) -> Outcome:
+        path = self.folder / f"covidselfseg-{self.preset.name}.safetensors"
+        if rank() == 0:
+            inference = replace(self._calibrated(segmenter), residual_hu=round(residual, 1))
+            card = _card(self.preset, self.scans, inference, command)
+            write_package(path, card, generator.state_dict(), segmenter.average.state_dict())
+            self._show("segmenter", segmenter.iteration, segmenter.iteration, 0.0, finished=True)
+        wait_for_all()
+        return Outcome(open_package(path), self.folder)
+
+    def _calibrated(self, segmenter: SegmenterTrainer) -> Inference:
+        """Calibration and threshold from lesions painted anew; the preset's own if it asks for none."""
+        preset = self.preset
+        if preset.calibration_batches == 0:
+            return preset.inference
+        calibrated = calibrate(*segmenter.judge_unseen(preset.calibration_batches))
+        log.info(
+            "Dice %.3f on unseen painted lesions at threshold %.2f, calibration error %.3f",
+            calibrated.dice,
+            calibrated.threshold,
+            calibrated.error,
+        )
+        return replace(
+            preset.inference,
+            threshold=round(calibrated.threshold, 3),
+            calibration_slope=round(calibrated.slope, 4),
+            calibration_shift=round(calibrated.shift, 4),
+        )
+
+    def _show(
+        self, phase: str, done: int, iterations: int, seconds: float, *, finished: bool = False
+    ) -> None:
+        left = (iterations - done) * seconds / 60
+        message = f"{phase}: step {done} of {iterations}, {left:.0f} min left in this phase"
+        facts = [
+            ("preset", f"{self.preset.name}, seed {self.preset.seed}"),
+            ("cohort", f"{len(self.healthy)} healthy and {len(self.diseased)} diseased scans"),
+            ("device", f"{size()} x {self.device}"),
+            ("code", __version__),
+        ]
+        title = f"Training of covidselfseg-{self.preset.name}"
+        fraction = done / iterations
+        write_page(
+            self.folder,
+            State(title, facts, fraction, "Finished." if finished else message, finished),
+        )
+
+
+def _first(pairs: list[tuple[CohortScan, PseudoMask]]) -> MaskedSlice:
+    scan, mask = pairs[0]
+    return MaskedSlice(scan, int(scan.holding[len(scan.holding) // 2]), mask)
 
 
 def _card(preset: Preset, scans: list[CohortScan], inference: Inference, command: str) -> ModelCard:

@@ -18,10 +18,30 @@ from COVIDSelfSegLib.models import (
 )
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.phantom_scanner import Acquisition
+from COVIDSelfSegTrainingLib.cohort import CohortScan, Source, prepare_cohort
+from COVIDSelfSegTrainingLib.presets import GanPreset, Preset, SegmenterPreset
 from COVIDSelfSegTrainingLib.shipped import data_folder
 
 SMALL = Acquisition(size=(160, 160, 66), pixel_mm=2.3, slice_mm=5.0, noise_hu=12.0)
 """A whole chest in few voxels."""
+SMALL_GRIDS = Inference(generator_grid=(16, 32, 32), slice_plane=(48, 64), latent_draws=1)
+TINY = Preset(
+    name="tiny",
+    seed=1,
+    gan=GanPreset(iterations=6, batch=4, base_width=2),
+    segmenter=SegmenterPreset(
+        iterations=6,
+        painted=3,
+        clean=1,
+        high=2,
+        low=2,
+        warm_up=2,
+        network={"width": 8, "blocks": 1, "heads": 2, "mlp": 16},
+    ),
+    calibration_batches=1,
+    inference=SMALL_GRIDS,
+)
+"""A whole training in seconds; it learns nothing."""
 
 
 @pytest.fixture(scope="session")
@@ -58,6 +78,21 @@ def small_package(path: Path) -> ModelPackage:
         code_version="0",
     )
     return write_package(path, card, generator.build().state_dict(), segmenter.build().state_dict())
+
+
+@pytest.fixture(scope="session")
+def training_scans(tmp_path_factory: pytest.TempPathFactory) -> list[CohortScan]:
+    """A cohort of small phantoms on small grids, four healthy and three diseased."""
+    files, folder = tmp_path_factory.mktemp("scans"), tmp_path_factory.mktemp("cohort")
+    sources = []
+    for seed, severity in ((301, 0), (302, 0), (303, 0), (304, 0), (311, 2), (312, 3), (314, 2)):
+        phantom = make_phantom(seed, severity, SMALL)
+        scan, lungs = files / f"{seed}.nii.gz", files / f"{seed}_lungs.nii.gz"
+        sitk.WriteImage(phantom.scan, str(scan))
+        sitk.WriteImage(phantom.lungs, str(lungs))
+        group = "diseased" if severity else "healthy"
+        sources.append(Source(f"{group}_{seed}", group, "none needed", str(scan), str(lungs)))
+    return prepare_cohort(sources, folder, SMALL_GRIDS, lambda _name: None)
 
 
 @pytest.fixture(scope="session")

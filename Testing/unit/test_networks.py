@@ -6,6 +6,8 @@ import pytest
 import torch
 from COVIDSelfSegLib.networks.discriminator import Discriminator
 from COVIDSelfSegLib.networks.generator import Generator, draw_latent
+from COVIDSelfSegLib.networks.nested_generator import NestedGenerator
+from COVIDSelfSegLib.networks.r50_vit import R50VitTransUNet
 from COVIDSelfSegLib.networks.transunet import CompactTransUNet
 from COVIDSelfSegLib.networks.unet import DenseLstmUNet
 from torch import nn
@@ -92,7 +94,12 @@ def test_the_discriminators_layers_do_not_stretch() -> None:
 
 
 @pytest.mark.parametrize(
-    "network", [CompactTransUNet(width=8, blocks=2, heads=2, mlp=32), DenseLstmUNet(in_channels=4, width=4)]
+    "network",
+    [
+        CompactTransUNet(width=8, blocks=2, heads=2, mlp=32),
+        DenseLstmUNet(in_channels=4, width=4),
+        R50VitTransUNet(width=8, units=(1, 1, 1), blocks=2, heads=4),
+    ],
 )
 def test_a_2d_network_gives_logits_of_its_input_size_and_unit_embeddings(network: nn.Module) -> None:
     for size in ((64, 80), (192, 256)):
@@ -132,3 +139,53 @@ def test_the_contrastive_embedding_and_the_lesions_share_one_encoder() -> None:
         first = next(part for part in network.modules() if isinstance(part, nn.Conv2d))
         assert first.weight.grad is not None
         assert first.weight.grad.abs().sum() > 0
+
+
+def test_the_full_transunet_has_105_million_parameters() -> None:
+    """Chen et al. 2021, without our projection head; built without memory."""
+    with torch.device("meta"):
+        network = R50VitTransUNet(in_channels=3)
+    assert parameters(network) - parameters(network.project) == pytest.approx(105.3e6, rel=0.002)
+
+
+def test_the_attention_of_the_full_transunet_is_not_one_hot_either() -> None:
+    torch.manual_seed(0)
+    network = R50VitTransUNet(width=16, units=(1, 1, 1), blocks=1, heads=4).eval()
+    layer = network.blocks.layers[0]
+    tokens = layer.norm1(torch.randn(1, 196, 192))
+    _, weights = layer.self_attn(tokens, tokens, tokens, need_weights=True, average_attn_weights=False)
+    entropy = -(weights * weights.log()).sum(-1).mean()
+    assert entropy > 0.9 * torch.log(torch.tensor(196.0))
+
+
+def test_the_nested_generator_paints_what_the_dense_one_does() -> None:
+    torch.manual_seed(0)
+    network = NestedGenerator(base_width=2, lung_channel=True, composite=True)
+    x = torch.rand(2, 2, 16, 32, 48)
+    made = network(x, draw_latent(x))
+    assert made.volume.shape == made.share.shape == (2, 1, 16, 32, 48)
+    assert made.share.mean() < 0.25
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_papers_u_net_learns_from_its_first_steps_on(seed: int) -> None:
+    """From torch's own initialisation, and with a head that can die, it stays one constant."""
+    torch.manual_seed(seed)
+    network = DenseLstmUNet(width=4)
+    optimiser = torch.optim.Adam(network.parameters(), 4e-3)
+    x = nn.functional.interpolate(torch.rand(8, 1, 5, 5), size=32, mode="bilinear")
+    target = (x > 0.65).float()
+    losses = []
+    for _ in range(60):
+        loss = ((torch.sigmoid(network(x)) - target) ** 2).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.6 * target.var().item()
+
+
+def test_dropout_is_where_the_released_code_has_it() -> None:
+    assert (
+        sum(isinstance(part, nn.Dropout) for part in Discriminator("reference", dropout=0.5).modules()) == 3
+    )

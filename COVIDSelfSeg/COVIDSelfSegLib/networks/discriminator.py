@@ -21,9 +21,10 @@ class Discriminator(nn.Module):
             convolutions, as the authors' released code effectively has; ``patch`` has no global pool and
             judges every place by itself, since lesions are local.
         base_width: width of the first convolution, doubled at each.
+        dropout: of the dense layers' outputs; 0.5 in the released code. ``patch`` has none.
     """
 
-    def __init__(self, form: Form = "text", *, base_width: int = 16) -> None:
+    def __init__(self, form: Form = "text", *, base_width: int = 16, dropout: float = 0.0) -> None:
         super().__init__()
         self.form = form
         depth = {"text": 5, "reference": 3, "patch": 4}[form]
@@ -38,6 +39,8 @@ class Discriminator(nn.Module):
             dense = [widths[-1], 32, 16, 8]
             for before, after in pairwise(dense):
                 layers += [_normed(nn.Linear(before, after)), nn.LeakyReLU(0.2)]
+                if dropout:
+                    layers.append(nn.Dropout(dropout))
             self.judge = nn.Sequential(*layers, _normed(nn.Linear(8, 1)))
 
     def forward(self, volume: Tensor, lungs: Tensor) -> Tensor:

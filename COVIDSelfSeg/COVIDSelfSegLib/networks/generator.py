@@ -25,7 +25,42 @@ class Healthy(NamedTuple):
     share: Tensor
 
 
-class Generator(nn.Module):
+class VolumeGenerator(nn.Module):
+    """What the generators have in common: what goes in, and what their last layer makes of it.
+
+    Args:
+        lung_channel: also take the lung mask in; outside the lung is not the same as air in it.
+        composite: also predict a soft mask S and return S * G(x) + (1 - S) * x, so that healthy tissue is
+            copied instead of painted anew (the idea of GASNet, Xu et al. 2021).
+    """
+
+    head: nn.Conv3d
+
+    def __init__(self, *, lung_channel: bool, composite: bool) -> None:
+        super().__init__()
+        self.lung_channel = lung_channel
+        self.composite = composite
+
+    def _make_head(self, channels: int) -> nn.Conv3d:
+        head = nn.Conv3d(channels, 2 if self.composite else 1, 1)
+        assert head.bias is not None
+        # Start by painting what healthy lung is like: 0.1, as sigmoid(-2.2), is -860 HU; and by copying most.
+        # The plain head ends in a ReLU, which could otherwise be dead everywhere from the first step on.
+        with torch.no_grad():
+            head.bias.copy_(torch.tensor([-2.2, -1.5] if self.composite else [0.1]))
+        return head
+
+    def _healthy(self, features: Tensor, volume: Tensor) -> Healthy:
+        painted = self.head(features)
+        if not self.composite:
+            return Healthy(functional.relu(painted), torch.ones_like(volume))
+        share = torch.sigmoid(painted[:, 1:])
+        # A ReLU that is dead at first would teach the share to copy everything for ever.
+        fresh = torch.sigmoid(painted[:, :1])
+        return Healthy(share * fresh + (1 - share) * volume, share)
+
+
+class Generator(VolumeGenerator):
     """A dense 3D U-Net with a random latent block at its bottleneck.
 
     Every channel count follows ``base_width``; with 8 and neither option it is the paper's network with
@@ -33,22 +68,19 @@ class Generator(nn.Module):
 
     Args:
         base_width: width of the first level.
-        lung_channel: also take the lung mask in; outside the lung is not the same as air in it.
-        composite: also predict a soft mask S and return S * G(x) + (1 - S) * x, so that healthy tissue is
-            copied instead of painted anew (the idea of GASNet, Xu et al. 2021).
+        lung_channel: see :class:`VolumeGenerator`.
+        composite: likewise.
     """
 
     def __init__(self, *, base_width: int = 8, lung_channel: bool = False, composite: bool = False) -> None:
-        super().__init__()
-        self.lung_channel = lung_channel
-        self.composite = composite
+        super().__init__(lung_channel=lung_channel, composite=composite)
         widths = [base_width * 2**level for level in range(4)]
         self.encoders = nn.ModuleList()
         channels = 2 if lung_channel else 1
         for width in widths:
             self.encoders.append(_DensePair(channels, width))
             channels += width
-        self.bottleneck = _NoisyBottleneck(channels, 16 * base_width)
+        self.bottleneck = NoisyBottleneck(channels, 16 * base_width)
         self.ups = nn.ModuleList()
         self.decoders = nn.ModuleList()
         # Level 4 hands over all it has, the finer levels their second convolution alone.
@@ -58,12 +90,7 @@ class Generator(nn.Module):
             self.ups.append(nn.ConvTranspose3d(channels, 4 * width, 2, stride=2))
             self.decoders.append(_DensePair(4 * width + skip, width))
             channels = 5 * width + skip
-        self.head = nn.Conv3d(channels, 2 if composite else 1, 1)
-        if composite:
-            assert self.head.bias is not None
-            # Start by copying most, and by painting what healthy lung is like: 0.1 is -860 HU.
-            with torch.no_grad():
-                self.head.bias.copy_(torch.tensor([-2.2, -1.5]))
+        self.head = self._make_head(channels)
 
     def forward(self, x: Tensor, latent: Tensor) -> Healthy:
         """Paint a volume healthy.
@@ -84,13 +111,7 @@ class Generator(nn.Module):
         x = self.bottleneck(x, latent)
         for up, decoder, skip in zip(self.ups, self.decoders, reversed(skips), strict=True):
             x, _ = decoder(torch.cat([up(x), skip], 1))
-        painted = self.head(x)
-        if not self.composite:
-            return Healthy(functional.relu(painted), torch.ones_like(volume))
-        share = torch.sigmoid(painted[:, 1:])
-        # A ReLU that is dead at first would teach the share to copy everything for ever.
-        fresh = torch.sigmoid(painted[:, :1])
-        return Healthy(share * fresh + (1 - share) * volume, share)
+        return self._healthy(x, volume)
 
 
 def draw_latent(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -103,7 +124,8 @@ def draw_latent(x: Tensor, generator: torch.Generator | None = None) -> Tensor:
     return (torch.rand(shape, generator=generator, device=device) - 0.5).to(x)
 
 
-def _act(x: Tensor) -> Tensor:
+def act(x: Tensor) -> Tensor:
+    """The activation of every convolution."""
     return functional.leaky_relu(x, 0.3)
 
 
@@ -116,12 +138,12 @@ class _DensePair(nn.Module):
         self.second = nn.Conv3d(channels + width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        a = _act(self.first(x))
-        b = _act(self.second(torch.cat([x, a], 1)))
+        a = act(self.first(x))
+        b = act(self.second(torch.cat([x, a], 1)))
         return torch.cat([x, b], 1), b
 
 
-class _NoisyBottleneck(nn.Module):
+class NoisyBottleneck(nn.Module):
     """A dense pair whose middle takes in the latent block through kernels of 1, 3 and 5, added to it."""
 
     def __init__(self, channels: int, width: int) -> None:
@@ -136,7 +158,8 @@ class _NoisyBottleneck(nn.Module):
         self.second = nn.Conv3d(middle, width, 3, padding=1)
 
     def forward(self, x: Tensor, latent: Tensor) -> Tensor:
-        h = torch.cat([x, _act(self.first(x))], 1)
+        """Features and latent block (batch, channels, z, y, x) to [x, b]."""
+        h = torch.cat([x, act(self.first(x))], 1)
         mixed = torch.cat([h, latent], 1)
-        h = h + torch.cat([_act(mixer(mixed)) for mixer in self.mixers], 1)
-        return torch.cat([x, _act(self.second(h))], 1)
+        h = h + torch.cat([act(mixer(mixed)) for mixer in self.mixers], 1)
+        return torch.cat([x, act(self.second(h))], 1)

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .slice_network import SliceNetwork
+
 SHRINKAGE = 16
 """Input sides are multiples of this."""
 
 
-class CompactTransUNet(nn.Module):
+class CompactTransUNet(SliceNetwork):
     """Residual stages to 1/16, a ViT on that grid, an upsampler with a skip at every finer level.
 
     Differs from the full R50-ViT-B/16 (105 M parameters, useless without pretrained weights) in size and
@@ -40,7 +42,7 @@ class CompactTransUNet(nn.Module):
         position_grid: tuple[int, int] = (12, 16),
         projection: int = 128,
     ) -> None:
-        super().__init__()
+        super().__init__(in_channels)
         stages = [width // 2, width, 2 * width, 4 * width, 8 * width]
         self.stem = nn.Conv2d(in_channels, stages[0], 3, padding=1)
         self.stages = nn.ModuleList(_ResidualStage(before, after) for before, after in pairwise(stages))
@@ -51,10 +53,6 @@ class CompactTransUNet(nn.Module):
         self.ups = nn.ModuleList(_UpStage(below, skip, skip) for below, skip in pairwise(reversed(stages)))
         self.head = nn.Conv2d(stages[0], 1, 1)
         self.project = nn.Linear(deepest, projection)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Lesion logits (batch, 1, y, x) of slices (batch, in_channels, y, x)."""
-        return self.forward_with_embedding(x)[0]
 
     def forward_with_embedding(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Lesion logits and the unit-length embedding (batch, projection) for the contrastive loss.

@@ -6,11 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .slice_network import SliceNetwork
+
 SHRINKAGE = 8
 """Input sides are multiples of this."""
 
 
-class DenseLstmUNet(nn.Module):
+class DenseLstmUNet(SliceNetwork):
     """A U-Net with densely connected bottleneck blocks and convolutional LSTMs that join the skips.
 
     With ``width`` 32 it has about 5 M parameters, as the paper's.
@@ -22,7 +24,7 @@ class DenseLstmUNet(nn.Module):
     """
 
     def __init__(self, *, in_channels: int = 1, width: int = 32, projection: int = 128) -> None:
-        super().__init__()
+        super().__init__(in_channels)
         levels = [width, 2 * width, 4 * width]
         deepest = 8 * width
         self.encoders = nn.ModuleList()
@@ -44,12 +46,15 @@ class DenseLstmUNet(nn.Module):
             self.joins.append(_ConvLstm(level, level // 2))
             self.decoders.append(_two_convolutions(level // 2, level))
             channels = level
-        self.head = nn.Sequential(nn.Conv2d(width, 2, 3, padding=1), nn.ReLU(), nn.Conv2d(2, 1, 1))
+        # Leaky: a ReLU on two channels can die everywhere, and then nothing is ever learned.
+        self.head = nn.Sequential(nn.Conv2d(width, 2, 3, padding=1), nn.LeakyReLU(0.1), nn.Conv2d(2, 1, 1))
         self.project = nn.Linear(deepest, projection)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Lesion logits (batch, 1, y, x) of slices (batch, in_channels, y, x)."""
-        return self.forward_with_embedding(x)[0]
+        self.apply(_start)
+        last = self.head[-1]
+        assert isinstance(last, nn.Conv2d)
+        assert last.bias is not None
+        # Most of a lung is healthy. To learn this first would cost hundreds of steps, and the signal with it.
+        nn.init.constant_(last.bias, -2.0)
 
     def forward_with_embedding(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Lesion logits and the unit-length embedding (batch, projection) for the contrastive loss."""
@@ -65,6 +70,14 @@ class DenseLstmUNet(nn.Module):
         for up, join, decoder, skip in zip(self.ups, self.joins, self.decoders, reversed(skips), strict=True):
             x = decoder(join([skip, up(x)]))
         return self.head(x), embedding
+
+
+def _start(part: nn.Module) -> None:
+    """He's initialisation, as in BCDU-Net: without norms, torch's own lets the signal die on the way down."""
+    if isinstance(part, nn.Conv2d):
+        nn.init.kaiming_normal_(part.weight)
+        if part.bias is not None:
+            nn.init.zeros_(part.bias)
 
 
 def _two_convolutions(before: int, after: int) -> nn.Sequential:

@@ -1,0 +1,86 @@
+"""Pseudo-masks on disk: made once for a generator, read back memory-mapped, shared by several processes.
+
+A cohort of a thousand scans has more of them than fit into memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from COVIDSelfSegLib.devices import Device
+from COVIDSelfSegLib.networks.generator import VolumeGenerator
+
+from .cohort import CohortScan
+from .distributed import rows, wait_for_all
+from .presets import PseudoMaskPreset
+from .pseudo_masks import PseudoMask, make_pseudo_mask
+
+_ARRAYS = ("target", "burden", "spread")
+
+
+def make_pseudo_masks(
+    generator: VolumeGenerator,
+    scans: list[CohortScan],
+    residual: float,
+    preset: PseudoMaskPreset,
+    device: Device,
+    *,
+    folder: Path,
+    progress: Callable[[int, int], object],
+) -> list[PseudoMask]:
+    """Make the pseudo-masks of all scans, or take those that the same generator left in the folder.
+
+    Several processes share the scans; the folder must be one that all of them see.
+
+    Args:
+        generator: in evaluation mode, on ``device``.
+        scans: of diseased lungs.
+        residual: see :func:`.pseudo_masks.make_pseudo_mask`.
+        preset: likewise.
+        device: where to run.
+        folder: one sub-folder a scan.
+        progress: called with the number of scans done here and of all that this process does.
+    """
+    maker = _fingerprint(generator, residual, preset)
+    mine = scans[rows()]
+    for number, scan in enumerate(mine, start=1):
+        target = folder / scan.source.name
+        if not _is_of(target, maker):
+            _write(make_pseudo_mask(generator, scan, residual, preset, device), target, maker)
+        progress(number, len(mine))
+    wait_for_all()
+    return [_read(folder / scan.source.name) for scan in scans]
+
+
+def _fingerprint(generator: VolumeGenerator, residual: float, preset: PseudoMaskPreset) -> str:
+    digest = hashlib.sha256(json.dumps([residual, asdict(preset)]).encode())
+    for name, value in generator.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _is_of(folder: Path, maker: str) -> bool:
+    made_by = folder / "made_by"
+    return made_by.is_file() and made_by.read_text() == maker
+
+
+def _write(mask: PseudoMask, folder: Path, maker: str) -> None:
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}")
+    partial.mkdir(parents=True, exist_ok=True)
+    for name in _ARRAYS:
+        np.save(partial / f"{name}.npy", getattr(mask, name))
+    (partial / "made_by").write_text(maker)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
+
+
+def _read(folder: Path) -> PseudoMask:
+    return PseudoMask(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS))

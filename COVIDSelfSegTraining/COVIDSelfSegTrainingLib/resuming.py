@@ -1,0 +1,74 @@
+"""Whether a checkpoint may be gone on with: only under the options it was made with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+
+from COVIDSelfSegLib.errors import UserError
+
+from .checkpoint import read_recipe
+from .cohort import CohortScan
+from .preset_files import differences, preset_from_dict, preset_to_dict
+from .presets import Preset
+
+log = logging.getLogger(__name__)
+
+_AFTERWARDS = (
+    "name:",
+    "calibration_batches:",
+    "inference.threshold",
+    "inference.calibration",
+    "inference.least_lesion_ml",
+    "inference.latent_draws",
+    "inference.residual_hu",
+)
+"""What is used after training alone."""
+_OF_PHASE_1 = ("seed:", "gan.", "inference.generator_grid", "inference.margin_mm")
+
+
+def recipe_of(preset: Preset, scans: list[CohortScan]) -> dict[str, str]:
+    """What a checkpoint keeps of its training."""
+    names = json.dumps(sorted(scan.source.name for scan in scans))
+    return {
+        "preset": json.dumps(preset_to_dict(preset)),
+        "scans": hashlib.sha256(names.encode()).hexdigest(),
+    }
+
+
+def check_resumable(path: Path, phase: str, preset: Preset, scans: list[CohortScan]) -> None:
+    """Refuse a checkpoint of other options.
+
+    More iterations of phase 1 may be asked for, since its rates do not depend on their number.
+
+    Args:
+        path: the checkpoint.
+        phase: ``gan`` or ``segmenter``.
+        preset: what the training is to be now.
+        scans: the cohort.
+
+    Raises:
+        UserError: it was made with other options.
+    """
+    kept = read_recipe(path)
+    if "preset" not in kept:
+        log.warning("%s does not say with which options it was made; going on with it as it is", path)
+        return
+    before = preset_from_dict(json.loads(kept["preset"]), source=f"the preset in {path}")
+    relevant = [line for line in differences(before, preset) if _matters(line, phase)]
+    if relevant:
+        raise UserError(
+            f"{path} was made with other options: {'; '.join(relevant[:6])}.",
+            why="Going on under changed options would give weights that no preset describes.",
+            fix="Use the preset of that training, or train into another folder.",
+        )
+    if kept.get("scans") != recipe_of(preset, scans)["scans"]:
+        log.warning("The cohort has other scans than when %s was made", path)
+
+
+def _matters(line: str, phase: str) -> bool:
+    if phase == "gan":
+        return line.startswith(_OF_PHASE_1) and not line.startswith("gan.iterations:")
+    return not line.startswith(_AFTERWARDS)

@@ -1,0 +1,183 @@
+"""What the 2D network sees in a step: drawn for the joint batch, made for this process's rows of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from COVIDSelfSegLib.devices import Device
+from torch import Tensor
+
+from .augmentation import draw_variation, rows_of, vary_intensity, vary_mask, warp
+from .cohort import CohortScan
+from .corruption import paint_slabs
+from .distributed import rows
+from .presets import SegmenterPreset
+from .pseudo_masks import PseudoMask
+from .residence import Residence
+from .slice_selection import (
+    CLASSES,
+    PAINTED,
+    MaskedSlice,
+    any_slice,
+    high_slices,
+    low_slices,
+    scan_chances,
+    some,
+)
+
+_LEAST_TARGET = 0.07
+"""Filling from which on a painted voxel is lesion: some 60 HU in healthy lung, as a reader outlines it."""
+_SINGLE_SLICE = 0.3
+"""Share of slices that stand in for their own neighbours, as in a scan of one slice."""
+_AIR_HU = -1000.0
+_UNSURE_HU = 40.0
+"""Spread of the expected healthy lung at which the teacher's word counts 1 / e."""
+
+
+@dataclass(frozen=True)
+class SegmenterBatch:
+    """Slices of one step; tensors are (batch, channels, y, x).
+
+    Attributes:
+        hu: below, the slice, above; as another scanner would give them.
+        plain_hu: the same, moved but otherwise as they are; what the teacher sees.
+        lungs: 0 or 1.
+        target: 0 .. 1.
+        certainty: 0 .. 1, how far the generator's draws agree.
+        classes: (batch,) see :data:`.slice_selection.CLASSES`.
+        joint_classes: those of the joint batch.
+    """
+
+    hu: Tensor
+    plain_hu: Tensor
+    lungs: Tensor
+    target: Tensor
+    certainty: Tensor
+    classes: Tensor
+    joint_classes: Tensor
+
+
+@dataclass(frozen=True)
+class _Slabs:
+    """Slices as they are in the cohort, painted."""
+
+    hu: Tensor
+    depths: Tensor
+    target: Tensor
+    certainty: Tensor
+
+    def first(self, count: int) -> _Slabs:
+        """The first ones."""
+        return _Slabs(self.hu[:count], self.depths[:count], self.target[:count], self.certainty[:count])
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """Which slices make up a joint batch, in this order."""
+
+    painted: list[tuple[CohortScan, int]]
+    clean: list[tuple[CohortScan, int]]
+    masked: list[MaskedSlice]
+    kinds: npt.NDArray[np.int64]
+
+    @property
+    def slices(self) -> list[tuple[CohortScan, int]]:
+        return self.painted + self.clean + [(one.scan, one.place) for one in self.masked]
+
+    @property
+    def names(self) -> list[str]:
+        return [f"{scan.source.name} slice {index}" for scan, index in self.slices]
+
+
+class SegmenterBatches:
+    """Draws the batches of phase 3.
+
+    Args:
+        preset: of phase 3.
+        healthy: scans of healthy lungs, on which lesions are painted.
+        diseased: scans of diseased lungs with their pseudo-masks.
+        device: where to train.
+    """
+
+    def __init__(
+        self,
+        preset: SegmenterPreset,
+        healthy: list[CohortScan],
+        diseased: list[tuple[CohortScan, PseudoMask]],
+        device: Device,
+    ) -> None:
+        self.preset, self.healthy = preset, healthy
+        self._chances = scan_chances(healthy, preset.real_share)
+        self.high = high_slices(diseased, preset.high_share)
+        self.low = low_slices(diseased, preset.high_share, preset.low_factor)
+        self._residence = Residence([*healthy, *(scan for scan, _ in diseased)], device, volumes=False)
+
+    def draw(self, rng: np.random.Generator) -> tuple[SegmenterBatch, list[str]]:
+        """This process's rows of a joint batch, and what the joint batch is made of, for messages."""
+        chosen = self._choose(rng)
+        slabs = self._slabs(chosen, rng, rows())
+        return self._varied(slabs, chosen.kinds, rng, rows()), chosen.names
+
+    def draw_known(self, rng: np.random.Generator) -> SegmenterBatch:
+        """A whole batch of those slices alone whose target is known exactly: painted and clean ones."""
+        chosen = self._choose(rng)
+        known = self.preset.painted + self.preset.clean
+        slabs = self._slabs(chosen, rng, slice(None)).first(known)
+        return self._varied(slabs, chosen.kinds[:known], rng, slice(None))
+
+    def _choose(self, rng: np.random.Generator) -> _Chosen:
+        phase = self.preset
+        painted = [any_slice(self.healthy, self._chances, rng) for _ in range(phase.painted)]
+        clean = [any_slice(self.healthy, self._chances, rng) for _ in range(phase.clean)]
+        high = some(self.high, phase.high, rng)
+        low = some(self.low, phase.low, rng)
+        kinds = [PAINTED] * len(painted) + [CLASSES["clean"]] * len(clean)
+        kinds += [CLASSES["high"]] * len(high) + [CLASSES["low"]] * len(low)
+        return _Chosen(painted, clean, high + low, np.array(kinds))
+
+    def _slabs(self, chosen: _Chosen, rng: np.random.Generator, mine: slice) -> _Slabs:
+        hu, depths = self._residence.stacks(chosen.slices[mine])
+        painted = chosen.painted
+        target = torch.zeros_like(hu[:, :1])
+        certainty = torch.ones_like(target)
+        if painted:
+            scans, indices = [scan for scan, _ in painted], [index for _, index in painted]
+            count = len(painted[mine])
+            result = paint_slabs(scans, indices, hu[:count], depths[:count], rng, rows=mine)
+            hu[:count] = result.hu
+            target[:count, 0] = (result.filling[:, 1] > _LEAST_TARGET).float()
+        masks = [None] * (len(painted) + len(chosen.clean)) + chosen.masked
+        for row, one in enumerate(masks[mine]):
+            if one is not None:
+                target[row, 0] = _on(one.mask.target[one.place], hu) / 255
+                certainty[row, 0] = torch.exp(-_on(one.mask.spread[one.place], hu) / _UNSURE_HU)
+        return _Slabs(hu, depths, target, certainty)
+
+    def _varied(
+        self, slabs: _Slabs, kinds: npt.NDArray[np.int64], rng: np.random.Generator, mine: slice
+    ) -> SegmenterBatch:
+        """HU, lung mask and target as another scanner, position and lung mask would give them."""
+        hu, target, certainty = slabs.hu, slabs.target, slabs.certainty
+        lungs = (slabs.depths[:, 1:2] > 0).float()
+        count = len(kinds)
+        if self.preset.augmentation != "none":
+            variation = rows_of(draw_variation(count, rng), mine)
+            hu = warp(variation, hu, fill=_AIR_HU)
+            target, certainty = (warp(variation, image, fill=0.0) for image in (target, certainty))
+            lungs = warp(variation, lungs, fill=0.0, nearest=True)
+        plain = hu
+        if self.preset.augmentation == "scanner":
+            single = torch.from_numpy(rng.random(count)[mine] < _SINGLE_SLICE).to(hu.device)
+            hu = torch.where(single[:, None, None, None], hu[:, 1:2].expand_as(hu), hu)
+            seed = int(rng.integers(2**62))
+            hu = vary_intensity(variation, hu, lungs, seed, rows=mine, count=count)
+            lungs = vary_mask(lungs, rng, rows=mine, count=count)
+        classes = torch.from_numpy(kinds).to(hu.device)
+        return SegmenterBatch(hu, plain, lungs, target * lungs, certainty, classes[mine], classes)
+
+
+def _on(array: npt.NDArray[np.uint8], like: Tensor) -> Tensor:
+    return torch.from_numpy(np.array(array)).to(like.device).float()

@@ -1,0 +1,119 @@
+"""A preset is whole, readable, and refused with a reason when it cannot work."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegTrainingLib.gan import generator_architecture
+from COVIDSelfSegTrainingLib.preset_checks import check_preset
+from COVIDSelfSegTrainingLib.preset_files import (
+    differences,
+    find_preset,
+    preset_from_dict,
+    read_preset,
+    write_preset,
+)
+from COVIDSelfSegTrainingLib.presets import PRESETS, Preset
+from COVIDSelfSegTrainingLib.segmenter import segmenter_architecture
+
+EVERY = pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+
+
+@EVERY
+@pytest.mark.parametrize("ending", ["toml", "json"])
+def test_a_preset_survives_a_file(preset: Preset, ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"preset.{ending}"
+    write_preset(preset, path)
+    assert read_preset(path) == preset
+    assert find_preset(str(path)) == preset
+
+
+@EVERY
+def test_a_preset_can_work(preset: Preset) -> None:
+    check_preset(preset, preset.name)
+    generator_architecture(preset).build()
+    segmenter_architecture(preset).build()
+
+
+def test_the_papers_preset_has_the_papers_networks() -> None:
+    generator, segmenter = (
+        sum(parameter.numel() for parameter in architecture(PRESETS["paper"]).build().parameters())
+        for architecture in (generator_architecture, segmenter_architecture)
+    )
+    assert generator == 7_861_643
+    assert 4.8e6 < segmenter < 5.3e6
+
+
+def test_the_papers_preset_is_what_the_paper_says() -> None:
+    gan, segmenter, inference = (
+        getattr(PRESETS["paper"], name) for name in ("gan", "segmenter", "inference")
+    )
+    assert (gan.iterations, gan.batch // 2, gan.generator_rate) == (10_000, 8, 5e-5)
+    assert (gan.adversarial_loss, gan.joint, gan.noise_share) == ("saturating", False, 1.0)
+    assert (gan.noise.octaves, gan.noise.persistence, gan.noise.repeat) == (10, (-0.5, 0.49), 140.0)
+    assert (gan.noise.scale, gan.noise.base, gan.noise.slices) == ((10.0, 29.0), (0, 999), 8 / 32)
+    assert (segmenter.high_share, segmenter.low_factor, segmenter.temperature) == (0.08, 0.7, 0.05)
+    assert (inference.threshold, inference.threshold_kind) == (0.2, "slice")
+    assert (inference.generator_grid, inference.slice_plane) == ((32, 128, 128), (128, 128))
+
+
+def test_a_file_may_hold_only_what_differs_from_a_preset(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('based_on = "paper"\nseed = 7\n[gan]\nbatch = 4\n')
+    paper = PRESETS["paper"]
+    assert read_preset(path) == replace(paper, name="mine", seed=7, gan=replace(paper.gan, batch=4))
+    assert differences(paper, read_preset(path)) == [
+        "gan.batch: 16, not 4",
+        "name: paper, not mine",
+        "seed: 20, not 7",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "what", "fix"),
+    [
+        ({"gan": {"bach": 3}}, "no option 'gan.bach'", "Did you mean 'gan.batch'?"),
+        ({"gan": {"noise": {"octave": 3}}}, "no option 'gan.noise.octave'", "octaves"),
+        ({"gan": {"batch": 4.5}}, "'gan.batch' is 4.5", "whole number"),
+        ({"gan": {"joint": 1}}, "'gan.joint' is 1", "true or false"),
+        ({"gan": {"batch": True}}, "'gan.batch' is True", "whole number"),
+        ({"gan": 3}, "'gan' is 3", "table"),
+        ({"gan": {"betas": [0.5]}}, "'gan.betas' has 1 values", "have 2"),
+        ({"gan": {"discriminator": "big"}}, "'gan.discriminator' is 'big'", "'patch'"),
+        ({"segmenter": {"pairing": ["high", "x"]}}, "'segmenter.pairing[1]' is 'x'", "'low'"),
+        ({"based_on": "nnunet"}, "based_on is 'nnunet'", "paper"),
+        ({"gan": {"batch": 3}}, "gan.batch is 3", "even"),
+        ({"gan": {"discriminator_dropout": 0.5}}, "no dense layers", "'text'"),
+        ({"segmenter": {"clean": 0}}, "pairing names clean", "contrastive_weight to 0"),
+        ({"segmenter": {"painted": 0, "pseudo_weight": 0.0}}, "nothing to learn lesions from", "painted"),
+        ({"segmenter": {"network": {"depth": 3}}}, "network.depth is no argument", "blocks"),
+        ({"pseudo_mask": {"rescale": "min-max"}}, "leaves no HU", "percentile"),
+        ({"inference": {"slice_plane": [100, 128]}}, "slice_plane is [100, 128]", "multiples of 16"),
+        ({"inference": {"threshold_kind": "slice"}}, "cannot be calibrated", "calibration_batches to 0"),
+    ],
+)
+def test_what_cannot_work_is_refused_by_name(values: dict[str, Any], what: str, fix: str) -> None:
+    with pytest.raises(UserError) as refused:
+        preset_from_dict(values)
+    assert what in refused.value.what
+    assert fix in refused.value.fix
+    assert refused.value.why
+
+
+def test_all_faults_are_named_at_once() -> None:
+    with pytest.raises(UserError, match=r"gan\.batch is 3.*segmenter\.rate is 0"):
+        preset_from_dict({"gan": {"batch": 3}, "segmenter": {"rate": 0.0}})
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.toml", "gan = ["), ("a.json", "[1]"), ("missing.toml", None)])
+def test_a_file_that_is_no_preset_is_refused(name: str, text: str | None, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=name):
+        find_preset(str(tmp_path / name))
+    with pytest.raises(UserError, match="no preset 'unknown'"):
+        find_preset("unknown")

@@ -1,0 +1,281 @@
+"""A training outlives being killed, a full disk, bad numbers and changed options; several train as one."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from COVIDSelfSegLib.devices import Device
+from COVIDSelfSegLib.errors import ExitCode, UserError
+from COVIDSelfSegLib.models import open_package
+from COVIDSelfSegTrainingLib import training
+from COVIDSelfSegTrainingLib.checkpoint import load_checkpoint, read_recipe, save_checkpoint
+from COVIDSelfSegTrainingLib.cohort import CohortScan
+from COVIDSelfSegTrainingLib.gan import GanTrainer
+from COVIDSelfSegTrainingLib.gan_batches import GanBatches
+from COVIDSelfSegTrainingLib.phase_run import Running
+from COVIDSelfSegTrainingLib.preset_files import write_preset
+from COVIDSelfSegTrainingLib.presets import Preset
+from torch import nn
+
+from .conftest import TINY
+
+CPU = Device(torch.device("cpu"), torch.float32, "CPU")
+OFTEN = Running(report_every=1, save_every=1)
+SEVERAL = replace(
+    TINY,
+    gan=replace(TINY.gan, iterations=18),  # the gradient penalty comes at steps 0 and 16
+    segmenter=replace(TINY.segmenter, iterations=5, learn_temperature=True),
+)
+
+
+def train(
+    preset: Preset, scans: list[CohortScan], folder: Path, running: Running = OFTEN
+) -> training.Outcome:
+    return training.train(
+        preset, scans, folder, CPU, command="a test", report=lambda *_: None, running=running
+    )
+
+
+def command(scans: list[CohortScan], output: Path, preset: Path, *more: str) -> list[str]:
+    cohort = str(scans[0].folder.parent)
+    given = [cohort, str(output), "--preset", str(preset), "--device", "cpu", "--precision", "float32"]
+    return ["-m", "COVIDSelfSegTrainingLib", "train", *given, *more]
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+def killed_when(arguments: list[str], due: Callable[[], bool]) -> None:
+    """Run a training and end it without warning as soon as ``due`` says so."""
+    process = subprocess.Popen([sys.executable, *arguments], env=environment(), stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while not due():
+        assert process.poll() is None, process.stderr.read().decode() if process.stderr else ""
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_a_training_that_was_killed_goes_on_to_the_same_weights(
+    training_scans: list[CohortScan], tmp_path: Path
+) -> None:
+    """Killed in phase 1, and again in phase 3, by a signal that nothing can catch."""
+    preset = replace(
+        TINY, gan=replace(TINY.gan, iterations=30), segmenter=replace(TINY.segmenter, iterations=30)
+    )
+    write_preset(preset, tmp_path / "tiny.toml")
+    whole = train(preset, training_scans, tmp_path / "whole", Running())
+    parts = tmp_path / "parts"
+    arguments = command(training_scans, parts, tmp_path / "tiny.toml", "--save-every", "3")
+    first, second = (parts / f"{phase}.checkpoint.safetensors" for phase in training.PHASES)
+
+    killed_when(arguments, first.is_file)
+    reached = int(read_recipe(first)["iteration"])
+    assert 0 < reached < 30
+    killed_when(arguments, second.is_file)
+    assert int(read_recipe(first)["iteration"]) == 30
+    assert 0 < int(read_recipe(second)["iteration"]) < 30
+    done = subprocess.run(
+        [sys.executable, *arguments], env=environment(), check=True, capture_output=True, text=True
+    )
+    assert "going on at step" in done.stderr
+
+    package = open_package(parts / "covidselfseg-tiny.safetensors")
+    assert package.sha256 == whole.package.sha256
+    assert package.card.inference == whole.package.card.inference
+    for phase in training.PHASES:
+        one, other = (
+            safetensors.torch.load_file(training.checkpoint_of(folder, phase))
+            for folder in (whole.folder, parts)
+        )
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    # Steps that were done twice are in the log once.
+    lines = [json.loads(line) for line in (parts / "log.jsonl").read_text().splitlines()]
+    steps = [(line["phase"], line["iteration"]) for line in lines]
+    assert len(steps) == len(set(steps))
+    assert not list(parts.glob(".*"))
+
+
+def test_two_processes_train_as_one_with_the_joint_batch(
+    training_scans: list[CohortScan], tmp_path: Path
+) -> None:
+    """PyTorch's own launcher, gloo, and DistributedDataParallel; float noise is all that differs."""
+    write_preset(SEVERAL, tmp_path / "tiny.toml")
+    alone = train(SEVERAL, training_scans, tmp_path / "alone", Running())
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0", "--standalone"]
+    subprocess.run(
+        [sys.executable, *launcher, *command(training_scans, tmp_path / "both", tmp_path / "tiny.toml")],
+        env=environment(),
+        check=True,
+        capture_output=True,
+    )
+    moved = False
+    fresh = GanTrainer(SEVERAL, *_groups(training_scans), CPU).generator.state_dict()
+    for phase in training.PHASES:
+        one, other = (
+            safetensors.torch.load_file(training.checkpoint_of(folder, phase))
+            for folder in (alone.folder, tmp_path / "both")
+        )
+        for name, value in one.items():
+            if not name.startswith("optimiser"):
+                assert torch.allclose(value, other[name], rtol=1e-3, atol=2e-4), name
+        moved |= any(
+            (value - fresh[name[10:]]).abs().max() > 1e-3 for name, value in one.items() if name[10:] in fresh
+        )
+    assert moved
+    logs = [
+        [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+        for folder in (alone.folder, tmp_path / "both")
+    ]
+    assert len(logs[0]) == len(logs[1])
+    for name in ("discriminator", "reconstruction", "accuracy", "error_left", "texture"):
+        assert logs[1][0][name] == pytest.approx(logs[0][0][name], rel=1e-3)
+    for name in ("painted", "pseudo", "contrastive"):
+        assert logs[1][-1][name] == pytest.approx(logs[0][-1][name], rel=1e-3)
+
+
+def _groups(scans: list[CohortScan]) -> tuple[list[CohortScan], list[CohortScan]]:
+    return [scan for scan in scans if scan.source.group == "healthy"], [
+        scan for scan in scans if scan.source.group == "diseased"
+    ]
+
+
+def test_a_checkpoint_of_another_preset_is_refused_by_its_options(
+    training_scans: list[CohortScan], tmp_path: Path
+) -> None:
+    train(TINY, training_scans, tmp_path)
+    with pytest.raises(UserError, match=r"made with other options: gan\.batch: 4, not 2"):
+        train(replace(TINY, gan=replace(TINY.gan, batch=2)), training_scans, tmp_path)
+    with pytest.raises(UserError, match=r"segmenter\.rate"):
+        train(replace(TINY, segmenter=replace(TINY.segmenter, rate=1e-3)), training_scans, tmp_path)
+    # What is used after training alone may change.
+    renamed = replace(TINY, name="other", inference=replace(TINY.inference, latent_draws=3))
+    assert train(renamed, training_scans, tmp_path).package.card.name == "covidselfseg-other"
+
+
+def test_a_checkpoint_of_a_version_without_presets_in_it_is_gone_on_with(
+    training_scans: list[CohortScan], tmp_path: Path
+) -> None:
+    whole = train(TINY, training_scans, tmp_path)
+    path = training.checkpoint_of(tmp_path, "gan")
+    safetensors.torch.save_file(safetensors.torch.load_file(path), path, {"iteration": "6"})
+    training.checkpoint_of(tmp_path, "segmenter").unlink()
+    assert train(TINY, training_scans, tmp_path).package.sha256 == whole.package.sha256
+
+
+def test_a_damaged_checkpoint_is_refused(training_scans: list[CohortScan], tmp_path: Path) -> None:
+    train(TINY, training_scans, tmp_path)
+    path = training.checkpoint_of(tmp_path, "segmenter")
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(UserError, match="cannot be gone on with") as refused:
+        train(TINY, training_scans, tmp_path)
+    assert refused.value.code == ExitCode.MODEL_UNUSABLE
+
+
+def test_a_loss_that_is_no_number_stops_with_its_batch_and_keeps_the_last_good_checkpoint(
+    training_scans: list[CohortScan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = GanBatches.draw
+
+    def poisoned(self: GanBatches, rng: np.random.Generator) -> object:
+        batch, names = draw(self, rng)
+        counted.append(1)
+        if len(counted) == 4:
+            batch.healthy[0, 0, 0, 0] = torch.nan
+            batch.healthy_lungs[0, 0, 0, 0] = 1
+        return batch, names
+
+    counted: list[int] = []
+    monkeypatch.setattr(GanBatches, "draw", poisoned)
+    with pytest.raises(
+        UserError, match=r"became nan at step 4.*healthy_30\d \(healthy\).*diseased_31\d"
+    ) as stopped:
+        train(TINY, training_scans, tmp_path)
+    path = training.checkpoint_of(tmp_path, "gan")
+    assert str(path) in stopped.value.fix
+    assert read_recipe(path)["iteration"] == "3"
+    monkeypatch.undo()
+    train(TINY, training_scans, tmp_path)
+
+
+def test_weights_that_are_no_numbers_never_replace_good_ones(tmp_path: Path) -> None:
+    network, path = nn.Linear(2, 2), tmp_path / "c.safetensors"
+    save_checkpoint(path, 1, {"n": network}, {})
+    kept = path.read_bytes()
+    with torch.no_grad():
+        network.weight[0, 0] = torch.inf
+    with pytest.raises(UserError, match="no numbers"):
+        save_checkpoint(path, 2, {"n": network}, {})
+    assert path.read_bytes() == kept
+
+
+@contextmanager
+def files_of_at_most(count: int) -> Iterator[None]:
+    """The system refuses to write more into one file, as a full disk would."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (count, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_fills_up_is_said_and_the_last_checkpoint_stays(
+    training_scans: list[CohortScan], tmp_path: Path
+) -> None:
+    small = replace(TINY, gan=replace(TINY.gan, iterations=2))
+    train(small, training_scans, tmp_path)
+    path = training.checkpoint_of(tmp_path, "gan")
+    training.checkpoint_of(tmp_path, "segmenter").unlink()
+    with files_of_at_most(1_000_000), pytest.raises(UserError, match="could not write") as refused:
+        train(TINY, training_scans, tmp_path)
+    assert refused.value.code == ExitCode.OUTPUT_NOT_WRITABLE
+    assert read_recipe(path)["iteration"] == "2"
+    assert not list(tmp_path.glob(".*safetensors*"))
+    train(TINY, training_scans, tmp_path)
+
+
+def test_a_folder_that_is_a_file_is_refused(training_scans: list[CohortScan], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="could not write"):
+        train(TINY, training_scans, tmp_path / "file")
+
+
+@pytest.mark.parametrize("group", ["healthy", "diseased"])
+def test_a_cohort_without_one_group_is_refused(
+    training_scans: list[CohortScan], group: str, tmp_path: Path
+) -> None:
+    others = [scan for scan in training_scans if scan.source.group != group]
+    with pytest.raises(UserError, match=f"no {group} scan"):
+        train(TINY, others, tmp_path)
+
+
+def test_a_cohort_on_other_grids_is_refused(training_scans: list[CohortScan], tmp_path: Path) -> None:
+    other = replace(TINY, inference=replace(TINY.inference, slice_plane=(64, 64)))
+    with pytest.raises(UserError, match=r"\(48, 64\).*\(64, 64\)"):
+        train(other, training_scans, tmp_path)
+
+
+def test_a_checkpoint_goes_back_into_networks_and_optimisers(tmp_path: Path) -> None:
+    network, other = nn.Linear(3, 3), nn.Linear(3, 3)
+    save_checkpoint(tmp_path / "c", 5, {"n": network}, {}, {"preset": "{}"})
+    assert load_checkpoint(tmp_path / "c", {"n": other}, {}) == 5
+    assert torch.equal(network.weight, other.weight)
