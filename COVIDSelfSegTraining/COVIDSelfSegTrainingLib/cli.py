@@ -1,4 +1,4 @@
-"""The commands of training, beside those of the pipeline: ``covidselfseg prepare | train``."""
+"""The commands of training beside those of the pipeline: prepare, train, evaluate, compare."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from COVIDSelfSegLib.cli import build_parser, run
 from COVIDSelfSegLib.devices import choose_device
 
 from .cohort import open_cohort
+from .evaluate_command import add_compare, add_evaluate
 from .prepare_command import add_prepare, add_prepare_shipped
 from .presets import Preset
 from .training import train
@@ -26,6 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_prepare(commands)
     add_prepare_shipped(commands)
     _add_train(commands)
+    add_evaluate(commands)
+    add_compare(commands)
     return run(parser, arguments)
 
 
