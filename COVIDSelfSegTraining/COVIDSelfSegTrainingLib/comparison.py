@@ -31,8 +31,8 @@ def add_ablation(sheet: Sheet, evaluated: Evaluated) -> None:
         sheet.section(
             f"Ablation, {kind}",
             "The generator's difference alone, then each package with the settings of its recipe that are "
-            "not the same for all. Protocol: per scan. Train packages with parts switched off (no contrastive "
-            "loss, another pairing) and name them all to fill this table.",
+            "not the same for all. Protocol: per scan. Train packages with parts switched off (no "
+            "contrastive loss, another pairing) and name them all to fill this table.",
         )
         if kind == "phantoms":
             sheet.warn(PHANTOM_NOTE)
