@@ -89,7 +89,7 @@ def evaluate(
     for case in cases:
         for (label, package), of_package in zip(packages, results, strict=True):
             path = _folder(folder, package, options) / f"{case.name}.npz"
-            key = f"{case.content} {package.sha256} {options.threshold} {case.slice_labels is not None}"
+            key = f"{case.content} {package.sha256} {options.threshold} {case.slice_labels}"
             result = load_result(path, key) if path.with_suffix(".jpg").is_file() else None
             if result is None and case.name not in failures:
                 worked += 1

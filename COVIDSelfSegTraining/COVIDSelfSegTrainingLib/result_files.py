@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -50,7 +52,7 @@ def load_result(path: Path, key: str) -> CaseResult | None:
         with np.load(path) as file:
             values: dict[str, Any] = json.loads(str(file["text"]))
             arrays = {name: file[name] for name in file.files if name != "text"}
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
     if values.pop("scoring", None) != SCORING or values.pop("key", None) != key:
         return None
