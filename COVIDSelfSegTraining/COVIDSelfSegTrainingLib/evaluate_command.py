@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.events import EventWriter
+from COVIDSelfSegLib.events import EventWriter, Progress
 from COVIDSelfSegLib.models import DEFAULT_PACKAGE, ModelPackage, find_package
 from COVIDSelfSegLib.pipeline import Options
 
@@ -17,6 +18,7 @@ from .cases import Case, cases_of_cohort, phantom_cases
 from .evaluated import Evaluated, evaluate
 from .evaluation_sheet import draw_sheet
 from .score_tables import with_lesions
+from .slice_sets import SliceSet, read_slices, score_slice_set
 from .statistics import summarise
 
 _FIRST_SEED = 200
@@ -64,6 +66,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--all", action="store_true", help="evaluate the training side of the cohort too")
     parser.add_argument("--phantoms", type=int, default=0, metavar="N", help="add N held-out phantoms")
+    parser.add_argument(
+        "--slices", type=Path, action="append", default=[], metavar="DIR|NPZ", help="annotated single slices"
+    )
     parser.add_argument("--slice-labels", type=Path, metavar="JSON", help="labels of slices (see the docs)")
     parser.add_argument("--threshold", type=float, metavar="T", help="0..1; default: each model's own")
     parser.add_argument("--lung-model", type=Path, metavar="FILE", help="R231 weights for lungmask")
@@ -100,11 +105,24 @@ def _run(parsed: argparse.Namespace, models: Sequence[str], title: str) -> None:
     progress = writer.progress if writer else _print_line
     evaluated = evaluate(cases, packages, parsed.output, options, progress)
     where = f" on {parsed.cohort.name}" if parsed.cohort else ""
-    page = draw_sheet(evaluated, f"{title}{where}", notes, parsed.pictures).write(parsed.output)
+    sets = [_score_slices(path, packages, parsed.device, progress) for path in parsed.slices]
+    page = draw_sheet(evaluated, f"{title}{where}", notes, parsed.pictures, sets).write(parsed.output)
     if writer:
         writer.result({"page": str(page), **_summary(evaluated)})
     else:
         _print_outcome(evaluated, page)
+
+
+def _score_slices(
+    path: Path, packages: Sequence[tuple[str, ModelPackage]], device: str, progress: Progress
+) -> SliceSet:
+    count = sum(1 for _ in read_slices(path))
+    return score_slice_set(
+        path,
+        packages,
+        choose_device(device),
+        lambda done, name: progress("slices", done / count, f"{done}/{count} slice {name} of {path.name}"),
+    )
 
 
 def open_packages(models: Sequence[str]) -> list[tuple[str, ModelPackage]]:
@@ -137,11 +155,11 @@ def _cases(parsed: argparse.Namespace) -> tuple[list[Case], list[str]]:
             notes.append("Scans of the cohort's training side are among these (--all).")
     if parsed.phantoms:
         cases += phantom_cases(range(_FIRST_SEED, _FIRST_SEED + parsed.phantoms))
-    if not cases:
+    if not cases and not parsed.slices:
         raise UserError(
             "There is no scan to evaluate on.",
             why="The cohort holds no real scan on its held-out side." if parsed.cohort else "None was named.",
-            fix="Name a cohort, take its training side too with --all, or give --phantoms 8.",
+            fix="Name a cohort, take its training side too with --all, or give --phantoms 8 or --slices.",
         )
     return cases, notes
 

@@ -111,13 +111,12 @@ def evaluate(
                 "evaluate", done / total, f"{done}/{total} {case.name}, {label} ({seconds:.0f} s a scan)"
             )
     scored = tuple(case for case in cases if case.name not in failures)
-    if not scored:
+    if cases and not scored:
         reasons = "\n".join(f"    {name}: {reason}" for name, reason in list(failures.items())[:5])
         raise UserError(
             "Nothing could be evaluated.",
-            why=f"The reasons:\n{reasons}" if reasons else "There is no scan to evaluate on.",
-            fix="Prepare a cohort with held-out scans, add --all to take its training scans too, or give "
-            "--phantoms.",
+            why=f"The reasons:\n{reasons}",
+            fix="See the reasons above; where files were moved, prepare the cohort again.",
         )
     contenders = tuple(
         Contender(label, package, of_package, _folder(folder, package, options))

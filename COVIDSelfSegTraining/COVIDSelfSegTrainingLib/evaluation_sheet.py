@@ -14,10 +14,13 @@ from .evaluated import Evaluated
 from .score_curves import add_calibration, add_groups, add_threshold_sweep
 from .score_tables import add_healthy, add_paper_protocol, add_scan_protocol, add_slice_labels, with_lesions
 from .sheet import Cell, Sheet
+from .slice_sets import SliceSet, add_slice_sets
 from .sources import is_non_commercial
 
 
-def draw_sheet(evaluated: Evaluated, title: str, notes: Sequence[str], pictures: int) -> Sheet:
+def draw_sheet(
+    evaluated: Evaluated, title: str, notes: Sequence[str], pictures: int, slice_sets: Sequence[SliceSet] = ()
+) -> Sheet:
     """Put a sheet together.
 
     Args:
@@ -25,6 +28,7 @@ def draw_sheet(evaluated: Evaluated, title: str, notes: Sequence[str], pictures:
         title: of the page.
         notes: what a reader must know of the choice of scans.
         pictures: cases to show.
+        slice_sets: annotated slices that were scored.
     """
     sheet = Sheet(title)
     _add_head(sheet, evaluated, notes)
@@ -33,6 +37,7 @@ def draw_sheet(evaluated: Evaluated, title: str, notes: Sequence[str], pictures:
     add_paper_protocol(sheet, evaluated)
     add_healthy(sheet, evaluated)
     add_slice_labels(sheet, evaluated)
+    add_slice_sets(sheet, slice_sets, [one.label for one in evaluated.contenders])
     add_ablation(sheet, evaluated)
     add_threshold_sweep(sheet, evaluated)
     add_calibration(sheet, evaluated)
@@ -93,6 +98,8 @@ def _add_head(sheet: Sheet, evaluated: Evaluated, notes: Sequence[str]) -> None:
 
 def _add_volumes(sheet: Sheet, evaluated: Evaluated) -> None:
     """Infected volume of every scan, with or without truth."""
+    if not evaluated.cases:
+        return
     sheet.section("Every scan")
     rows: list[dict[str, Cell]] = []
     for case in evaluated.cases:
