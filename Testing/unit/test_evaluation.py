@@ -7,6 +7,7 @@ import csv
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.events import Failure, Result, parse_event
+from COVIDSelfSegLib.events import Failure, Result, StageProgress, parse_event
 from COVIDSelfSegLib.models import (
     Architecture,
     Inference,
@@ -275,3 +276,23 @@ def test_what_cannot_be_evaluated_says_what_to_do(
         assert code == 2
         assert isinstance(failure, Failure)
         assert words in failure.what
+
+
+def test_cancelled_it_leaves_no_page_and_goes_on_later(
+    cohort: Path, models: dict[str, ModelPackage], tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    arguments = [*COMMAND, "evaluate", str(cohort), "--output", str(output), "--builtin-lungs", "--events"]
+    process = subprocess.Popen(
+        [*arguments, "--device", "cpu", "--model", str(models["old"].path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        encoding="utf-8",
+    )
+    assert process.stdout is not None
+    assert isinstance(parse_event(process.stdout.readline()), StageProgress)
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    assert process.returncode == 130
+    assert not (output / "sheet.html").exists()
+    assert 1 <= len(list(output.rglob("*.npz"))) < 4
