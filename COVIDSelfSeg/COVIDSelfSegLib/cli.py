@@ -91,6 +91,9 @@ def _add_segment(commands: Any) -> None:
     parser.add_argument("--lung-mask", type=Path, metavar="FILE", help="a lung mask on the scan's grid")
     parser.add_argument("--lung-model", type=Path, metavar="FILE", help="R231 weights for lungmask")
     parser.add_argument("--builtin-lungs", action="store_true", help="do not use lungmask")
+    parser.add_argument(
+        "--plain-lungmask", action="store_true", help="lungmask on every slice in float32 (slow)"
+    )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--events", action="store_true", help="progress as JSON lines on stdout")
     parser.set_defaults(command=_segment)
@@ -104,6 +107,7 @@ def _segment(parsed: argparse.Namespace) -> None:
         lung_mask=parsed.lung_mask,
         lung_model=parsed.lung_model,
         builtin_lungs=parsed.builtin_lungs,
+        plain_lungmask=parsed.plain_lungmask,
         device=parsed.device,
     )
     if parsed.events:

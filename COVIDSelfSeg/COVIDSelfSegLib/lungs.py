@@ -8,13 +8,18 @@ import os
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
 
-from .classical_lungs import LEFT, RIGHT, classical_lung_mask, split_lungs
+from .classical_lungs import LEFT, RIGHT, builtin_lung_mask, split_lungs
 from .errors import ExitCode, UserError
+from .lung_network import LungNetwork
 from .volume import array_view, grid_difference, image_like, read_mask, voxel_volume_ml
+
+if TYPE_CHECKING:
+    from .devices import Device
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +36,7 @@ class LungMask:
     Attributes:
         image: uint8 on the scan's grid: 0 outside, 1 right lung, 2 left lung.
         source: ``lungmask R231``, ``built-in`` or ``given``.
-        sha256: of the weights or of the file it comes from; empty for the built-in one.
+        sha256: of the weights or of the file it comes from; empty where there are none.
     """
 
     image: sitk.Image
@@ -45,7 +50,8 @@ def find_lungs(
     mask_file: Path | None = None,
     weights: Path | None = None,
     builtin: bool = False,
-    use_gpu: bool = False,
+    plain: bool = False,
+    device: Device | None = None,
 ) -> LungMask:
     """Find the lungs of a scan.
 
@@ -55,7 +61,8 @@ def find_lungs(
             mean lung, and the sides are told apart by where they lie.
         weights: R231 weights for lungmask; without it the torch hub folder is looked into.
         builtin: do not use lungmask even where it could be.
-        use_gpu: let lungmask use the GPU.
+        plain: run lungmask as it does itself, on every slice in float32; see :mod:`.r231`.
+        device: where a network runs; chosen if None.
 
     Raises:
         UserError: the mask file is not on the scan's grid or empty; weights that were named are missing or
@@ -65,8 +72,14 @@ def find_lungs(
         return LungMask(_given(scan, mask_file), "given", _sha256(mask_file))
     path = None if builtin else r231_weights(weights)
     if path is not None:
-        return LungMask(_by_lungmask(scan, path, use_gpu), "lungmask R231", _sha256(path))
-    return LungMask(classical_lung_mask(scan), "built-in")
+        # With torch, which no other source needs.
+        from .devices import choose_device  # noqa: PLC0415
+        from .r231 import r231_lung_mask  # noqa: PLC0415
+
+        found = r231_lung_mask(scan, path, device or choose_device(), plain=plain)
+        return LungMask(found, "lungmask R231", _sha256(path))
+    network = LungNetwork.shipped(device)
+    return LungMask(builtin_lung_mask(scan, network), "built-in", network.sha256 if network else "")
 
 
 def lung_volumes_ml(lungs: sitk.Image) -> tuple[float, float]:
@@ -125,13 +138,6 @@ def _given(scan: sitk.Image, path: Path) -> sitk.Image:
     if set(np.unique(labels)) == {0, RIGHT, LEFT}:
         return image_like(labels.astype(np.uint8), scan)
     return split_lungs(image_like((labels != 0).astype(np.uint8), scan))
-
-
-def _by_lungmask(scan: sitk.Image, weights: Path, use_gpu: bool) -> sitk.Image:
-    from lungmask import LMInferer  # noqa: PLC0415 (optional, and slow to import)
-
-    inferer = LMInferer(modelname="R231", modelpath=str(weights), force_cpu=not use_gpu, tqdm_disable=True)
-    return image_like(inferer.apply(scan).astype(np.uint8), scan)
 
 
 def _sha256(path: Path) -> str:

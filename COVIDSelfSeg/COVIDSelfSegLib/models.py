@@ -7,22 +7,20 @@ schema and hash only, never by pickle. A user's own package is a peer of the shi
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 from torch import Tensor, nn
 
 from .errors import ExitCode, UserError
 from .networks.generator import Generator
 from .networks.transunet import CompactTransUNet
 from .networks.unet import DenseLstmUNet
+from .weight_file import DamagedFileError, check_weights, read_weights, write_weights
 
 SCHEMA = 1
 DEFAULT_PACKAGE = "covidselfseg-default"
@@ -32,7 +30,6 @@ _NETWORKS: dict[str, type[nn.Module]] = {
     "compact-transunet": CompactTransUNet,
     "dense-lstm-unet": DenseLstmUNet,
 }
-_LARGEST_HEADER = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -172,16 +169,9 @@ class ModelPackage:
         return self._load("segmenter", self.card.segmenter)
 
     def _load(self, part: str, architecture: Architecture) -> nn.Module:
-        prefix = part + "."
         try:
             network = architecture.build()
-            with safetensors.safe_open(self.path, "pt") as file:
-                weights = {
-                    key.removeprefix(prefix): file.get_tensor(key).float()
-                    for key in file.keys()  # noqa: SIM118 (safe_open is no mapping)
-                    if key.startswith(prefix)
-                }
-            network.load_state_dict(weights)
+            network.load_state_dict(read_weights(self.path, part + "."))
         except (KeyError, TypeError, RuntimeError) as error:
             raise _damaged(self.path, f"its weights do not fit its {part} ({error})") from error
         return network.eval()
@@ -199,15 +189,11 @@ def write_package(
         segmenter: state of the 2D network.
     """
     weights = {
-        f"{part}.{name}": value.detach().cpu().half().contiguous()
+        f"{part}.{name}": value
         for part, state in (("generator", generator), ("segmenter", segmenter))
         for name, value in state.items()
     }
-    digest = hashlib.sha256(_buffer_of(safetensors.torch.save(weights))).hexdigest()
-    whole = safetensors.torch.save(weights, {"card": card.to_json(), "weights_sha256": digest})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(whole)
-    temporary.replace(path)
+    digest = write_weights(path, weights, {"card": card.to_json()})
     return ModelPackage(path, card, digest)
 
 
@@ -224,19 +210,12 @@ def open_package(path: Path) -> ModelPackage:
             fix="Name another model file, or see 'covidselfseg models' for those at hand.",
             code=ExitCode.MODEL_UNUSABLE,
         )
-    content = path.read_bytes()
     try:
-        metadata = json.loads(_header_of(content)).get("__metadata__", {})
-    except (ValueError, struct.error) as error:
-        raise _damaged(path, "it is no safetensors file") from error
-    if "card" not in metadata or "weights_sha256" not in metadata:
-        raise _damaged(path, "it carries no COVIDSelfSeg model card")
-    digest = hashlib.sha256(_buffer_of(content)).hexdigest()
-    if digest != metadata["weights_sha256"]:
-        raise _damaged(path, "its weights have another SHA-256 than its card says, or are cut short")
-    try:
-        card = ModelCard.from_json(metadata["card"])
-    except ValueError as error:
+        about, digest = check_weights(path)
+        if "card" not in about:
+            raise DamagedFileError("it carries no COVIDSelfSeg model card")
+        card = ModelCard.from_json(about["card"])
+    except (DamagedFileError, ValueError) as error:
         raise _damaged(path, str(error)) from error
     return ModelPackage(path, card, digest)
 
@@ -279,18 +258,6 @@ def find_package(name: str = DEFAULT_PACKAGE) -> ModelPackage:
 def list_package_files() -> list[Path]:
     """All package files in the searched folders, present ones only, checked or not."""
     return [path for folder in model_folders() for path in sorted(folder.glob("*.safetensors"))]
-
-
-def _header_of(content: bytes) -> bytes:
-    """JSON header of a safetensors file: eight bytes of length, then the header, then the weights."""
-    (length,) = struct.unpack_from("<Q", content)
-    if length > min(len(content) - 8, _LARGEST_HEADER):
-        raise ValueError("the header is longer than the file")
-    return content[8 : 8 + length]
-
-
-def _buffer_of(content: bytes) -> memoryview:
-    return memoryview(content)[8 + len(_header_of(content)) :]
 
 
 def _damaged(path: Path, reason: str) -> UserError:

@@ -64,6 +64,7 @@ class Options:
         lung_mask: file with a lung mask to use as it is.
         lung_model: R231 weights for lungmask.
         builtin_lungs: do not use lungmask even where it could be.
+        plain_lungmask: run lungmask on every slice in float32, as it does itself.
         device: ``auto``, ``cpu`` or ``cuda``.
     """
 
@@ -73,6 +74,7 @@ class Options:
     lung_mask: Path | None = None
     lung_model: Path | None = None
     builtin_lungs: bool = False
+    plain_lungmask: bool = False
     device: str = "auto"
 
 
@@ -174,7 +176,8 @@ def segment(
             mask_file=options.lung_mask,
             weights=options.lung_model,
             builtin=options.builtin_lungs,
-            use_gpu=device.handle.type == "cuda",
+            plain=options.plain_lungmask,
+            device=device,
         )
         lungs.image.CopyInformation(mended)
     with clock.stage("synthesis"):

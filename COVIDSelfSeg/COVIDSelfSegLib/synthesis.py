@@ -44,8 +44,13 @@ class Synthesis:
     lungs: FloatArray
 
     def excess(self, residual_hu: float) -> FloatArray:
-        """HU above expected healthy in the lung, less what the generator leaves on clearly healthy lung."""
-        return np.maximum(self.scan - self.healthy - residual_hu, 0) * self.lungs
+        """HU above expected healthy in the lung, where it is more than the generator leaves on healthy lung.
+
+        Nothing up to ``residual_hu``, all of it from twice that on, and a straight line between (firm
+        shrinkage, Gao and Bruce 1997): so a dense lesion keeps its full height.
+        """
+        above = np.maximum(self.scan - self.healthy, 0)
+        return np.clip(2 * (above - residual_hu), 0, above) * self.lungs
 
 
 @dataclass(frozen=True)

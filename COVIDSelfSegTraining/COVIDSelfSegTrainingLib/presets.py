@@ -71,6 +71,7 @@ class SegmenterPreset:
         iterations: optimiser steps.
         painted: slices a batch with painted lesions on healthy lung; their mask is known exactly.
         clean: healthy slices a batch, target zero.
+        real_share: share of both that comes from real scans, where the cohort holds phantoms too.
         high: slices a batch of diseased scans that the pseudo-mask says are highly infected.
         low: likewise, little infected.
         high_share: share of the diseased slices that count as high.
@@ -89,6 +90,7 @@ class SegmenterPreset:
     iterations: int = 6000
     painted: int = 12
     clean: int = 4
+    real_share: float = 0.6
     high: int = 2
     low: int = 2
     high_share: float = 0.15
@@ -114,6 +116,7 @@ class Preset:
         gan: phase 1.
         pseudo_mask: phase 2.
         segmenter: phase 3.
+        calibration_batches: of fresh painted lesions that set calibration and threshold after phase 3.
         inference: grids and defaults that training and inference share.
     """
 
@@ -122,4 +125,5 @@ class Preset:
     gan: GanPreset = field(default_factory=GanPreset)
     pseudo_mask: PseudoMaskPreset = field(default_factory=PseudoMaskPreset)
     segmenter: SegmenterPreset = field(default_factory=SegmenterPreset)
+    calibration_batches: int = 24
     inference: Inference = field(default_factory=Inference)

@@ -25,7 +25,8 @@ from .losses import bce_and_dice, sensitivity_enhanced, supervised_contrastive
 from .presets import Preset
 from .pseudo_masks import PseudoMask
 
-_PHASE = 3
+_PHASE, _UNSEEN = 3, 4
+"""Streams of random numbers: of the training, and of what it never sees."""
 _LEAST_TARGET = 0.07
 """Filling from which on a painted voxel is lesion: some 60 HU in healthy lung, as a reader outlines it."""
 _SINGLE_SLICE = 0.3
@@ -68,6 +69,7 @@ class SegmenterTrainer:
     ) -> None:
         self.preset, self.device = preset, device
         self.healthy = healthy
+        self._chances = _chances(healthy, preset.segmenter.real_share)
         self.high = _slices_above(diseased, preset.segmenter.high_share)
         self.low = _slices_below(diseased, preset.segmenter.high_share, preset.segmenter.low_factor)
         torch.manual_seed(preset.seed)
@@ -117,6 +119,25 @@ class SegmenterTrainer:
         self.iteration += 1
         return {name: value.item() for name, value in losses.items()}
 
+    def judge_unseen(self, batches: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """Logits of the averaged network on lesions painted anew, and the truth; voxels of the lung."""
+        phase = self.preset.segmenter
+        known = phase.painted + phase.clean
+        network = self.average.eval()
+        logits, truths = [], []
+        for number in range(batches):
+            rng = np.random.default_rng([self.preset.seed, _UNSEEN, number])
+            torch.manual_seed(int(rng.integers(2**62)))
+            slabs = self._draw(rng)[0]
+            slabs = _Slabs(slabs.hu[:known], slabs.depths[:known], slabs.target[:known])
+            hu, lungs, target = self._vary(slabs, rng)
+            with torch.inference_mode(), self.device.autocast():
+                found = network(segmenter_input(hu, lungs[:, 0])).float()
+            inside = lungs > 0
+            logits.append(found[inside].cpu().numpy())
+            truths.append((target[inside] > 0.5).cpu().numpy())
+        return np.concatenate(logits), np.concatenate(truths)
+
     def save(self, path: Path) -> None:
         """Write all that :meth:`load` needs to go on."""
         save_checkpoint(path, self.iteration, self._networks(), {"segmenter": self.optimiser})
@@ -128,8 +149,8 @@ class SegmenterTrainer:
     def _draw(self, rng: np.random.Generator) -> tuple[_Slabs, npt.NDArray[np.int64]]:
         """Slices of one step with their classes; painted slices have class -1, being neither."""
         phase = self.preset.segmenter
-        painted = [_any_slice(self.healthy, rng) for _ in range(phase.painted)]
-        clean = [_any_slice(self.healthy, rng) for _ in range(phase.clean)]
+        painted = [self._any_slice(rng) for _ in range(phase.painted)]
+        clean = [self._any_slice(rng) for _ in range(phase.clean)]
         high = _some(self.high, phase.high, rng)
         low = _some(self.low, phase.low, rng)
         chosen = painted + clean + [(scan, index) for scan, index, _ in high + low]
@@ -148,6 +169,10 @@ class SegmenterTrainer:
             target[place, 0] = torch.from_numpy(mask.target[index]).to(device).float() / 255
         classes = [-1] * count + [CLEAN] * len(clean) + [HIGH] * len(high) + [LOW] * len(low)
         return _Slabs(hu, depths, target), np.array(classes)
+
+    def _any_slice(self, rng: np.random.Generator) -> tuple[CohortScan, int]:
+        scan = self.healthy[rng.choice(len(self.healthy), p=self._chances)]
+        return scan, int(rng.choice(scan.holding))
 
     def _vary(self, slabs: _Slabs, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """HU, lung mask and target as another scanner, position and lung mask would give them."""
@@ -215,9 +240,13 @@ def _cut(diseased: list[tuple[CohortScan, PseudoMask]], share: float) -> float:
     return float(np.quantile(burdens, 1 - share))
 
 
-def _any_slice(scans: list[CohortScan], rng: np.random.Generator) -> tuple[CohortScan, int]:
-    scan = scans[rng.integers(len(scans))]
-    return scan, int(rng.choice(scan.holding))
+def _chances(scans: list[CohortScan], real_share: float) -> npt.NDArray[np.float64]:
+    """Chance of each scan to be drawn: real scans together have ``real_share``, phantoms the rest."""
+    real = np.array([bool(scan.source.path) for scan in scans])
+    shares = np.where(real, real_share, 1 - real_share) if real.any() and not real.all() else 1.0
+    counts = np.where(real, real.sum(), (~real).sum())
+    chances: npt.NDArray[np.float64] = shares / counts
+    return chances
 
 
 def _some(slices: list[_Pseudo], count: int, rng: np.random.Generator) -> list[_Pseudo]:

@@ -12,8 +12,9 @@ from typing import Protocol
 
 from COVIDSelfSegLib import __version__
 from COVIDSelfSegLib.devices import Device
-from COVIDSelfSegLib.models import ModelCard, ModelPackage, TrainingScan, write_package
+from COVIDSelfSegLib.models import Inference, ModelCard, ModelPackage, TrainingScan, write_package
 
+from .calibration import calibrate
 from .cohort import CohortScan
 from .gan import GanTrainer, generator_architecture
 from .presets import Preset
@@ -71,7 +72,21 @@ def train(
     masks = [make_pseudo_mask(generator, scan, residual, preset.pseudo_mask, device) for scan in diseased]
     segmenter = SegmenterTrainer(preset, healthy, list(zip(diseased, masks, strict=True)), device)
     _run("segmenter", segmenter, preset.segmenter.iterations, folder, report)
-    card = _card(preset, scans, residual, command)
+    calibrated = calibrate(*segmenter.judge_unseen(preset.calibration_batches))
+    log.info(
+        "Dice %.3f on unseen painted lesions at threshold %.2f, calibration error %.3f",
+        calibrated.dice,
+        calibrated.threshold,
+        calibrated.error,
+    )
+    inference = replace(
+        preset.inference,
+        residual_hu=round(residual, 1),
+        threshold=round(calibrated.threshold, 3),
+        calibration_slope=round(calibrated.slope, 4),
+        calibration_shift=round(calibrated.shift, 4),
+    )
+    card = _card(preset, scans, inference, command)
     path = folder / f"covidselfseg-{preset.name}.safetensors"
     package = write_package(path, card, generator.state_dict(), segmenter.average.state_dict())
     return Outcome(package, folder)
@@ -100,7 +115,7 @@ def _run(phase: str, trainer: _Trainer, iterations: int, folder: Path, report: R
                 trainer.save(checkpoint)
 
 
-def _card(preset: Preset, scans: list[CohortScan], residual: float, command: str) -> ModelCard:
+def _card(preset: Preset, scans: list[CohortScan], inference: Inference, command: str) -> ModelCard:
     trained_on = tuple(
         TrainingScan(scan.source.name, scan.source.licence, scan.source.group) for scan in scans
     )
@@ -109,7 +124,7 @@ def _card(preset: Preset, scans: list[CohortScan], residual: float, command: str
         preset=preset.name,
         generator=generator_architecture(preset),
         segmenter=segmenter_architecture(preset),
-        inference=replace(preset.inference, residual_hu=round(residual, 1)),
+        inference=inference,
         trained_on=trained_on,
         recipe=asdict(preset),
         command=command,

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from COVIDSelfSegLib import r231
 from COVIDSelfSegLib.classical_lungs import split_lungs
+from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.lungs import R231_FILE, find_lungs, lung_volumes_ml, r231_weights
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
@@ -142,21 +144,92 @@ def test_damaged_weights_in_the_hub_folder_are_passed_over(
     assert "not used" in caplog.text
 
 
-def test_lungmask_runs_with_weights_from_a_file(a_phantom: Phantom, tmp_path: Path) -> None:
-    """Random weights: what is tested is that lungmask is called rightly, not what it finds."""
+@pytest.fixture(scope="module")
+def random_r231(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights: what is tested is how the network is run, not what it finds."""
     lungmask = pytest.importorskip("lungmask.mask", reason="lungmask is optional")
     torch.manual_seed(0)
     network = lungmask.UNet(
         n_classes=3, padding=True, depth=5, up_mode="upsample", batch_norm=True, residual=False
     )
-    weights = tmp_path / "random.pth"
+    weights = tmp_path_factory.mktemp("r231") / "random.pth"
     torch.save(network.state_dict(), weights)
+    return weights
+
+
+def test_lungmask_runs_with_weights_from_a_file(a_phantom: Phantom, random_r231: Path) -> None:
     few = a_phantom.scan[:, :, 28:36]
-    found = find_lungs(few, weights=weights)
+    found = find_lungs(few, weights=random_r231)
     assert found.source == "lungmask R231"
     assert len(found.sha256) == 64
     assert grid_difference(found.image, few) is None
     assert set(np.unique(labels(found.image))) <= {0, 1, 2}
+
+
+@pytest.mark.parametrize("orientation", ["LPS", "RAI", "LSA"])
+def test_the_plain_run_is_lungmasks_own(a_phantom: Phantom, random_r231: Path, orientation: str) -> None:
+    lungmask = pytest.importorskip("lungmask.mask", reason="lungmask is optional")
+    few = sitk.DICOMOrient(a_phantom.scan[:, :, 30:34], orientation)
+    own = lungmask.LMInferer(modelpath=str(random_r231), force_cpu=True, tqdm_disable=True).apply(few)
+    found = find_lungs(few, weights=random_r231, plain=True, device=choose_device("cpu"))
+    assert np.array_equal(labels(found.image), own)
+
+
+def test_thick_slices_are_all_seen_and_of_thin_ones_some(
+    a_phantom: Phantom, random_r231: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    real = r231._label_slices
+    monkeypatch.setattr(
+        r231, "_label_slices", lambda network, hu, *a, **k: seen.append(len(hu)) or real(network, hu, *a, **k)
+    )
+    few = a_phantom.scan[:, :, 28:36]
+    for spacing in (5.0, 2.0, 1.0):
+        few.SetSpacing((2.3, 2.3, spacing))
+        assert len(array_view(find_lungs(few, weights=random_r231).image)) == 8
+    assert seen == [8, 5, 3]  # the last slice is always seen
+
+
+def test_masks_between_slices_are_interpolated_by_their_shape() -> None:
+    """A leaning cone: a straight line between slices is what it is, so little may be lost."""
+    z, y, x = np.mgrid[0:41, 0:120, 0:120]
+    radius = 10 + 0.8 * z
+    cone = ((y - 60) ** 2 + (x - 45 - 0.5 * z) ** 2 < radius**2).astype(np.uint8)
+    cone[(cone > 0) & (x > 62)] = 2
+    places = np.array([0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40])
+    filled = r231.interpolate_labels(cone[places], places)
+    assert np.array_equal(filled[places], cone[places])
+    for label in (1, 2):
+        assert dice(filled == label, cone == label) > 0.99
+    nearest = cone[places][np.round(np.arange(41) / 4).astype(int)]
+    assert (filled != cone).sum() < 0.3 * (nearest != cone).sum()
+
+
+def test_a_mask_ends_midway_between_a_slice_that_has_it_and_one_that_has_not() -> None:
+    known = np.zeros((2, 40, 40), np.uint8)
+    known[0, 10:30, 10:30] = 1
+    filled = r231.interpolate_labels(known, np.array([0, 4]))
+    areas = filled.sum(axis=(1, 2))
+    assert areas[0] > areas[1] > areas[2] >= areas[3] == areas[4] == 0
+
+
+def test_a_file_that_would_run_code_is_not_opened_as_weights(a_phantom: Phantom, tmp_path: Path) -> None:
+    pytest.importorskip("lungmask", reason="lungmask is optional")
+    trap = tmp_path / "trap.pth"
+    torch.save({"a": Trap(tmp_path / "sprung")}, trap)
+    with pytest.raises(UserError, match="does not hold the weights"):
+        find_lungs(a_phantom.scan, weights=trap)
+    assert not (tmp_path / "sprung").exists()
+
+
+class Trap:
+    """Touches a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.path,)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 import torch
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.models import Inference, open_package
-from COVIDSelfSegTrainingLib import cohort, training
+from COVIDSelfSegTrainingLib import cohort, segmenter, training
 from COVIDSelfSegTrainingLib.augmentation import draw_variation, vary_intensity, vary_mask, warp
 from COVIDSelfSegTrainingLib.checkpoint import load_checkpoint, save_checkpoint
 from COVIDSelfSegTrainingLib.cohort import CohortScan, Source, open_cohort, prepare_cohort
@@ -203,3 +203,12 @@ def test_losses_fall_when_a_batch_is_repeated(a_cohort: list[CohortScan], phase:
         trainer.iteration = 1
         losses.append(trainer.step()[name])
     assert losses[-1] < 0.8 * losses[0]
+
+
+def test_few_real_scans_are_drawn_as_often_as_asked_beside_many_phantoms(a_cohort: list[CohortScan]) -> None:
+    phantom = a_cohort[0]
+    real = replace(phantom, source=replace(phantom.source, path="a scan"))
+    chances = segmenter._chances([real, phantom, phantom, phantom], 0.6)
+    assert np.allclose(chances, [0.6, 0.4 / 3, 0.4 / 3, 0.4 / 3])
+    for alike in ([real, real], [phantom, phantom]):
+        assert np.allclose(segmenter._chances(alike, 0.6), 0.5)
