@@ -210,8 +210,12 @@ def _surface(mask: np.ndarray, box: tuple[slice, slice, slice] | None, ctNode, v
     normals = vtk.vtkPolyDataNormals()
     normals.SetInputConnection(placed.GetOutputPort())
     normals.SplittingOff()
-    normals.ConsistencyOn()
-    normals.AutoOrientNormalsOn()
+    # Contours are oriented already, to the outside; making sure of it would take longer than all the rest.
+    normals.ConsistencyOff()
+    if matrix.Determinant() < 0:  # a mirrored triangle looks to the inside
+        reverse = vtk.vtkReverseSense()
+        reverse.SetInputConnection(placed.GetOutputPort())
+        normals.SetInputConnection(reverse.GetOutputPort())
     normals.Update()
     return normals.GetOutput()
 

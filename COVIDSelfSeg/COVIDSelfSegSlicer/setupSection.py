@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from .enabling import enable
 from .workerProcess import modelFolder
 
 DEFAULT_MODEL = "covidselfseg-default"
+_TYPING_S = 0.6
 
 
 class SetupSection:
@@ -32,6 +34,7 @@ class SetupSection:
         self._reason = _("It is still being looked at what is installed.")
         self._query: setup.StatusQuery | None = None
         self._answered = False
+        self._askAt: float | None = None
         ui.installTorchButton.connect("clicked(bool)", self._onInstallTorch)
         ui.installPackagesButton.connect("clicked(bool)", self._onInstallPackages)
         ui.installLungmaskButton.connect("clicked(bool)", self._onInstallLungmask)
@@ -75,17 +78,23 @@ class SetupSection:
 
     def refresh(self) -> None:
         """Ask the worker's interpreter anew."""
+        self._forget()
+        self._query = setup.StatusQuery(self._onAnswer)
+
+    def poll(self) -> None:
+        """Take the answer when it comes; ask when nobody types a path any more."""
+        if self._askAt is not None and time.monotonic() > self._askAt:
+            self.refresh()
+        if self._query is not None:
+            self._query.poll()
+
+    def _forget(self) -> None:
         self.stop()
+        self._askAt = None
         self._status, self._reason = None, _("It is still being looked at what is installed.")
         self._ui.setupSummaryLabel.text = _("Looking at what is installed ...")
         self._enableButtons()
         self._onChange()
-        self._query = setup.StatusQuery(self._onAnswer)
-
-    def poll(self) -> None:
-        """Take the answer when it comes."""
-        if self._query is not None:
-            self._query.poll()
 
     def stop(self) -> None:
         """Stop asking; for when the panel goes."""
@@ -179,7 +188,8 @@ class SetupSection:
 
     def _onPythonChanged(self, path: str) -> None:
         setup.setWorkerPython(path)
-        self.refresh()
+        self._forget()
+        self._askAt = time.monotonic() + _TYPING_S  # each key changes the path
 
     def _onInstallTorch(self) -> None:
         self._do(setup.installTorch)

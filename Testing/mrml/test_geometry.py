@@ -6,6 +6,7 @@ import slicer
 import vtk
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegSlicer import lesionSegments, resultNodes
+from vtk.util.numpy_support import vtk_to_numpy
 
 from COVIDSelfSeg import COVIDSelfSegLogic
 from Testing.sample_names import TRANSFORM
@@ -87,6 +88,23 @@ def test_surfaces_lie_around_their_segments(a_segmented_ct):
         surface.GetBounds(bounds)
         assert np.allclose(bounds[0::2], ras.min(0), atol=1.5 * spacing)
         assert np.allclose(bounds[1::2], ras.max(0), atol=1.5 * spacing)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_surfaces_look_outward_and_hold_what_their_segment_holds(a_scene, sign):  # noqa: ARG001
+    z, y, x = np.ogrid[:40, :40, :40]
+    ball = (x - 20) ** 2 + (y - 20) ** 2 + (z - 20) ** 2 < 150
+    handed = np.diag([1.0, 1.0, sign, 1.0])
+    ct = slicer.util.addVolumeFromArray(np.zeros(ball.shape, np.int16), handed)
+    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    lesionSegments.prepare(segmentation, ct)
+    lesionSegments.write(segmentation, lesionSegments.LESION, ball, ct)
+    surface = segmentation.GetClosedSurfaceInternalRepresentation(lesionSegments.LESION)
+    points = vtk_to_numpy(surface.GetPoints().GetData()).astype(float)
+    points -= points.mean(0)
+    a, b, c = points[vtk_to_numpy(surface.GetPolys().GetConnectivityArray()).reshape(-1, 3)].swapaxes(0, 1)
+    assert (a * np.cross(b, c)).sum() / 6 == pytest.approx(ball.sum(), rel=0.05)
+    assert ((vtk_to_numpy(surface.GetPointData().GetNormals()) * points).sum(1) > 0).all()
 
 
 def ijk_to_ras(node):
