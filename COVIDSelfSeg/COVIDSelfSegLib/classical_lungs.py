@@ -41,6 +41,8 @@ _LEAST_SIDE = 0.04
 """Smallest share of the whole that counts as a lung of its own; less is a rest of the other one."""
 _SIDES_APART_MM = 40.0
 _CLOSING_MM = 11.0
+_DENSE_SHARE = 0.5
+"""Probability of the lung network from which on dense tissue is lung."""
 _BONE_HU = 150.0
 """A closing may add consolidation, vessels and pleural disease, but not bone."""
 
@@ -109,9 +111,20 @@ def label_lungs(
     lungs = _lung_parts(pooled, air & ~airways)
     lungs = _lung_parts(pooled, lungs & ~_swallowed_gas(pooled, lungs))
     if dense is not None:
-        lungs |= (dense > 0.5) & (hu < _BONE_HU) & ~airways
+        lungs |= _thick_parts((dense > _DENSE_SHARE) & (hu < _BONE_HU) & ~airways & ~lungs, pooled)
         lungs = _without_crumbs(lungs, pooled)
     return _close(_split_sides(lungs, pooled), pooled)
+
+
+def _thick_parts(mask: BoolArray, pooled: _Pooled) -> BoolArray:
+    """The parts thicker than about a centimetre: thinner ones are partial volume at the border."""
+    thick_slices = pooled.voxel_mm[0] > 1.5 * _POOLED_MM
+    cross = ndimage.generate_binary_structure(3, 1)
+    if thick_slices:
+        cross[[0, 2]] = False
+    opened = ndimage.binary_opening(mask, cross, iterations=2)
+    grown: BoolArray = ndimage.binary_dilation(opened, cross, iterations=2, mask=mask)
+    return grown
 
 
 def _without_crumbs(lungs: BoolArray, pooled: _Pooled) -> BoolArray:

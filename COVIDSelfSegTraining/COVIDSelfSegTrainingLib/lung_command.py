@@ -22,7 +22,7 @@ from .shipped import data_folder
 
 log = logging.getLogger(__name__)
 
-_REPORT_EVERY = 20
+_REPORT_EVERY, _SAVE_EVERY = 20, 100
 
 
 def add_train_lungs(commands: Any) -> None:
@@ -42,8 +42,14 @@ def _train(parsed: argparse.Namespace) -> None:
         chests.append(chest)
         licences.append((chest.name, licence))
     trainer = LungTrainer(preset, chests, choose_device(parsed.device))
+    parsed.output.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint = parsed.output.with_suffix(".checkpoint")
+    if checkpoint.is_file():
+        trainer.load(checkpoint)
     while trainer.iteration < preset.iterations:
         losses = trainer.step()
+        if trainer.iteration % _SAVE_EVERY == 0:
+            trainer.save(checkpoint)
         if trainer.iteration % _REPORT_EVERY == 0:
             told = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
             log.info("%d/%d  %s", trainer.iteration, preset.iterations, told)
@@ -54,5 +60,5 @@ def _train(parsed: argparse.Namespace) -> None:
         command=shlex.join(["covidselfseg", *sys.argv[1:]]),
         code_version=__version__,
     )
-    parsed.output.parent.mkdir(parents=True, exist_ok=True)
     write_weights(parsed.output, trainer.average.state_dict(), {"card": card.to_json()})
+    checkpoint.unlink(missing_ok=True)

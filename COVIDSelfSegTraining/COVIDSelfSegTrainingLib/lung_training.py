@@ -46,10 +46,10 @@ class LungPreset:
     """
 
     seed: int = 21
-    iterations: int = 1200
+    iterations: int = 700
     batch: int = 2
     window: tuple[int, int, int] = (64, 64, 80)
-    real_share: float = 0.5
+    real_share: float = 0.6
     rate: float = 2e-3
     warm_up: int = 100
     weight_decay: float = 0.02
