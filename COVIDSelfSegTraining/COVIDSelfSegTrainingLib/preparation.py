@@ -25,10 +25,12 @@ from COVIDSelfSegLib.volume import output_not_writable
 from .cohort import open_scan
 from .cutting import LungChoice, array_sha256, cut_source
 from .manifest import MANIFEST, WORK, write_manifest, write_whole
+from .patients import doubtful_patients
 from .rows import Row, reject_copies
-from .scan_folders import Found, doubtful_patients
+from .scan_folders import Found
 from .sources import Source
 from .splitting import one_sided, split_by_patient
+from .stored_rows import store_row, stored_row
 from .workers import spread
 
 log = logging.getLogger(__name__)
@@ -122,7 +124,7 @@ def prepare(
     start = time.perf_counter()
     found = _with_sides(found, settings)
     _begin(folder, settings)
-    stored = {one.source.name: _stored_row(folder, one) for one in found}
+    stored = {one.source.name: stored_row(folder, one) for one in found}
     worked = 0
     while todo := _missing(folder, found, stored, settings.verify and not worked):
         (folder / MANIFEST).unlink(missing_ok=True)
@@ -135,7 +137,7 @@ def prepare(
             row = result or _died(one.source)
             stored[one.source.name] = row
             if row.verdict != "failed":
-                _store_row(folder, one, row)
+                store_row(folder, one, row)
             worked += 1
             rate = 60 * worked / (time.perf_counter() - start)
             said = row.verdict if row.verdict == "used" else f"{row.verdict}: {row.reason}"
@@ -252,43 +254,6 @@ def _judge(found: Sequence[Found], stored: dict[str, Row | None]) -> list[Row]:
         if row is not None:
             rows.append(replace(row, source=one.source))
     return reject_copies(rows)
-
-
-def _stored_row(folder: Path, one: Found) -> Row | None:
-    """What an earlier run found out of a scan; None where it did not, or the files have changed since."""
-    if one.problem is not None:
-        return Row.refused(one.source, one.problem)
-    try:
-        values = json.loads((folder / WORK / f"{one.source.name}.json").read_text())
-        row = Row.from_dict(values["row"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    same = values["stamp"] == _stamp(one) and _cut_from(row.source) == _cut_from(one.source)
-    return row if same else None
-
-
-def _store_row(folder: Path, one: Found, row: Row) -> None:
-    values = {"stamp": _stamp(one), "row": row.to_dict()}
-    write_whole(folder / WORK / f"{one.source.name}.json", json.dumps(values, indent=1))
-
-
-def _stamp(one: Found) -> list[list[str | int]]:
-    """Size and time of the files that a scan is read from."""
-    stamp: list[list[str | int]] = []
-    for path in one.files:
-        try:
-            status = path.stat()
-        except OSError:
-            continue  # reading it will say so
-        stamp.append([str(path), status.st_size, status.st_mtime_ns])
-    return stamp
-
-
-def _cut_from(source: Source) -> Source:
-    """What the arrays depend on."""
-    return replace(
-        source, group="healthy", licence="", patient="", split="train", lesion_mask=None, stated_class=""
-    )
 
 
 def _bring_up_to_date(folder: Path, source: Source) -> None:

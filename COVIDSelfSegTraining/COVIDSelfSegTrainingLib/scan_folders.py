@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -124,7 +124,7 @@ def _search_one(root: Root) -> tuple[list[Found], list[str]]:
     notes = []
     if lonely:
         notes.append(
-            f"{len(lonely)} masks in {root.folder} belong to no scan ({_few(path.name for path in lonely)}). "
+            f"{len(lonely)} masks in {root.folder} belong to no scan ({few(path.name for path in lonely)}). "
             "A mask is called as its scan, with _mask or _lung_mask added, or lies in a folder 'masks'."
         )
     return found, notes
@@ -146,7 +146,7 @@ def _of_file(
             taken.add(mask)
     siblings = sum(other.parent == path.parent for other in scans)
     is_patient_folder = path.parent != root.folder and siblings <= _PATIENT_FOLDER
-    in_class_folder = mask_class_folder(relative)
+    in_class_folder = _in_class_folder(relative)
     patient = relative.parent.as_posix() if is_patient_folder and not in_class_folder else bare_name(relative)
     source = Source(
         name=_name(root, relative, bare_name(relative)),
@@ -161,7 +161,7 @@ def _of_file(
     return Found(source, (path, *of_scan.values()), _contradiction(root, source))
 
 
-def mask_class_folder(relative: Path) -> bool:
+def _in_class_folder(relative: Path) -> bool:
     """Whether a scan lies directly in a folder called CT-0 .. CT-4, which is a class and no patient."""
     return stated_class(Path(*relative.parts[-2:])) != ""
 
@@ -288,48 +288,7 @@ def _text(path: Path | None) -> str | None:
     return None if path is None else str(path.absolute())
 
 
-def _few(names: Iterable[str]) -> str:
+def few(names: Iterable[str]) -> str:
     """The first three of some names."""
     listed = list(names)
     return ", ".join(listed[:3]) + (", ..." if len(listed) > 3 else "")
-
-
-def doubtful_patients(found: Iterable[Found]) -> list[str]:
-    """Say where one patient name may stand for two people.
-
-    Their scans stay on one side of the split, which is right in either case; but a name that stands for
-    many leaves nothing to split.
-    """
-    by_patient: dict[str, list[Found]] = defaultdict(list)
-    for one in found:
-        if one.problem is None and one.source.patient:
-            by_patient[one.source.patient].append(one)
-    people = [
-        patient
-        for patient, scans in by_patient.items()
-        if len({scan.identity for scan in scans if all(scan.identity)}) > 1
-    ]
-    in_both = [
-        patient
-        for patient, scans in by_patient.items()
-        if patient not in people and len({scan.source.group for scan in scans}) > 1
-    ]
-    notes = []
-    advice = (
-        "They are kept on one side of the split. If they are different people, say who is who in the column "
-        "'patient' of a copy of cohort.csv, and give it with --corrections."
-    )
-    if people:
-        notes.append(
-            f"{len(people)} patient names stand for people with different birth dates or sexes "
-            f"({_few(people)}). {advice}"
-        )
-    if in_both:
-        notes.append(
-            f"{len(in_both)} patient names have both healthy and COVID scans ({_few(in_both)}). {advice}"
-        )
-    counts = Counter(one.source.patient for one in found if one.problem is None)
-    most, times = counts.most_common(1)[0] if counts else ("", 0)
-    if times > max(4, counts.total() // 2):
-        notes.append(f"{times} of {counts.total()} scans are called patient '{most}'. {advice}")
-    return notes

@@ -9,7 +9,8 @@ import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegTrainingLib.layouts import mask_of, stated_class
-from COVIDSelfSegTrainingLib.scan_folders import Found, Root, Search, doubtful_patients, search
+from COVIDSelfSegTrainingLib.patients import doubtful_patients
+from COVIDSelfSegTrainingLib.scan_folders import Found, Root, Search, search
 from COVIDSelfSegTrainingLib.sources import Source, is_non_commercial
 
 from .test_dicom import write_series

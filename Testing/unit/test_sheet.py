@@ -48,7 +48,7 @@ def test_the_page_stands_alone_and_its_tables_lie_beside_it(tmp_path: Path) -> N
     sheet.figure(plot([Series("s", ((0, 0), (1, 1)))], "x", "y"), "a curve")
     sheet.picture(Image.new("RGB", (8, 8), (200, 10, 10)), "a picture")
     page = sheet.write(tmp_path / "out").read_text(encoding="utf-8")
-    assert "Evaluation &lt;1&gt;" in page
+    assert "Evaluation &lt;1&gt;</h1>" in page
     assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
     assert "<svg" in page
     assert "data:image/jpeg;base64," in page

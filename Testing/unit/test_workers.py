@@ -13,6 +13,7 @@ from COVIDSelfSegTrainingLib.workers import spread
 def square_or_die(number: int) -> int:
     if number == 3:
         os._exit(1)
+    time.sleep(0.3)  # so that others are on their way when it dies
     return number * number
 
 
