@@ -33,10 +33,13 @@ $(VENV)/.ready: pyproject.toml Testing/install_torch.sh
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
-# The package `noise` is compiled on install; without a compiler its tests compare with stored values alone.
+# Independent implementations that tests compare with. Without dependencies, since they must not replace torch;
+# `noise` is compiled on install. Where one is missing, its tests compare with closed forms or stored values.
 $(VENV)/.ready-dev: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --editable ".[dev]"
 	$(BIN)/python -m pip install --quiet noise==1.2.2 || echo "noise was not built; going on without it"
+	$(BIN)/python -m pip install --quiet --no-deps monai==1.6.1 pytorch-metric-learning==2.9.0 \
+	    || echo "going on without MONAI and pytorch-metric-learning"
 	touch $@
 
 clean:

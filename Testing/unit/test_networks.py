@@ -167,12 +167,12 @@ def test_the_nested_generator_paints_what_the_dense_one_does() -> None:
     assert made.share.mean() < 0.25
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_the_papers_u_net_learns_from_its_first_steps_on(seed: int) -> None:
     """From torch's own initialisation, and with a head that can die, it stays one constant."""
     torch.manual_seed(seed)
-    network = DenseLstmUNet(width=4)
-    optimiser = torch.optim.Adam(network.parameters(), 4e-3)
+    network = DenseLstmUNet(width=8)
+    optimiser = torch.optim.Adam(network.parameters(), 2e-3)
     x = nn.functional.interpolate(torch.rand(8, 1, 5, 5), size=32, mode="bilinear")
     target = (x > 0.65).float()
     losses = []

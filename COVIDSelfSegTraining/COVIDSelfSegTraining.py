@@ -1,0 +1,225 @@
+"""COVIDSelfSegTraining: trains both networks of COVIDSelfSeg on a folder of unlabelled scans.
+
+It has no panel. From Slicer's Python console::
+
+    from COVIDSelfSegTraining import COVIDSelfSegTrainingLogic
+    COVIDSelfSegTrainingLogic().prepare("/scans/healthy", "/scans/covid", "/scans/cohort")
+    COVIDSelfSegTrainingLogic().train("/scans/cohort", "/scans/model")
+
+The result is a model package that COVIDSelfSeg uses like the shipped one. See
+:class:`COVIDSelfSegTrainingLogic` for what else it does.
+"""
+
+import logging
+import os
+import time
+from pathlib import Path
+
+import slicer
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+)
+
+FOLDER = Path(__file__).resolve().parent
+
+
+#
+# Module
+#
+
+
+class COVIDSelfSegTraining(ScriptedLoadableModule):
+    """What Slicer knows of the module; it is hidden, since it has no panel."""
+
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("COVIDSelfSeg Training")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
+        self.parent.dependencies = ["COVIDSelfSeg"]
+        self.parent.hidden = True
+        self.parent.contributors = [_("The COVIDSelfSeg developers")]
+        self.parent.helpText = _(
+            "Trains the networks of COVIDSelfSeg on a folder of unlabelled chest CTs, from the Python "
+            "console. For research use only. Not a medical device. Nothing leaves this computer."
+        )
+        self.parent.acknowledgementText = _(
+            "The method follows Shabani et al., Computers in Biology and Medicine 149 (2022), and its "
+            "follow-up with TransUNet (Chen et al. 2021)."
+        )
+
+
+#
+# Logic
+#
+
+
+class COVIDSelfSegTrainingLogic(ScriptedLoadableModuleLogic):
+    """Prepare a cohort, train, evaluate: each runs ``covidselfseg ...`` as a child process and waits for it.
+
+    Slicer stays alive meanwhile. ``callback`` is called with each step of progress; it has ``stage``,
+    ``fraction`` (0 .. 1), ``message`` and, while training, ``values`` (the losses by name). :meth:`cancel`,
+    called in it or from a button, ends the work within two seconds. Called again, each goes on where it was.
+
+    All raise ``UserError`` with what, why and fix when something can be mended, and ``RuntimeError`` when the
+    work was cancelled or ended unexpectedly.
+    """
+
+    def __init__(self):
+        ScriptedLoadableModuleLogic.__init__(self)
+        self._worker = None
+
+    @property
+    def isRunning(self):
+        """Whether a child process works."""
+        return self._worker is not None and self._worker.isRunning
+
+    def prepare(self, healthyFolder, covidFolder, cohortFolder, callback=None, options=()):
+        """Make a cohort of two folders of scans (DICOM, NIfTI, NRRD, MHA), with a verdict on every scan.
+
+        Args:
+            healthyFolder: scans of lungs without disease.
+            covidFolder: scans of lungs with COVID-19.
+            cohortFolder: where the cohort goes.
+            callback: see the class.
+            options: more arguments of ``covidselfseg prepare``, for example ``["--licence", "CC BY 4.0"]``.
+
+        Returns:
+            What the command says of it: verdicts, number of scans used, notes.
+        """
+        folders = [
+            "--healthy",
+            str(healthyFolder),
+            "--covid",
+            str(covidFolder),
+            "--output",
+            str(cohortFolder),
+        ]
+        return self._run(["prepare", *folders, *options], callback)
+
+    def train(self, cohortFolder, outputFolder, preset="default", callback=None, options=()):
+        """Train both networks; a folder that holds checkpoints of the same preset is gone on with.
+
+        Args:
+            cohortFolder: that :meth:`prepare` made.
+            outputFolder: for checkpoints, log, ``training.html`` (open it in a browser) and model package.
+            preset: ``default``, ``paper``, ``transunet``, or a .toml or .json file.
+            callback: see the class.
+            options: more arguments of ``covidselfseg train``, for example ``["--device", "cuda"]``.
+
+        Returns:
+            ``package``, ``page``, ``folder``, ``sha256`` and ``non_commercial`` (how many scans forbid it).
+        """
+        folders = [str(cohortFolder), str(outputFolder)]
+        return self._run(["train", *folders, "--preset", str(preset), *options], callback)
+
+    def evaluate(self, cohortFolder, outputFolder, model=None, callback=None, options=()):
+        """Score a model package on the held-out scans of a cohort; writes a page with tables and figures.
+
+        Args:
+            cohortFolder: that :meth:`prepare` made.
+            outputFolder: for the page and its tables.
+            model: name or file of a package; the shipped one by default.
+            callback: see the class.
+            options: more arguments of ``covidselfseg evaluate``.
+
+        Returns:
+            What the command says of it.
+        """
+        named = ["--model", str(model)] if model else []
+        folders = [str(cohortFolder), "--output", str(outputFolder)]
+        return self._run(["evaluate", *folders, *named, *options], callback)
+
+    def cancel(self):
+        """End the work; checkpoints and finished scans stay and are gone on with next time."""
+        if self.isRunning:
+            self._worker.cancel()
+
+    def cleanup(self):
+        """End the work at once; for when Slicer closes."""
+        if self.isRunning:
+            self._worker.kill()
+
+    def _run(self, arguments, callback):
+        # With COVIDSelfSeg's folder on the path, which Slicer sees to before it makes this logic.
+        from COVIDSelfSegLib.errors import ExitCode, UserError
+        from COVIDSelfSegLib.events import Failure, Result, StageProgress
+        from COVIDSelfSegSlicer import setup
+        from COVIDSelfSegSlicer.workerProcess import WorkerProcess
+
+        if self.isRunning:
+            raise RuntimeError("A child process works already.")
+        outcome, log, codes = [], [], []
+
+        def onEvent(event):
+            if not isinstance(event, StageProgress):
+                outcome.append(event)
+            elif callback is not None:
+                callback(event)
+
+        def onLog(line):
+            log.append(line)
+            logging.info(line)
+
+        self._worker = WorkerProcess(
+            ["-m", "COVIDSelfSegTrainingLib", *arguments, "--events"],
+            python=setup.workerPython(),
+            onEvent=onEvent,
+            onLog=onLog,
+            onExit=codes.append,
+            folders=[FOLDER],
+        )
+        try:
+            while self._worker.isRunning:
+                self._worker.poll()
+                slicer.app.processEvents()
+                time.sleep(0.02)
+        except BaseException:
+            self._worker.kill()
+            raise
+        last = outcome[-1] if outcome else None
+        if isinstance(last, Failure):
+            raise UserError(last.what, why=last.why, fix=last.fix, code=ExitCode(last.code))
+        if codes == [ExitCode.DONE] and isinstance(last, Result):
+            return last.values
+        if codes == [ExitCode.CANCELLED] or codes[0] < 0 or self._wasEnded(codes[0]):
+            raise RuntimeError("The work was cancelled; the same call goes on where it was.")
+        raise RuntimeError(f"The work ended unexpectedly (code {codes[0]}).\n" + "\n".join(log[-20:]))
+
+    @staticmethod
+    def _wasEnded(code):
+        """Whether a launcher says so of its child: 128 and the number of the signal."""
+        return os.name != "nt" and code in (128 + 15, 128 + 9)
+
+
+#
+# Test
+#
+
+
+class COVIDSelfSegTrainingTest(ScriptedLoadableModuleTest):
+    """Runs in a real Slicer: the worker answers, and says what is wrong with a folder without a cohort."""
+
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+
+    def runTest(self):
+        self.setUp()
+        self.test_aFolderWithoutCohortIsRefused()
+
+    def test_aFolderWithoutCohortIsRefused(self):
+        from COVIDSelfSegLib.errors import UserError
+
+        self.delayDisplay("Training on a folder that holds no cohort")
+        empty = Path(slicer.app.temporaryPath) / "COVIDSelfSegTraining-empty"
+        empty.mkdir(exist_ok=True)
+        try:
+            COVIDSelfSegTrainingLogic().train(empty, empty / "output")
+        except UserError as error:
+            self.assertTrue(error.fix)
+        else:
+            self.fail("a folder without a cohort was trained on")
+        self.delayDisplay("Test passed")

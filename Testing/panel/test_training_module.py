@@ -1,0 +1,123 @@
+"""The headless training module: three lines in the Python console, with real child processes."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = [str(ROOT / "COVIDSelfSeg"), str(ROOT / "COVIDSelfSegTraining")]
+
+
+@pytest.fixture
+def a_module(an_application: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:  # noqa: ARG001
+    """As Slicer loads it: both module folders on the path."""
+    for folder in FOLDERS:
+        monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("PYTHONPATH", "")
+    yield importlib.import_module("COVIDSelfSegTraining")
+    sys.modules.pop("COVIDSelfSegTraining", None)
+
+
+@pytest.fixture
+def a_logic(a_module: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    from COVIDSelfSegSlicer import setup
+
+    monkeypatch.setattr(setup, "workerPython", lambda: sys.executable)
+    return a_module.COVIDSelfSegTrainingLogic()
+
+
+def test_what_the_worker_refuses_reaches_the_console_with_its_three_lines(
+    a_logic: Any, tmp_path: Path
+) -> None:
+    from COVIDSelfSegLib.errors import UserError
+
+    with pytest.raises(UserError, match="no preset 'unknown'") as refused:
+        a_logic.train(tmp_path, tmp_path / "out", preset="unknown")
+    assert refused.value.fix
+    assert refused.value.why
+    assert not a_logic.isRunning
+
+
+def test_the_answer_of_a_command_is_what_the_logic_returns(
+    a_logic: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that says what it was asked, with losses on its way."""
+    seen = []
+    asked = _answering(monkeypatch, "0")
+    values = a_logic.train("cohort", "out", "paper", seen.append, ["--device", "cpu"])
+    assert values["arguments"] == [
+        "train",
+        "cohort",
+        "out",
+        "--preset",
+        "paper",
+        "--device",
+        "cpu",
+        "--events",
+    ]
+    assert [(event.stage, event.fraction, event.values) for event in seen] == [("gan", 0.5, {"loss": 2.0})]
+    values = a_logic.prepare("h", "c", "cohort")
+    assert values["arguments"] == [
+        "prepare",
+        "--healthy",
+        "h",
+        "--covid",
+        "c",
+        "--output",
+        "cohort",
+        "--events",
+    ]
+    values = a_logic.evaluate("cohort", "page", model="m.safetensors")
+    assert values["arguments"] == [
+        "evaluate", "cohort", "--output", "page", "--model", "m.safetensors", "--events",
+    ]  # fmt: skip
+    assert asked
+
+
+def test_cancel_in_the_callback_ends_the_child(a_logic: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _answering(monkeypatch, "60")
+    with pytest.raises(RuntimeError, match="goes on where it was"):
+        a_logic.train("cohort", "out", callback=lambda _event: a_logic.cancel())
+    assert not a_logic.isRunning
+
+
+def _answering(monkeypatch: pytest.MonkeyPatch, seconds: str) -> list[bool]:
+    """Let a small script stand in for the worker's package: it answers without training for hours."""
+    from COVIDSelfSegSlicer import workerProcess
+
+    script = (
+        "import json, sys, time\n"
+        "event = {'stage': 'gan', 'fraction': .5, 'message': 'm', 'values': {'loss': 2}}\n"
+        "print(json.dumps(event), flush=True)\n"
+        f"time.sleep({seconds})\n"
+        "print(json.dumps({'result': {'arguments': sys.argv[1:]}}))\n"
+    )
+    real, asked = workerProcess.WorkerProcess, []
+
+    def start(arguments: list[str], **options: Any) -> Any:
+        assert arguments[:2] == ["-m", "COVIDSelfSegTrainingLib"]
+        asked.append(True)
+        return real(["-c", script, *arguments[2:]], **options)
+
+    monkeypatch.setattr(workerProcess, "WorkerProcess", start)
+    return asked
+
+
+def test_the_module_is_hidden_and_loads_after_the_one_it_needs(a_module: Any) -> None:
+    class Parent:
+        path = a_module.__file__
+
+    parent = Parent()
+    a_module.COVIDSelfSegTraining(parent)
+    assert parent.hidden
+    assert parent.dependencies == ["COVIDSelfSeg"]
+    assert not hasattr(a_module, "COVIDSelfSegTrainingWidget")
+    listed = (ROOT / "COVIDSelfSegTraining" / "CMakeLists.txt").read_text().split()
+    for file in (ROOT / "COVIDSelfSegTraining" / "COVIDSelfSegTrainingLib").glob("*.py"):
+        assert f"COVIDSelfSegTrainingLib/{file.name}" in listed
