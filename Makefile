@@ -1,15 +1,20 @@
-# make demo | test | lint | bench: each makes its own virtual environment first and can be repeated.
+# make demo | app | test | lint | bench: each makes its own virtual environment first and can be repeated.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 SCAN ?=
+PICTURE ?=
 
-.PHONY: demo test lint bench clean
+.PHONY: demo app test lint bench clean
 
 demo: $(VENV)/.ready
 	$(BIN)/covidselfseg demo --output $(OUT) $(if $(SCAN),"$(SCAN)")
+
+# The panel and its views in the test host (not 3D Slicer): make app SCAN=ct.nrrd, make app PICTURE=window.png
+app: $(VENV)/.ready-dev
+	$(BIN)/python Testing/app.py $(if $(SCAN),--scan "$(SCAN)") $(if $(PICTURE),--picture "$(PICTURE)")
 
 test: $(VENV)/.ready-dev
 	$(BIN)/python -m pytest

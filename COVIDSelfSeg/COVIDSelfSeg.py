@@ -18,7 +18,17 @@ import qt
 import slicer
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.events import Failure
-from COVIDSelfSegSlicer import display, layouts, resultNodes, results, sampleData, scanExport, setup
+from COVIDSelfSegSlicer import (
+    display,
+    layouts,
+    resultNodes,
+    results,
+    sampleData,
+    scanExport,
+    selfTestData,
+    setup,
+)
+from COVIDSelfSegSlicer.enabling import enable
 from COVIDSelfSegSlicer.runSection import RunSection
 from COVIDSelfSegSlicer.segmentationRun import Listeners, Progress, SegmentationRun
 from COVIDSelfSegSlicer.setupSection import SetupSection
@@ -97,6 +107,7 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = None
         self._parameterNode = None
         self._updating = False
+        self._sceneChanged = False
         self._shortcuts = []
 
     def setup(self):
@@ -127,7 +138,8 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.blinkButton.connect("clicked(bool)", self.onBlink)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self.onNodeRemoved)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeAddedEvent, self.onNodesChanged)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self.onNodesChanged)
 
         self._timer = qt.QTimer()
         self._timer.setInterval(POLL_MS)
@@ -162,10 +174,7 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def initializeParameterNode(self):
         self.setParameterNode(self.logic.getParameterNode())
-        if self._parameterNode.GetNodeReference("CT") is None:
-            volume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
-            if volume is not None and volume.GetAttribute(resultNodes.ROLE) is None:
-                self._parameterNode.SetNodeReferenceID("CT", volume.GetID())
+        self._chooseCT()
 
     def setParameterNode(self, node):
         if self._parameterNode is not None:
@@ -200,9 +209,25 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onSceneEndClose(self, caller, event):
         self.initializeParameterNode()
 
-    def onNodeRemoved(self, caller, event):
-        if not slicer.mrmlScene.IsClosing():
-            self.updateButtons()
+    def onNodesChanged(self, caller, event):
+        # A node that is added gets its image and its references later, and many may come at once.
+        if not self._sceneChanged:
+            self._sceneChanged = True
+            qt.QTimer.singleShot(0, self._followScene)
+
+    def _followScene(self):
+        self._sceneChanged = False
+        self._chooseCT()
+        self.updateGUIFromParameterNode()
+
+    def _chooseCT(self):
+        """Choose the first volume that could be a CT where none is chosen."""
+        if self._parameterNode is None or self.ctNode is not None:
+            return
+        for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
+            if self.logic.isReady(node)[0]:
+                self._parameterNode.SetNodeReferenceID("CT", node.GetID())
+                return
 
     @property
     def ctNode(self):
@@ -214,17 +239,16 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def updateButtons(self):
         problem = self.setupSection.problem or self.logic.isReady(self.ctNode)[1]
         self.runSection.showReady(problem)
-        has = resultNodes.hasResults(self.ctNode)
         ui = self.ui
+        missing = resultNodes.whyNoResults(self.ctNode)
         for button in (ui.overlayButton, ui.heatmapButton, ui.compareButton, ui.show3DButton, ui.blinkButton):
-            button.enabled = has
-            tip = button.property("readyToolTip")
-            if tip is None:
-                tip = button.toolTip
-                button.setProperty("readyToolTip", tip)
-            button.toolTip = tip if has else _("There are no results yet: press Segment infection.")
-        ui.deviceSelector.enabled = self.setupSection.hasGPU
-        ui.lungSourceSelector.enabled = self.setupSection.hasLungmask
+            enable(button, missing)
+        enable(ui.volumeRenderingCheckBox, missing)
+        noGPU = "" if self.setupSection.hasGPU else _("The worker's Python finds no GPU; it uses the CPU.")
+        enable(ui.deviceSelector, noGPU)
+        noLungmask = _("lungmask or its weights are missing (see Set-up); the built-in method is used.")
+        enable(ui.lungSourceSelector, "" if self.setupSection.hasLungmask else noLungmask)
+        enable(ui.modelSelector, "" if ui.modelSelector.count else self.setupSection.problem)
 
     # Running
 
@@ -257,14 +281,20 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onTimer(self):
         self.setupSection.poll()
         self.logic.poll()
+        self.thresholdSection.poll()
 
     def onFinished(self, files):
         ctNode = self.logic.runningCT
+        try:
+            results.checkFit(ctNode, files)
+        except UserError as error:
+            self.onFailed(error)
+            return
         overwrite = mayOverwrite(ctNode)
         with slicer.util.WaitCursor():
             results.setResults(ctNode, files, overwriteEdits=overwrite)
         self._endRun()
-        self._show(display.OVERLAY)
+        display.showFirstTime(ctNode)
 
     def onFailed(self, failure):
         self.runSection.showError(failure)
@@ -385,6 +415,8 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
             return False, _("The chosen volume holds no image.")
         if image.GetNumberOfScalarComponents() != 1 or ctNode.IsA("vtkMRMLLabelMapVolumeNode"):
             return False, _("The chosen volume is no CT: it must hold one value for each voxel.")
+        if ctNode.GetAttribute(resultNodes.ROLE) is not None:
+            return False, _("The chosen volume is a result of this module; choose the CT that it came from.")
         transform = ctNode.GetParentTransformNode()
         if transform is not None and not transform.IsTransformToWorldLinear():
             return False, _("The CT lies under a transform that bends it; harden it first.")
@@ -452,6 +484,7 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
             raise UserError(failure.what, why=failure.why, fix=failure.fix)
         if "files" not in outcome:
             raise RuntimeError("The run was cancelled.")
+        results.checkFit(ctNode, outcome["files"])
         results.setResults(ctNode, outcome["files"], overwriteEdits=overwriteEdits)
         return resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
 
@@ -544,29 +577,47 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
 
 
 class COVIDSelfSegTest(ScriptedLoadableModuleTest):
-    """Runs in a real Slicer: a phantom from the Sample Data, segmented, shown, its threshold moved."""
+    """Runs in a real Slicer, with or without PyTorch, a model or a main window."""
 
     def setUp(self):
         slicer.mrmlScene.Clear()
 
     def runTest(self):
-        self.setUp()
-        self.test_phantomIsSegmented()
+        for test in (self.test_resultsAreShownAndMoved, self.test_phantomIsSegmented):
+            self.setUp()
+            test()
+
+    def test_resultsAreShownAndMoved(self):
+        """Nodes, segments, surfaces, threshold and displays; no worker is needed for them."""
+        self.delayDisplay("Showing made-up results")
+        ct, files = selfTestData.madeUpRun()
+        logic = COVIDSelfSegLogic()
+        ready, reason = logic.isReady(ct)
+        self.assertTrue(ready, reason)
+        results.setResults(ct, files)
+        self._checkAndShow(logic, ct)
 
     def test_phantomIsSegmented(self):
+        """The whole way: a phantom, the worker, its results."""
+        problem = selfTestData.whatTheWorkerLacks()
+        if problem:
+            self.delayDisplay(f"Not segmenting a phantom: {problem}")
+            return
         self.delayDisplay("Making a phantom")
-        ct = sampleData.makePhantom(None)
-        ready, reason = COVIDSelfSegLogic().isReady(ct)
-        self.assertTrue(ready, reason)
-        logic = COVIDSelfSegLogic()
+        ct = sampleData.makePhantom()
         self.delayDisplay("Segmenting it")
+        logic = COVIDSelfSegLogic()
         segmentation = logic.segment(ct, builtinLungs=True, device="cpu")
         self.assertEqual(segmentation.GetSegmentation().GetNumberOfSegments(), 3)
+        self._checkAndShow(logic, ct)
+
+    def _checkAndShow(self, logic, ct):
         curve = resultNodes.curveOf(ct)
         self.assertGreater(curve.infected_ml(0.1), curve.infected_ml(0.9))
-        for show in (logic.showOverlay, logic.showHeatmap, logic.showCompare, logic.showLesions3D):
-            show(ct)
         logic.setThreshold(ct, 0.3)
         self.assertAlmostEqual(resultNodes.thresholdOf(ct), 0.3)
-        layouts.showConventional()
+        if slicer.app.layoutManager() is not None:  # there is none without a main window
+            for show in (logic.showOverlay, logic.showHeatmap, logic.showCompare, logic.showLesions3D):
+                show(ct)
+            layouts.showConventional()
         self.delayDisplay("Test passed")

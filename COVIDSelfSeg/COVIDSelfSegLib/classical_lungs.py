@@ -1,7 +1,8 @@
-"""Built-in lung mask without a network: threshold, airways out, left from right, dense rim back in.
+"""Built-in lung mask: threshold, airways out, dense lung back in, left from right, closing.
 
-Works on the scan pooled to 2.5 mm, so its cost hardly depends on the scan, and brings the result back to
-the scan's grid. The lung mask holds vessels and lesions and leaves out trachea and main bronchi.
+A small network tells where dense lung lies, if it is there; all else is classical. Works on the scan pooled
+to 2.5 mm, so its cost hardly depends on the scan, and brings the result back to the scan's grid. The lung
+mask holds vessels and lesions and leaves out trachea and main bronchi.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from .frame import FloatArray, LungFrame
+from .lung_network import LUNG_GRID_MM, LungNetwork
 from .volume import array_view, image_like
 
 BoolArray = npt.NDArray[np.bool_]
@@ -39,6 +41,8 @@ _LEAST_SIDE = 0.04
 """Smallest share of the whole that counts as a lung of its own; less is a rest of the other one."""
 _SIDES_APART_MM = 40.0
 _CLOSING_MM = 11.0
+_DENSE_SHARE = 0.5
+"""Probability of the lung network from which on dense tissue is lung."""
 _BONE_HU = 150.0
 """A closing may add consolidation, vessels and pleural disease, but not bone."""
 
@@ -55,11 +59,12 @@ class _Pooled:
         return float(np.prod(self.voxel_mm)) / 1000
 
 
-def classical_lung_mask(scan: sitk.Image) -> sitk.Image:
+def builtin_lung_mask(scan: sitk.Image, network: LungNetwork | None = None) -> sitk.Image:
     """Find both lungs of a chest CT.
 
     Args:
         scan: HU on any grid, whole or cropped to the chest.
+        network: tells where dense lung lies; None finds what is aerated, and dents that disease makes in it.
 
     Returns:
         uint8 label map on the scan's grid: 0 outside, 1 right lung, 2 left lung. All zero where nothing
@@ -67,7 +72,11 @@ def classical_lung_mask(scan: sitk.Image) -> sitk.Image:
     """
     frame = LungFrame.whole_scan(scan, _POOLED_MM)
     pooled = _Pooled(frame.to_network(scan), frame.voxel_mm)
-    return _to_scan(frame, label_lungs(pooled.hu, pooled.voxel_mm))
+    dense = None
+    if network is not None:
+        coarse = LungFrame.whole_scan(scan, LUNG_GRID_MM)
+        dense = coarse.onto(frame, network.probability(coarse.to_network(scan)))
+    return _to_scan(frame, label_lungs(pooled.hu, pooled.voxel_mm, dense))
 
 
 def split_lungs(mask: sitk.Image) -> sitk.Image:
@@ -86,13 +95,45 @@ def split_lungs(mask: sitk.Image) -> sitk.Image:
     return image_like(labels, mask)
 
 
-def label_lungs(hu: FloatArray, voxel_mm: tuple[float, float, float]) -> LabelArray:
-    """Label right (1) and left (2) lung on a pooled grid turned to patient axes (z up, y back, x left)."""
+def label_lungs(
+    hu: FloatArray, voxel_mm: tuple[float, float, float], dense: FloatArray | None = None
+) -> LabelArray:
+    """Label right (1) and left (2) lung on a pooled grid turned to patient axes (z up, y back, x left).
+
+    Args:
+        hu: (z, y, x).
+        voxel_mm: (z, y, x).
+        dense: probability 0 .. 1 that a voxel is lung, aerated or not, on the same grid.
+    """
     pooled = _Pooled(hu, voxel_mm)
     air = _enclosed_air(pooled)
-    lungs = _lung_parts(pooled, air & ~_airways(pooled, air))
+    airways = _airways(pooled, air)
+    lungs = _lung_parts(pooled, air & ~airways)
     lungs = _lung_parts(pooled, lungs & ~_swallowed_gas(pooled, lungs))
+    if dense is not None:
+        lungs |= _thick_parts((dense > _DENSE_SHARE) & (hu < _BONE_HU) & ~airways & ~lungs, pooled)
+        lungs = _without_crumbs(lungs, pooled)
     return _close(_split_sides(lungs, pooled), pooled)
+
+
+def _thick_parts(mask: BoolArray, pooled: _Pooled) -> BoolArray:
+    """The parts thicker than about a centimetre: thinner ones are partial volume at the border."""
+    thick_slices = pooled.voxel_mm[0] > 1.5 * _POOLED_MM
+    cross = ndimage.generate_binary_structure(3, 1)
+    if thick_slices:
+        cross[[0, 2]] = False
+    opened = ndimage.binary_opening(mask, cross, iterations=2)
+    grown: BoolArray = ndimage.binary_dilation(opened, cross, iterations=2, mask=mask)
+    return grown
+
+
+def _without_crumbs(lungs: BoolArray, pooled: _Pooled) -> BoolArray:
+    """The parts of at least :data:`_LEAST_ISLAND_ML`."""
+    parts, count = ndimage.label(lungs)
+    keep = _millilitres(parts, count, pooled) >= _LEAST_ISLAND_ML
+    keep[0] = False
+    kept: BoolArray = keep[parts]
+    return kept
 
 
 def _enclosed_air(pooled: _Pooled) -> BoolArray:

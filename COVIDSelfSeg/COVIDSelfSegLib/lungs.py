@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import SimpleITK as sitk
 
-from .classical_lungs import LEFT, RIGHT, classical_lung_mask, split_lungs
+from .classical_lungs import LEFT, RIGHT, builtin_lung_mask, split_lungs
 from .errors import ExitCode, UserError
+from .lung_network import LungNetwork
 from .volume import array_view, grid_difference, image_like, read_mask, voxel_volume_ml
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class LungMask:
     Attributes:
         image: uint8 on the scan's grid: 0 outside, 1 right lung, 2 left lung.
         source: ``lungmask R231``, ``built-in`` or ``given``.
-        sha256: of the weights or of the file it comes from; empty for the built-in one.
+        sha256: of the weights or of the file it comes from; empty where there are none.
     """
 
     image: sitk.Image
@@ -61,7 +62,7 @@ def find_lungs(
         weights: R231 weights for lungmask; without it the torch hub folder is looked into.
         builtin: do not use lungmask even where it could be.
         plain: run lungmask as it does itself, on every slice in float32; see :mod:`.r231`.
-        device: where lungmask's network runs; chosen if None.
+        device: where a network runs; chosen if None.
 
     Raises:
         UserError: the mask file is not on the scan's grid or empty; weights that were named are missing or
@@ -77,7 +78,8 @@ def find_lungs(
 
         found = r231_lung_mask(scan, path, device or choose_device(), plain=plain)
         return LungMask(found, "lungmask R231", _sha256(path))
-    return LungMask(classical_lung_mask(scan), "built-in")
+    network = LungNetwork.shipped(device)
+    return LungMask(builtin_lung_mask(scan, network), "built-in", network.sha256 if network else "")
 
 
 def lung_volumes_ml(lungs: sitk.Image) -> tuple[float, float]:

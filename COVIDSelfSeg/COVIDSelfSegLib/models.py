@@ -7,17 +7,14 @@ schema and hash only, never by pickle. A user's own package is a peer of the shi
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
-import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import safetensors.torch
 from torch import Tensor, nn
 
 from .errors import ExitCode, UserError
@@ -27,6 +24,7 @@ from .networks.r50_vit import R50VitTransUNet
 from .networks.slice_network import SliceNetwork
 from .networks.transunet import CompactTransUNet
 from .networks.unet import DenseLstmUNet
+from .weight_file import DamagedFileError, check_weights, read_weights, write_weights
 
 SCHEMA = 1
 DEFAULT_PACKAGE = "covidselfseg-default"
@@ -39,7 +37,6 @@ _NETWORKS: dict[str, type[nn.Module]] = {
     "r50-vit-b16": R50VitTransUNet,
 }
 _NON_COMMERCIAL = re.compile(r"\bNC\b|non-?\s?commercial", re.IGNORECASE)
-_LARGEST_HEADER = 16 << 20
 
 ThresholdKind = Literal["absolute", "volume", "slice"]
 """What a threshold is a share of: certainty, the scan's highest probability, or that of each slice.
@@ -200,16 +197,9 @@ class ModelPackage:
         return network
 
     def _load(self, part: str, architecture: Architecture) -> nn.Module:
-        prefix = part + "."
         try:
             network = architecture.build()
-            with safetensors.safe_open(self.path, "pt") as file:
-                weights = {
-                    key.removeprefix(prefix): file.get_tensor(key).float()
-                    for key in file.keys()  # noqa: SIM118 (safe_open is no mapping)
-                    if key.startswith(prefix)
-                }
-            network.load_state_dict(weights)
+            network.load_state_dict(read_weights(self.path, part + "."))
         except (KeyError, TypeError, RuntimeError) as error:
             raise _damaged(self.path, f"its weights do not fit its {part} ({error})") from error
         return network.eval()
@@ -227,15 +217,11 @@ def write_package(
         segmenter: state of the 2D network.
     """
     weights = {
-        f"{part}.{name}": value.detach().cpu().half().contiguous()
+        f"{part}.{name}": value
         for part, state in (("generator", generator), ("segmenter", segmenter))
         for name, value in state.items()
     }
-    digest = hashlib.sha256(_buffer_of(safetensors.torch.save(weights))).hexdigest()
-    whole = safetensors.torch.save(weights, {"card": card.to_json(), "weights_sha256": digest})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(whole)
-    temporary.replace(path)
+    digest = write_weights(path, weights, {"card": card.to_json()})
     return ModelPackage(path, card, digest)
 
 
@@ -252,29 +238,24 @@ def open_package(path: Path) -> ModelPackage:
             fix="Name another model file, or see 'covidselfseg models' for those at hand.",
             code=ExitCode.MODEL_UNUSABLE,
         )
-    content = path.read_bytes()
     try:
-        metadata = json.loads(_header_of(content)).get("__metadata__", {})
-    except (ValueError, struct.error) as error:
-        raise _damaged(path, "it is no safetensors file") from error
-    if "card" not in metadata or "weights_sha256" not in metadata:
-        raise _damaged(path, "it carries no COVIDSelfSeg model card")
-    digest = hashlib.sha256(_buffer_of(content)).hexdigest()
-    if digest != metadata["weights_sha256"]:
-        raise _damaged(path, "its weights have another SHA-256 than its card says, or are cut short")
-    try:
-        card = ModelCard.from_json(metadata["card"])
-    except ValueError as error:
+        about, digest = check_weights(path)
+        if "card" not in about:
+            raise DamagedFileError("it carries no COVIDSelfSeg model card")
+        card = ModelCard.from_json(about["card"])
+    except (DamagedFileError, ValueError) as error:
         raise _damaged(path, str(error)) from error
     return ModelPackage(path, card, digest)
 
 
 def model_folders() -> list[Path]:
-    """Folders that are searched for packages: the user's own, then what came with the program."""
+    """Folders that are searched for packages: the user's own, then what came with the program.
+
+    ``$COVIDSELFSEG_MODELS`` names the user's own, several as in ``$PATH``.
+    """
     here = Path(__file__).resolve().parent
-    folders = []
-    if "COVIDSELFSEG_MODELS" in os.environ:
-        folders.append(Path(os.environ["COVIDSELFSEG_MODELS"]))
+    named = os.environ.get("COVIDSELFSEG_MODELS", "")
+    folders = [Path(folder) for folder in named.split(os.pathsep) if folder]
     folders.append(here.parent / "Resources" / "Models")
     # Where a wheel puts its data: <prefix>/share beside <prefix>/lib/python3.x/site-packages.
     folders.extend(parent / "share" / "covidselfseg" / "models" for parent in list(here.parents)[1:6])
@@ -305,18 +286,6 @@ def find_package(name: str = DEFAULT_PACKAGE) -> ModelPackage:
 def list_package_files() -> list[Path]:
     """All package files in the searched folders, present ones only, checked or not."""
     return [path for folder in model_folders() for path in sorted(folder.glob("*.safetensors"))]
-
-
-def _header_of(content: bytes) -> bytes:
-    """JSON header of a safetensors file: eight bytes of length, then the header, then the weights."""
-    (length,) = struct.unpack_from("<Q", content)
-    if length > min(len(content) - 8, _LARGEST_HEADER):
-        raise ValueError("the header is longer than the file")
-    return content[8 : 8 + length]
-
-
-def _buffer_of(content: bytes) -> memoryview:
-    return memoryview(content)[8 + len(_header_of(content)) :]
 
 
 def _damaged(path: Path, reason: str) -> UserError:

@@ -98,7 +98,10 @@ def draw_overview(
             [
                 ("coronal", outlined),
                 ("coronal, HU above healthy", hot),
-                ("3D from the front", _fit(_render(view), 1.0)),
+                (
+                    "3D from the front",
+                    _fit(render_solids(view.lungs > 0, view.lesions > 0, view.voxel_mm), 1.0),
+                ),
                 ("numbers", _table(numbers, height)),
             ]
         )
@@ -137,26 +140,29 @@ def _most_infected(view: _View) -> list[int]:
 
 def _four(plane: _Plane) -> tuple[Image.Image, ...]:
     """CT, pseudo-healthy, heatmap, outlined lesions."""
-    gray = _gray(plane.hu)
-    outlined = _outline(gray, plane.lungs > 0, LUNG)
-    outlined = _outline(outlined, plane.lesions > 0, LESION)
-    hot = _heat(plane.excess, plane.lungs > 0, gray)
-    return tuple(_fit(part, plane.height) for part in (gray, _gray(plane.healthy), hot, outlined))
+    ct = gray(plane.hu)
+    outlined = outline(ct, plane.lungs > 0, LUNG)
+    outlined = outline(outlined, plane.lesions > 0, LESION)
+    hot = heat(plane.excess, plane.lungs > 0, ct)
+    return tuple(_fit(part, plane.height) for part in (ct, gray(plane.healthy), hot, outlined))
 
 
-def _gray(hu: npt.NDArray[Any]) -> Rgb:
+def gray(hu: npt.NDArray[Any]) -> Rgb:
+    """A plane of HU in the lung window."""
     low, high = LUNG_WINDOW_HU
     level = np.clip((hu.astype(float) - low) / (high - low) * 255, 0, 255).astype(np.uint8)
     return np.repeat(level[..., None], 3, axis=-1)
 
 
-def _heat(excess: npt.NDArray[Any], inside: Mask, gray: Rgb) -> Rgb:
+def heat(excess: npt.NDArray[Any], inside: Mask, below: Rgb) -> Rgb:
+    """HU above expected healthy in the heatmap's colours; ``below``, darkened, outside the lung."""
     stops = np.linspace(0, HOTTEST_HU, len(HEAT))
     colours = np.stack([np.interp(excess, stops, channel) for channel in zip(*HEAT, strict=True)], -1)
-    return np.where(inside[..., None], colours, gray * 0.35).astype(np.uint8)
+    return np.where(inside[..., None], colours, below * 0.35).astype(np.uint8)
 
 
-def _outline(picture: Rgb, mask: Mask, colour: tuple[int, int, int]) -> Rgb:
+def outline(picture: Rgb, mask: Mask, colour: tuple[int, int, int]) -> Rgb:
+    """The picture with the inner border of a mask drawn on it."""
     edge = mask & ~ndimage.binary_erosion(mask)
     return np.where(edge[..., None], colour, picture).astype(np.uint8)
 
@@ -168,16 +174,21 @@ def _fit(picture: Rgb, pixel_height: float) -> Image.Image:
     return Image.fromarray(picture).resize((_PANEL, height), Image.Resampling.BICUBIC)
 
 
-def _render(view: _View) -> Rgb:
-    """Lungs in translucent blue and lesions in red, seen from the front and a little from the left."""
-    step = [max(1, round(1.5 / mm)) for mm in view.voxel_mm]
+def render_solids(lungs: Mask, lesions: Mask, voxel_mm: tuple[float, float, float]) -> Rgb:
+    """Lungs in translucent blue and lesions in red, seen from the front and a little from the left.
+
+    Args:
+        lungs: (z, y, x) in patient axes, z up.
+        lesions: the same.
+        voxel_mm: (z, y, x).
+    """
+    step = [max(1, round(1.5 / mm)) for mm in voxel_mm]
     index = tuple(slice(None, None, -s if axis == 0 else s) for axis, s in enumerate(step))
-    spacing = [mm * s for mm, s in zip(view.voxel_mm, step, strict=True)]
+    spacing = [mm * s for mm, s in zip(voxel_mm, step, strict=True)]
     cube = min(spacing)
     zoom = [mm / cube for mm in spacing]
-    lungs = ndimage.zoom((view.lungs[index] > 0).astype(np.float32), zoom, order=1)
-    lesions = ndimage.zoom((view.lesions[index] > 0).astype(np.float32), zoom, order=1)
-    turned = [ndimage.rotate(part, 20, axes=(1, 2), order=1, reshape=True) > 0.5 for part in (lungs, lesions)]
+    small = [ndimage.zoom(part[index].astype(np.float32), zoom, order=1) for part in (lungs, lesions)]
+    turned = [ndimage.rotate(part, 20, axes=(1, 2), order=1, reshape=True) > 0.5 for part in small]
     picture = np.zeros((*turned[0].shape[::2], 3))
     shade, seen = _shade(turned[0])
     picture[seen] = (0.25 + 0.75 * shade[seen, None]) * np.array(LUNG) * 0.62
@@ -226,7 +237,7 @@ def _page(rows: list[Image.Image]) -> Image.Image:
 def _colour_bar(page: Image.Image, draw: ImageDraw.ImageDraw) -> None:
     width, height, x, y = 420, 16, WIDTH - 420 - 40, 12
     ramp = np.tile(np.linspace(0, HOTTEST_HU, width), (height, 1))
-    bar = _heat(ramp, np.ones(ramp.shape, bool), np.zeros((height, width, 3), np.uint8))
+    bar = heat(ramp, np.ones(ramp.shape, bool), np.zeros((height, width, 3), np.uint8))
     page.paste(Image.fromarray(bar), (x, y))
     for hu in (0, 175, 350, 525, 700):
         place = x + width * hu / HOTTEST_HU

@@ -21,6 +21,8 @@ from .hounsfield import to_hu, to_unit
 from .networks.generator import VolumeGenerator, draw_latent
 from .volume import array_view
 
+_SHARPENING = 2.0
+"""A voxel may lie this many times higher over the expected lung than the coarse grid around it says."""
 _BELOW_EXPECTED_HU = 60.0
 """How far texture may make a mended voxel darker than the expected healthy lung."""
 
@@ -44,8 +46,13 @@ class Synthesis:
     lungs: FloatArray
 
     def excess(self, residual_hu: float) -> FloatArray:
-        """HU above expected healthy in the lung, less what the generator leaves on clearly healthy lung."""
-        return np.maximum(self.scan - self.healthy - residual_hu, 0) * self.lungs
+        """HU above expected healthy in the lung, where it is more than the generator leaves on healthy lung.
+
+        Nothing up to ``residual_hu``, all of it from twice that on, and a straight line between (firm
+        shrinkage, Gao and Bruce 1997): so a dense lesion keeps its full height.
+        """
+        above = np.maximum(self.scan - self.healthy, 0)
+        return np.clip(2 * (above - residual_hu), 0, above) * self.lungs
 
 
 @dataclass(frozen=True)
@@ -125,6 +132,8 @@ def heatmap(synthesis: Synthesis, scan: sitk.Image, lungs: sitk.Image, residual_
     """
     frame = synthesis.frame
     coarse_excess = synthesis.excess(residual_hu)
+    above = np.maximum(synthesis.scan - synthesis.healthy, 1.0)
+    coarse_trust = np.clip(coarse_excess / above, 0, 1)
     whole = np.zeros(scan.GetSize()[::-1], np.int16)
     spread = np.zeros(whole.shape, np.uint8)
     healthy = np.clip(np.rint(array_view(scan)), -1024, 3071).astype(np.int16)
@@ -135,8 +144,12 @@ def heatmap(synthesis: Synthesis, scan: sitk.Image, lungs: sitk.Image, residual_
         hu = of_scan[z, rows, columns].astype(np.float32)
         inside = of_lungs[z, rows, columns] > 0
         expected = frame.plane(synthesis.healthy, z)
+        less = frame.plane(coarse_excess, z)
+        # The coarse difference flattens lesions smaller than its voxels; the scan's own height over the
+        # expected lung does not, but it takes vessels for lesion too, hence the limit.
+        own = np.clip(frame.plane(coarse_trust, z) * (hu - expected), 0, _SHARPENING * less)
         lowest = np.minimum(hu, expected - _BELOW_EXPECTED_HU)
-        mended = np.maximum(hu - frame.plane(coarse_excess, z), lowest)
+        mended = np.maximum(hu - np.maximum(less, own), lowest)
         excess = np.where(inside, np.rint(hu - mended), 0)
         turned_excess[z, rows, columns] = excess
         turned_healthy[z, rows, columns] -= excess.astype(np.int16)

@@ -58,10 +58,10 @@ def read_scan(path: Path, series_id: str | None = None) -> sitk.Image:
             fix="Check the spelling of the path, and that the disk it lies on is connected.",
         )
     if path.is_dir() or not has_scan_ending(path):
-        return _compact(read_series(choose_chest_ct(path, list_series(path), series_id)))
+        return compact(read_series(choose_chest_ct(path, list_series(path), series_id)))
     if path.name.lower().endswith((".nii", ".nii.gz")):
         _check_nifti(path)
-    return _compact(_read_file(path))
+    return compact(_read_file(path))
 
 
 def read_mask(path: Path) -> sitk.Image:
@@ -145,6 +145,17 @@ def grid_difference(a: sitk.Image, b: sitk.Image) -> str | None:
 def voxel_volume_ml(image: sitk.Image) -> float:
     """Volume of one voxel in millilitres."""
     return float(np.prod(image.GetSpacing())) / 1000
+
+
+def compact(image: sitk.Image) -> sitk.Image:
+    """The same voxels as int16 where that loses nothing, else as float32."""
+    if image.GetPixelID() == sitk.sitkInt16:
+        return image
+    array = array_view(image)
+    fits = array.min() >= -(2**15) and array.max() < 2**15  # False where the minimum is NaN
+    if fits and all(np.array_equal(plane, np.rint(plane)) for plane in array):
+        return sitk.Cast(image, sitk.sitkInt16)
+    return sitk.Cast(image, sitk.sitkFloat32)
 
 
 def _numbers(values: tuple[float, ...]) -> str:
@@ -257,14 +268,3 @@ def _gzip_content_bytes(path: Path, needed: int) -> int:
     except (OSError, EOFError, zlib.error):
         return 0
     return held
-
-
-def _compact(image: sitk.Image) -> sitk.Image:
-    """The same voxels as int16 where that loses nothing, else as float32."""
-    if image.GetPixelID() == sitk.sitkInt16:
-        return image
-    array = array_view(image)
-    fits = array.min() >= -(2**15) and array.max() < 2**15  # False where the minimum is NaN
-    if fits and all(np.array_equal(plane, np.rint(plane)) for plane in array):
-        return sitk.Cast(image, sitk.sitkInt16)
-    return sitk.Cast(image, sitk.sitkFloat32)

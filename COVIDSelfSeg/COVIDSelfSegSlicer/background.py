@@ -8,6 +8,8 @@ from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
 
+_PATIENCE_S = 0.5
+
 
 class BackgroundJob(Generic[Value]):
     """A function in a thread.
@@ -37,8 +39,9 @@ class BackgroundJob(Generic[Value]):
         return self._value  # type: ignore[return-value]
 
     def stop(self) -> None:
-        """Ask the function to stop; does not wait."""
+        """Ask the function to stop, and give it the moment that it needs for it."""
         self._stop.set()
+        self._thread.join(_PATIENCE_S)
 
     def _run(self) -> None:
         try:

@@ -16,6 +16,8 @@ _LEAST_HEAT_HU = 25.0
 """Below this a difference is noise; it is not painted over the CT."""
 _HEAT_OPACITY = 0.65
 _LUNG_OPACITY_3D = 0.14
+_LEGEND_SIZE, _LEGEND_PLACE = (0.06, 0.4), (0.97, 0.5)
+"""Shares of a view."""
 
 
 def prepareVolumes(ctNode) -> None:
@@ -43,6 +45,16 @@ def prepareVolumes(ctNode) -> None:
     display.AutoWindowLevelOff()
     display.SetWindowLevelMinMax(0, 1)
     display.ApplyThresholdOn()
+
+
+def prepareSegments(segmentationNode) -> None:
+    """Let the lungs be translucent in 3D, so that lesions inside are seen."""
+    display = segmentationNode.GetDisplayNode()
+    display.SetPreferredDisplayRepresentationName3D(
+        slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+    )
+    for segmentID in (lesionSegments.RIGHT_LUNG, lesionSegments.LEFT_LUNG):
+        display.SetSegmentOpacity3D(segmentID, _LUNG_OPACITY_3D)
 
 
 def showLungWindow(ctNode) -> None:
@@ -73,6 +85,8 @@ def showHeatmap(ctNode) -> None:
 
 def showCompare(ctNode) -> None:
     """CT, pseudo-healthy and difference in three views that move together."""
+    if layouts.CT_VIEW not in layouts.sliceCompositeNodes():
+        _removeLegend(ctNode)  # Slicer draws a legend in those views only that were there before it
     layouts.showCompare()
     showLungWindow(ctNode)
     heatmap = resultNodes.findNode(ctNode, resultNodes.HEATMAP)
@@ -86,45 +100,45 @@ def showCompare(ctNode) -> None:
         _layer(nodes[name], background, foreground, _HEAT_OPACITY)
     _showSegments2D(ctNode, lesionFill=0.0)
     _showLegend(ctNode, visible=True)
-    for name in nodes:
-        slicer.app.layoutManager().sliceWidget(name).sliceLogic().FitSliceToAll()
 
 
 def show3D(ctNode, volumeRendering: bool = False) -> None:
-    """Translucent lungs and red lesions, centered; optionally the heatmap as a cloud."""
+    """Translucent lungs and red lesions from the front; optionally the heatmap as a cloud."""
     layouts.showOnly3D()
     segmentation = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
     display = segmentation.GetDisplayNode()
+    display.SetVisibility(True)
     display.SetVisibility3D(True)
-    display.SetPreferredDisplayRepresentationName3D(
-        slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
-    )
     for segmentID in (lesionSegments.RIGHT_LUNG, lesionSegments.LEFT_LUNG):
-        display.SetSegmentOpacity3D(segmentID, _LUNG_OPACITY_3D)
         display.SetSegmentVisibility3D(segmentID, True)
-    display.SetSegmentOpacity3D(lesionSegments.LESION, 0.0 if volumeRendering else 1.0)
+    display.SetSegmentVisibility3D(lesionSegments.LESION, not volumeRendering)
     _showCloud(ctNode, visible=volumeRendering)
-    center3D()
+    layouts.frame3D(segmentation)
+    layouts.afterLayout(lambda: layouts.frame3D(resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)))
 
 
-def center3D() -> None:
-    """Look at what is shown in 3D from the front, all of it in view."""
-    view = slicer.app.layoutManager().threeDWidget(0).threeDView()
-    view.rotateToViewAxis(int(slicer.vtkMRMLCameraNode.Anterior))
-    view.resetFocalPoint()
-    view.resetCamera()
+def showFirstTime(ctNode) -> None:
+    """After a run: lesions over the CT, at the slice with most of them, and lungs in the 3D view."""
+    showOverlay(ctNode)
+    segmentation = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
+    layouts.frame3D(segmentation)
+    place = lesionSegments.largestSliceCenter(segmentation)
+    if place is not None:
+        layouts.jumpTo(place)
 
 
 def blink(ctNode) -> None:
-    """Exchange the CT for its pseudo-healthy twin in all slice views, or back."""
+    """Exchange the CT for its pseudo-healthy twin in the slice views, or back."""
     healthy = resultNodes.findNode(ctNode, resultNodes.PSEUDO_HEALTHY)
     if healthy is None:
         return
-    for composite in layouts.sliceCompositeNodes().values():
+    for name, composite in layouts.sliceCompositeNodes().items():
+        if layouts.isCompare() and name == layouts.HEALTHY_VIEW:
+            continue
         shown = composite.GetBackgroundVolumeID()
         if shown == ctNode.GetID():
             composite.SetBackgroundVolumeID(healthy.GetID())
-        elif shown == healthy.GetID() and not layouts.isCompare():
+        elif shown == healthy.GetID():
             composite.SetBackgroundVolumeID(ctNode.GetID())
 
 
@@ -154,8 +168,11 @@ class ThresholdPreview:
                 self._before[composite.GetID()] = before
                 composite.SetForegroundVolumeID(self._probability.GetID())
                 composite.SetForegroundOpacity(0.45)
-        self._segmentDisplay.SetSegmentVisibility2DFill(lesionSegments.LESION, False)
-        self._segmentDisplay.SetSegmentVisibility2DOutline(lesionSegments.LESION, False)
+        display, lesion = self._segmentDisplay, lesionSegments.LESION
+        self._filled = display.GetSegmentVisibility2DFill(lesion)
+        self._outlined = display.GetSegmentVisibility2DOutline(lesion)
+        display.SetSegmentVisibility2DFill(lesion, False)
+        display.SetSegmentVisibility2DOutline(lesion, False)
 
     def show(self, threshold: float) -> None:
         """Show what lies at or above a threshold of 0 .. 1."""
@@ -168,8 +185,8 @@ class ThresholdPreview:
             if composite is not None:
                 composite.SetForegroundVolumeID(foregroundID)
                 composite.SetForegroundOpacity(opacity)
-        self._segmentDisplay.SetSegmentVisibility2DFill(lesionSegments.LESION, True)
-        self._segmentDisplay.SetSegmentVisibility2DOutline(lesionSegments.LESION, True)
+        self._segmentDisplay.SetSegmentVisibility2DFill(lesionSegments.LESION, self._filled)
+        self._segmentDisplay.SetSegmentVisibility2DOutline(lesionSegments.LESION, self._outlined)
 
 
 def _setLayers(ctNode, foreground=None, opacity: float = 0.0) -> None:
@@ -197,17 +214,27 @@ def _showSegments2D(ctNode, lesionFill: float) -> None:
 
 def _showLegend(ctNode, visible: bool) -> None:
     heatmap = resultNodes.findNode(ctNode, resultNodes.HEATMAP)
-    legendClass = slicer.vtkSlicerColorLogic
-    legend = legendClass.GetColorLegendDisplayNode(heatmap)
+    logic = slicer.modules.colors.logic()
+    legend = logic.GetColorLegendDisplayNode(heatmap)
     if legend is None:
         if not visible:
             return
-        legend = legendClass.AddDefaultColorLegendDisplayNode(heatmap)
-        legend.SetTitleText(_("HU above\nexpected healthy"))
+        legend = logic.AddDefaultColorLegendDisplayNode(heatmap)
+        legend.SetTitleText(_("HU above\nhealthy"))
         legend.SetLabelFormat("%.0f")
         legend.SetMaxNumberOfColors(256)
         legend.SetNumberOfLabels(5)
+        # The text grows with the box, not with its font size alone; a large one would hide the lung.
+        legend.SetSize(*_LEGEND_SIZE)
+        legend.SetPosition(*_LEGEND_PLACE)
     legend.SetVisibility(visible)
+
+
+def _removeLegend(ctNode) -> None:
+    heatmap = resultNodes.findNode(ctNode, resultNodes.HEATMAP)
+    legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(heatmap)
+    if legend is not None:
+        slicer.mrmlScene.RemoveNode(legend)
 
 
 def _showCloud(ctNode, visible: bool) -> None:

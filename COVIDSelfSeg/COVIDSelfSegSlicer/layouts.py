@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+import qt
 import slicer
 from slicer.i18n import tr as _
 
 COMPARE_ID = 5177
 """Any number that is neither Slicer's nor another extension's."""
 CT_VIEW, HEALTHY_VIEW, DIFFERENCE_VIEW = "COVID-CT", "COVID-Healthy", "COVID-Difference"
+_COMPARE_VIEWS = (CT_VIEW, HEALTHY_VIEW, DIFFERENCE_VIEW)
+_MAIN_VIEW = "Red"
+_ROOM = 1.06
+"""What a 3D view shows, as a multiple of the lungs."""
 
 _VIEW = """<item><view class="vtkMRMLSliceNode" singletontag="{tag}">
 <property name="orientation" action="default">Axial</property>
@@ -22,11 +30,15 @@ def showCompare() -> None:
     layoutNode = layoutManager.layoutLogic().GetLayoutNode()
     if not layoutNode.IsLayoutDescription(COMPARE_ID):
         layoutNode.AddLayoutDescription(COMPARE_ID, _description())
+    if isCompare():
+        return
+    place = _placeShown(_MAIN_VIEW)
     layoutManager.setLayout(COMPARE_ID)
-    for name in (CT_VIEW, HEALTHY_VIEW, DIFFERENCE_VIEW):
+    for name in _COMPARE_VIEWS:
         composite = layoutManager.sliceWidget(name).mrmlSliceCompositeNode()
         composite.SetLinkedControl(True)
         composite.SetHotLinkedControl(True)
+    afterLayout(lambda: _fit(place))
 
 
 def isCompare() -> bool:
@@ -37,10 +49,14 @@ def isCompare() -> bool:
 def showConventional() -> None:
     """Leave our own layout and any that shows no slices for Slicer's four views."""
     layoutManager = slicer.app.layoutManager()
-    shown = layoutManager.layout
     withoutSlices = slicer.vtkMRMLLayoutNode.SlicerLayoutOneUp3DView
-    if shown in (COMPARE_ID, withoutSlices):
-        layoutManager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    fourViews = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
+    if isCompare():
+        place = _placeShown(CT_VIEW)
+        layoutManager.setLayout(fourViews)
+        jumpTo(place)
+    elif layoutManager.layout == withoutSlices:
+        layoutManager.setLayout(fourViews)
 
 
 def showOnly3D() -> None:
@@ -48,14 +64,69 @@ def showOnly3D() -> None:
     slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUp3DView)
 
 
+def afterLayout(function) -> None:
+    """Call a function as soon as the views of a new layout have their sizes."""
+    qt.QTimer.singleShot(0, function)
+
+
+def jumpTo(place: Sequence[float]) -> None:
+    """Scroll all slice views to a position (RAS, mm)."""
+    layoutManager = slicer.app.layoutManager()
+    for name in layoutManager.sliceViewNames():
+        layoutManager.sliceWidget(name).mrmlSliceNode().JumpSliceByOffsetting(*place)
+
+
+def frame3D(segmentationNode) -> None:
+    """Look at a segmentation from the front, head up, as large as the 3D view allows.
+
+    The camera is placed by hand: Slicer's reset counts the box around the scene, and turns the view.
+    """
+    widget = slicer.app.layoutManager().threeDWidget(0)
+    if segmentationNode is None or widget is None:
+        return
+    view = widget.threeDView()
+    viewNode = view.mrmlViewNode()
+    viewNode.SetBoxVisible(False)
+    viewNode.SetAxisLabelsVisible(False)
+    viewNode.SetOrientationMarkerType(viewNode.OrientationMarkerTypeCube)
+    viewNode.SetOrientationMarkerSize(viewNode.OrientationMarkerSizeSmall)
+    bounds = [0.0] * 6
+    segmentationNode.GetRASBounds(bounds)
+    if bounds[0] > bounds[1]:
+        return
+    center = [(bounds[axis] + bounds[axis + 1]) / 2 for axis in (0, 2, 4)]
+    width, depth, height = (bounds[axis + 1] - bounds[axis] for axis in (0, 2, 4))
+    camera = slicer.modules.cameras.logic().GetViewActiveCameraNode(viewNode)
+    half = max(height, width * view.height / max(view.width, 1)) / 2
+    angle = np.radians(camera.GetCamera().GetViewAngle())
+    distance = _ROOM * half / np.tan(angle / 2) + depth / 2
+    camera.SetFocalPoint(center)
+    camera.SetPosition([center[0], center[1] + distance, center[2]])  # in front of the patient
+    camera.SetViewUp([0.0, 0.0, 1.0])
+    camera.ResetClippingRange()
+
+
 def sliceCompositeNodes() -> dict:
-    """Composite nodes of the slice views that are shown, by the name of the view."""
+    """Composite nodes of all slice views, also of those that the layout hides, by the name of the view."""
     layoutManager = slicer.app.layoutManager()
     return {
         name: layoutManager.sliceWidget(name).mrmlSliceCompositeNode()
         for name in layoutManager.sliceViewNames()
-        if layoutManager.sliceWidget(name) is not None
     }
+
+
+def _placeShown(name: str) -> list[float]:
+    """The middle of what a slice view shows (RAS, mm)."""
+    matrix = slicer.app.layoutManager().sliceWidget(name).mrmlSliceNode().GetSliceToRAS()
+    return [matrix.GetElement(row, 3) for row in range(3)]
+
+
+def _fit(place: Sequence[float]) -> None:
+    """Show the whole scan in the three views, at a position."""
+    layoutManager = slicer.app.layoutManager()
+    for name in _COMPARE_VIEWS:
+        layoutManager.sliceWidget(name).sliceLogic().FitSliceToAll()
+    jumpTo(place)
 
 
 def _description() -> str:

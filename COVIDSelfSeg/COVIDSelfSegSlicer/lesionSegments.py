@@ -113,6 +113,28 @@ def maskOf(segmentationNode, segmentID: str, box: tuple[slice, slice, slice]) ->
     return covered
 
 
+def largestSliceCenter(segmentationNode) -> list[float] | None:
+    """Where the lesion covers most of a slice of the CT (RAS, mm, in the world), None if there is none."""
+    labels = slicer.vtkOrientedImageData()
+    segmentationNode.GetBinaryLabelmapRepresentation(LESION, labels)
+    values = _arrayOf(labels)
+    if values is None or not values.any():
+        return None
+    deep = int(np.argmax(np.count_nonzero(values, axis=(1, 2))))
+    rows, columns = np.nonzero(values[deep])
+    extent = labels.GetExtent()
+    ijk = (extent[0] + columns.mean(), extent[2] + rows.mean(), extent[4] + deep, 1.0)
+    matrix = vtk.vtkMatrix4x4()
+    labels.GetImageToWorldMatrix(matrix)
+    place = list(matrix.MultiplyPoint(ijk)[:3])
+    transform = segmentationNode.GetParentTransformNode()
+    if transform is None:
+        return place
+    toWorld = vtk.vtkGeneralTransform()
+    transform.GetTransformToWorld(toWorld)
+    return list(toWorld.TransformPoint(place))
+
+
 def _arrayOf(labels) -> np.ndarray | None:
     """Voxels (k, j, i) of an oriented image, None where it has none."""
     scalars = labels.GetPointData().GetScalars()
@@ -169,8 +191,8 @@ def _surface(mask: np.ndarray, box: tuple[slice, slice, slice] | None, ctNode, v
     contour.ComputeGradientsOff()
     smooth = vtk.vtkWindowedSincPolyDataFilter()
     smooth.SetInputConnection(contour.GetOutputPort())
-    smooth.SetNumberOfIterations(12)
-    smooth.SetPassBand(0.08)
+    smooth.SetNumberOfIterations(25)
+    smooth.SetPassBand(0.03)
     smooth.BoundarySmoothingOff()
     smooth.NormalizeCoordinatesOn()
     # From the padded coarse grid to the CT's voxels, and on to RAS.
@@ -188,8 +210,12 @@ def _surface(mask: np.ndarray, box: tuple[slice, slice, slice] | None, ctNode, v
     normals = vtk.vtkPolyDataNormals()
     normals.SetInputConnection(placed.GetOutputPort())
     normals.SplittingOff()
-    normals.ConsistencyOn()
-    normals.AutoOrientNormalsOn()
+    # Contours are oriented already, to the outside; making sure of it would take longer than all the rest.
+    normals.ConsistencyOff()
+    if matrix.Determinant() < 0:  # a mirrored triangle looks to the inside
+        reverse = vtk.vtkReverseSense()
+        reverse.SetInputConnection(placed.GetOutputPort())
+        normals.SetInputConnection(reverse.GetOutputPort())
     normals.Update()
     return normals.GetOutput()
 

@@ -57,6 +57,11 @@ def hasResults(ctNode) -> bool:
     return all(findNode(ctNode, role) is not None for role in (SEGMENTATION, PROBABILITY))
 
 
+def whyNoResults(ctNode) -> str:
+    """Why there is nothing to show for a CT; empty where there is."""
+    return "" if hasResults(ctNode) else _("There are no results yet: press Segment infection.")
+
+
 def getNode(ctNode, role: str):
     """The node of this role that belongs to a CT, made beside it if there is none."""
     node = findNode(ctNode, role)
@@ -123,7 +128,7 @@ def setTable(tableNode, numbers: dict, threshold: float) -> None:
     rows = (
         (_("lung volume (ml)"), "volume_ml", 0),
         (_("infected (ml)"), "infected_ml", 1),
-        (_("infected (% of lung)"), "infected_share", 2),
+        (_("infected (% of lung)"), "infected_share", 1),
         (_("mean HU of lesions"), "lesion_hu", 0),
     )
     table = vtk.vtkTable()

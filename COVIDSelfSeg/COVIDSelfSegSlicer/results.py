@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 import slicer
+from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.severity import severity_of
 from COVIDSelfSegLib.threshold_curve import level_of
 from slicer.i18n import tr as _
 
 from . import display, lesionSegments, resultNodes
 from .runFiles import RunFiles
+
+
+def checkFit(ctNode, files: RunFiles) -> None:
+    """Make sure that a CT is still what was segmented.
+
+    Raises:
+        UserError: it was removed from the scene or changed its size during the run.
+    """
+    fix = _("Run again on the volume as it is now.")
+    if slicer.mrmlScene.GetNodeByID(ctNode.GetID() or "") is not ctNode:
+        raise UserError(
+            _("The CT was removed during the run."), why=_("Its results have no place any more."), fix=fix
+        )
+    if ctNode.GetImageData().GetDimensions()[::-1] != files.probability.shape:
+        raise UserError(
+            _("The CT was changed during the run."), why=_("The results no longer fit its voxels."), fix=fix
+        )
 
 
 def setResults(ctNode, files: RunFiles, *, overwriteEdits: bool = False) -> None:
@@ -33,9 +51,12 @@ def setResults(ctNode, files: RunFiles, *, overwriteEdits: bool = False) -> None
         resultNodes.setVolume(resultNodes.getNode(ctNode, role), array, ctNode)
     resultNodes.setCurve(resultNodes.findNode(ctNode, resultNodes.PROBABILITY), files.report)
     display.prepareVolumes(ctNode)
+    isFirst = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION) is None
     segmentationNode = resultNodes.getNode(ctNode, resultNodes.SEGMENTATION)
     lesionSegments.loadTerminology()
     lesionSegments.prepare(segmentationNode, ctNode)
+    if isFirst:  # later the user may have chosen otherwise
+        display.prepareSegments(segmentationNode)
     for segmentID, label in ((lesionSegments.RIGHT_LUNG, 1), (lesionSegments.LEFT_LUNG, 2)):
         lesionSegments.write(segmentationNode, segmentID, files.lungs == label, ctNode)
     lesionSegments.write(segmentationNode, lesionSegments.LESION, files.lesions, ctNode)

@@ -79,6 +79,7 @@ class SegmentationRun:
         self._hasMask = files.lungs is not None
         self._started = time.monotonic()
         self._phase = _Phase.EXPORT
+        self.stage = ""
         self._cancelled = False
         self._outcome: Result | Failure | None = None
         self._log: list[str] = []
@@ -163,9 +164,9 @@ class SegmentationRun:
         if self._cancelled or code == ExitCode.CANCELLED:
             self._end(self._listeners.onCancelled)
         elif code == ExitCode.DONE and isinstance(self._outcome, Result):
-            self._tell("load", _WORKED, _("Loading the results"))
             self._phase = _Phase.READ
             self._reading = BackgroundJob(lambda stop: RunFiles.read(self._folder / "results", stop))
+            self._tell("load", _WORKED, _("Loading the results"))
         elif isinstance(self._outcome, Failure):
             self._fail(self._outcome)
         else:
@@ -179,7 +180,8 @@ class SegmentationRun:
             self._fail(_diskFailure(error))
             return
         self._tell("load", 1.0, _("Loading the results"))
-        self._end(lambda: self._listeners.onFinished(files))
+        if self.isRunning:  # else it was cancelled at the last moment
+            self._end(lambda: self._listeners.onFinished(files))
 
     def _fail(self, failure: Failure) -> None:
         self._end(lambda: self._listeners.onFailed(failure))
@@ -193,6 +195,7 @@ class SegmentationRun:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _tell(self, stage: str, fraction: float, message: str) -> None:
+        self.stage = stage
         spent = time.monotonic() - self._started
         left = spent * (1 - fraction) / fraction if fraction > 0.05 else None
         self._listeners.onProgress(Progress(stage, fraction, message, left))

@@ -17,7 +17,7 @@ import slicer
 from COVIDSelfSegLib.errors import UserError
 from slicer.i18n import tr as _
 
-from .workerProcess import WorkerProcess, slicersPython
+from .workerProcess import WorkerProcess, modelFolder, slicersPython
 
 PYTHON_SETTING = "COVIDSelfSeg/WorkerPython"
 
@@ -121,25 +121,15 @@ def installLungmask() -> None:
 
 
 def _pipInstall(requirements: tuple[str, ...], reason: str) -> None:
-    if hasattr(slicer, "packaging"):  # Slicer 5.11 and later
-        from packaging.requirements import Requirement  # noqa: PLC0415
-
-        slicer.packaging.pip_ensure(
-            [Requirement(text) for text in requirements],
-            requester="COVIDSelfSeg",
-            prompt_install=True,
-            show_progress=True,
-        )
+    try:
+        from slicer.packaging import pip_ensure  # noqa: PLC0415
+    except ImportError:  # before Slicer 5.11
+        if slicer.util.confirmOkCancelDisplay(reason + "\n" + ", ".join(requirements)):
+            slicer.util.pip_install(list(requirements))
         return
-    if slicer.util.confirmOkCancelDisplay(reason + "\n" + ", ".join(requirements)):
-        slicer.util.pip_install(list(requirements))
+    from packaging.requirements import Requirement  # noqa: PLC0415
 
-
-def modelFolder() -> Path:
-    """Folder of the user's own model packages, made if it is not there."""
-    folder = Path(slicer.app.slicerUserSettingsFilePath).parent / "COVIDSelfSeg" / "models"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    pip_ensure([Requirement(text) for text in requirements], requester="COVIDSelfSeg")
 
 
 def addModel(path: Path) -> Path:
@@ -156,6 +146,7 @@ def addModel(path: Path) -> Path:
         )
     target = modelFolder() / path.name
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
     except OSError as error:
         raise UserError(
@@ -168,17 +159,10 @@ def addModel(path: Path) -> Path:
     return target
 
 
-def lungWeightsPath() -> Path:
-    """Where lungmask's R231 weights are kept, so that lungmask itself finds them too."""
-    return Path.home() / ".cache" / "torch" / "hub" / "checkpoints" / "unet_r231-d5d2fc3d.pth"
-
-
-def addLungWeights(path: Path) -> Path:
-    """Copy R231 weights to where they are looked for; the worker checks their hash before it uses them."""
-    target = lungWeightsPath()
+def addLungWeights(path: Path, target: Path) -> None:
+    """Copy R231 weights to where the worker looks for them; it checks their hash before it uses them."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, target)
-    return target
 
 
 def deleteFile(path: Path) -> None:

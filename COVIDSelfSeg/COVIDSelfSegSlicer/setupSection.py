@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ from COVIDSelfSegLib.errors import UserError
 from slicer.i18n import tr as _
 
 from . import setup
+from .enabling import enable
+from .workerProcess import modelFolder
 
 DEFAULT_MODEL = "covidselfseg-default"
+_TYPING_S = 0.6
 
 
 class SetupSection:
@@ -29,10 +33,13 @@ class SetupSection:
         self._status: dict[str, Any] | None = None
         self._reason = _("It is still being looked at what is installed.")
         self._query: setup.StatusQuery | None = None
+        self._answered = False
+        self._askAt: float | None = None
         ui.installTorchButton.connect("clicked(bool)", self._onInstallTorch)
         ui.installPackagesButton.connect("clicked(bool)", self._onInstallPackages)
         ui.installLungmaskButton.connect("clicked(bool)", self._onInstallLungmask)
         ui.addModelButton.connect("clicked(bool)", self._onAddModel)
+        ui.modelSelector.connect("currentIndexChanged(int)", self._onModelChosen)
         ui.deleteModelButton.connect("clicked(bool)", self._onDeleteModel)
         ui.addLungWeightsButton.connect("clicked(bool)", self._onAddLungWeights)
         ui.deleteLungWeightsButton.connect("clicked(bool)", self._onDeleteLungWeights)
@@ -71,16 +78,23 @@ class SetupSection:
 
     def refresh(self) -> None:
         """Ask the worker's interpreter anew."""
-        self.stop()
-        self._status, self._reason = None, _("It is still being looked at what is installed.")
-        self._ui.setupSummaryLabel.text = _("Looking at what is installed ...")
+        self._forget()
         self._query = setup.StatusQuery(self._onAnswer)
-        self._onChange()
 
     def poll(self) -> None:
-        """Take the answer when it comes."""
+        """Take the answer when it comes; ask when nobody types a path any more."""
+        if self._askAt is not None and time.monotonic() > self._askAt:
+            self.refresh()
         if self._query is not None:
             self._query.poll()
+
+    def _forget(self) -> None:
+        self.stop()
+        self._askAt = None
+        self._status, self._reason = None, _("It is still being looked at what is installed.")
+        self._ui.setupSummaryLabel.text = _("Looking at what is installed ...")
+        self._enableButtons()
+        self._onChange()
 
     def stop(self) -> None:
         """Stop asking; for when the panel goes."""
@@ -100,15 +114,10 @@ class SetupSection:
 
     def _show(self) -> None:
         ui, status = self._ui, self._status
-        own = setup.isSlicersPython()
-        for button in (ui.installTorchButton, ui.installPackagesButton, ui.installLungmaskButton):
-            button.enabled = own and status is not None
-            if not own:
-                button.toolTip = _("Only Slicer's own Python is installed into from here.")
+        self._enableButtons()
         problem = self.problem
         if status is None:
-            ui.setupSummaryLabel.text = problem
-            ui.setupSection.collapsed = False
+            self._showUnknown(problem)
             return
         python = _("Python {version}, {path}").format(version=status["python"], path=status["executable"])
         ui.setupSummaryLabel.text = python
@@ -125,7 +134,33 @@ class SetupSection:
         ui.installLungmaskButton.visible = status["lungmask"]["version"] is None
         ui.deleteLungWeightsButton.visible = status["lungmask"]["present"]
         ui.setupSection.text = _("Set-up: ready") if not problem else _("Set-up: something is missing")
-        ui.setupSection.collapsed = not problem
+        if problem or not self._answered:  # later it stays as the user left it
+            ui.setupSection.collapsed = not problem
+        self._answered = True
+        self._fillModels()
+
+    def _enableButtons(self) -> None:
+        ui = self._ui
+        unknown = self._reason if self._status is None else ""
+        own = setup.isSlicersPython()
+        foreign = "" if own else _("Only Slicer's own Python is installed into from here.")
+        for button in (ui.installTorchButton, ui.installPackagesButton, ui.installLungmaskButton):
+            enable(button, unknown or foreign)
+        for button in (ui.addLungWeightsButton, ui.deleteLungWeightsButton):
+            enable(button, unknown)
+
+    def _showUnknown(self, problem: str) -> None:
+        ui = self._ui
+        ui.setupSummaryLabel.text = problem
+        for label in (
+            ui.torchStatusLabel,
+            ui.packagesStatusLabel,
+            ui.modelsStatusLabel,
+            ui.lungmaskStatusLabel,
+        ):
+            label.text = _("unknown")
+        ui.setupSection.text = _("Set-up: something is missing")
+        ui.setupSection.collapsed = False
         self._fillModels()
 
     def _fillModels(self) -> None:
@@ -139,13 +174,22 @@ class SetupSection:
         index = selector.findText(chosen or DEFAULT_MODEL)
         selector.setCurrentIndex(max(index, 0) if selector.count else -1)
         selector.blockSignals(blocked)
+        self._showDeletable()
+
+    def _onModelChosen(self, _index: int) -> None:
+        self._showDeletable()
+
+    def _showDeletable(self) -> None:
+        shipped = _("The model packages that came with the extension are not deleted.")
+        enable(self._ui.deleteModelButton, "" if self._deletableModel() else shipped)
 
     def _onCheck(self) -> None:
         self.refresh()
 
     def _onPythonChanged(self, path: str) -> None:
         setup.setWorkerPython(path)
-        self.refresh()
+        self._forget()
+        self._askAt = time.monotonic() + _TYPING_S  # each key changes the path
 
     def _onInstallTorch(self) -> None:
         self._do(setup.installTorch)
@@ -161,23 +205,34 @@ class SetupSection:
         if path is not None:
             self._do(lambda: setup.addModel(path))
 
+    def _deletableModel(self) -> Path | None:
+        """A damaged package that the user added, else the chosen one if the user added it."""
+        models = (self._status or {}).get("models", [])
+        damaged = [model["path"] for model in models if model["damaged"]]
+        for path in map(Path, [*damaged, self._ui.modelSelector.currentData or ""]):
+            if path.parent == modelFolder():
+                return path
+        return None
+
     def _onDeleteModel(self) -> None:
-        path = Path(self._ui.modelSelector.currentData or "")
-        if path.parent != setup.modelFolder():
-            slicer.util.infoDisplay(_("The model packages that came with the extension are not deleted."))
-            return
-        if slicer.util.confirmYesNoDisplay(_("Delete {path}?").format(path=path)):
+        path = self._deletableModel()
+        if path is not None and slicer.util.confirmYesNoDisplay(_("Delete {path}?").format(path=path)):
             self._do(lambda: setup.deleteFile(path))
 
     def _onAddLungWeights(self) -> None:
         path = _askForFile(_("Choose the weights of lungmask R231"), _("Weights (*.pth)"))
         if path is not None:
-            self._do(lambda: setup.addLungWeights(path))
+            self._do(lambda: setup.addLungWeights(path, self._lungWeights()))
 
     def _onDeleteLungWeights(self) -> None:
-        path = setup.lungWeightsPath()
+        path = self._lungWeights()
         if slicer.util.confirmYesNoDisplay(_("Delete {path}?").format(path=path)):
             self._do(lambda: setup.deleteFile(path))
+
+    def _lungWeights(self) -> Path:
+        """Where the worker looks for the weights of R231."""
+        assert self._status is not None  # the buttons are enabled once it is known
+        return Path(self._status["lungmask"]["weights"])
 
     def _do(self, action: Callable[[], object]) -> None:
         """Do something that may fail, say so, and look again."""

@@ -11,8 +11,7 @@ from COVIDSelfSegLib.threshold_curve import LEVELS, ThresholdCurve
 from slicer.i18n import tr as _
 
 _MARGIN = 4
-_TEXT_HEIGHT = 14
-_SHOWN_FROM = 0.02
+_SHOWN_FROM = 0.05
 """Below this threshold nearly all lung counts, which would squeeze the rest of the curve flat."""
 
 
@@ -35,34 +34,38 @@ def drawCurve(curve: ThresholdCurve | None, threshold: float, calibrated: float,
     painter = qt.QPainter(pixmap)
     painter.setRenderHint(qt.QPainter.Antialiasing, True)
     ink = palette.color(qt.QPalette.Text)
-    bottom = height - _TEXT_HEIGHT - _MARGIN
+    line = painter.fontMetrics().height()
+    top, bottom = line + _MARGIN, height - line - _MARGIN
 
     def x(at: float) -> float:
         return _MARGIN + at * (width - 2 * _MARGIN)
 
     painter.setPen(qt.QPen(ink))
     painter.drawLine(qt.QPointF(x(0), bottom), qt.QPointF(x(1), bottom))
+    painter.drawText(int(x(0)), height - _MARGIN, _("0"))
+    painter.drawText(int(x(calibrated)) - line, height - _MARGIN, _("calibrated"))
+    painter.drawText(int(x(1)) - line // 2, height - _MARGIN, _("1"))
+    _drawThreshold(painter, qt.QPen(ink), qt.Qt.DashLine, x(calibrated), (top, bottom))
+    _drawThreshold(painter, qt.QPen(ink), qt.Qt.SolidLine, x(threshold), (top, bottom))
     if curve is not None:
         ml = curve.all_ml()
         first = int(_SHOWN_FROM * (LEVELS - 1))
-        top = max(float(ml[first]), 1e-6)
+        most = max(float(ml[first]), 1e-6)
         pen = qt.QPen(qt.QColor(*LESION))
         pen.setWidthF(2.0)
         painter.setPen(pen)
-        places = np.arange(first, LEVELS)
-        heights = _MARGIN + (bottom - _MARGIN) * (1 - np.minimum(ml[first:] / top, 1))
-        points = [qt.QPointF(x(place / (LEVELS - 1)), float(at)) for place, at in zip(places, heights)]
+        heights = top + (bottom - top) * (1 - np.minimum(ml[first:] / most, 1))
+        places = np.arange(first, LEVELS) / (LEVELS - 1)
+        points = [qt.QPointF(x(place), float(at)) for place, at in zip(places, heights)]
         for start, end in itertools.pairwise(points):
             painter.drawLine(start, end)
         painter.setPen(qt.QPen(ink))
-        painter.drawText(int(x(0)) + 2, _MARGIN + 10, _("{ml} ml").format(ml=f"{top:.0f}"))
-    dashed = qt.QPen(ink)
-    dashed.setStyle(qt.Qt.DashLine)
-    painter.setPen(dashed)
-    painter.drawLine(qt.QPointF(x(calibrated), _MARGIN), qt.QPointF(x(calibrated), bottom))
-    painter.setPen(qt.QPen(ink))
-    painter.drawLine(qt.QPointF(x(threshold), _MARGIN), qt.QPointF(x(threshold), bottom))
-    painter.drawText(_MARGIN, height - 3, _("threshold 0"))
-    painter.drawText(width - 14, height - 3, "1")
+        painter.drawText(int(x(0)), line, _("up to {ml} ml").format(ml=f"{most:.0f}"))
     painter.end()
     return pixmap
+
+
+def _drawThreshold(painter, pen, style, x: float, ends: tuple[float, float]) -> None:
+    pen.setStyle(style)
+    painter.setPen(pen)
+    painter.drawLine(qt.QPointF(x, ends[0]), qt.QPointF(x, ends[1]))

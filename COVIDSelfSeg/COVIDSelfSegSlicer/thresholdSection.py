@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import qt
 import slicer
 from COVIDSelfSegLib.threshold_curve import ThresholdCurve
 from slicer.i18n import tr as _
 
 from . import lesionSegments, resultNodes
 from .display import ThresholdPreview
+from .enabling import enable
 from .thresholdPlot import drawCurve
 
 STEP = 0.02
 """What a press of [ or ] moves the threshold by."""
+
+
+_LEAST_CURVE_WIDTH = 120
 
 
 class ThresholdSection:
@@ -31,6 +36,9 @@ class ThresholdSection:
         self._curve: ThresholdCurve | None = None
         self._calibrated = 0.5
         self._preview: ThresholdPreview | None = None
+        self._drawnWidth = 0
+        ui.resultsTable.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
+        ui.resultsTable.setVerticalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
         ui.thresholdSlider.connect("valueIsChanging(double)", self._onMoving)
         ui.thresholdSlider.connect("valueChanged(double)", self._onReleased)
         ui.calibratedButton.connect("clicked(bool)", self._onCalibrated)
@@ -44,17 +52,21 @@ class ThresholdSection:
         report = resultNodes.reportOf(ctNode) if has else None
         ui = self._ui
         for widget in (ui.thresholdSlider, ui.calibratedButton):
-            widget.enabled = has
-        ui.thresholdSlider.toolTip = (
-            _("Lesion probability from which on a voxel is lesion. Keys: [ and ]")
-            if has
-            else _("There are no results yet: press Segment infection.")
-        )
-        ui.resultsTable.setMRMLTableNode(resultNodes.findNode(ctNode, resultNodes.TABLE))
+            enable(widget, resultNodes.whyNoResults(ctNode))
+        table = resultNodes.findNode(ctNode, resultNodes.TABLE)
+        ui.resultsTable.setMRMLTableNode(table)
+        ui.resultsTable.visible = table is not None
+        ui.curveLabel.visible = has
+        self._fitTable()
         if report is not None:
             self._calibrated = report["model"]["calibrated_threshold"]
             self._setSlider(resultNodes.thresholdOf(ctNode) or report["threshold"])
         self._show(ui.thresholdSlider.value)
+
+    def poll(self) -> None:
+        """Draw the curve anew where the panel has another width now."""
+        if self._curve is not None and self._ui.curveLabel.width != self._drawnWidth:
+            self._drawCurve(self._ui.thresholdSlider.value)
 
     def move(self, step: float) -> None:
         """Move the threshold by a step, as a key does."""
@@ -98,8 +110,19 @@ class ThresholdSection:
                 ml=f"{self._curve.infected_ml(threshold):.1f}",
                 percent=f"{100 * self._curve.infected_share(threshold):.1f}",
             )
-        width, height = max(ui.curveLabel.width, 200), 90
-        ui.curveLabel.setPixmap(drawCurve(self._curve, threshold, self._calibrated, width, height))
+        self._drawCurve(threshold)
+
+    def _drawCurve(self, threshold: float) -> None:
+        label = self._ui.curveLabel
+        self._drawnWidth = label.width
+        size = (max(label.width, _LEAST_CURVE_WIDTH), label.height)
+        label.setPixmap(drawCurve(self._curve, threshold, self._calibrated, *size))
+
+    def _fitTable(self) -> None:
+        """Make the table as high as its rows, so that nothing has to be scrolled."""
+        table = self._ui.resultsTable
+        rows, header = table.verticalHeader(), table.horizontalHeader()
+        table.setFixedHeight(rows.length() + header.sizeHint.height() + 2 * table.frameWidth)
 
 
 def mayOverwrite(ctNode) -> bool:

@@ -47,7 +47,16 @@ def environmentFor(python: str) -> dict[str, str]:
             environment.pop(name, None)
     environment["PYTHONUNBUFFERED"] = "1"
     environment["PYTHONIOENCODING"] = "utf-8"
+    environment.pop("PYTHONSAFEPATH", None)  # the worker's own folder must be searched
+    # What the user added in the panel, besides what the environment names.
+    models = [str(modelFolder()), environment.get("COVIDSELFSEG_MODELS", "")]
+    environment["COVIDSELFSEG_MODELS"] = os.pathsep.join(filter(None, models))
     return environment
+
+
+def modelFolder() -> Path:
+    """Folder of the user's own model packages; it need not be there."""
+    return Path(slicer.app.slicerUserSettingsFilePath).parent / "COVIDSelfSeg" / "models"
 
 
 class WorkerProcess:

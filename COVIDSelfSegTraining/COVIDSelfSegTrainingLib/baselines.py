@@ -5,6 +5,8 @@ All take HU (z, y, x) and a lung mask on the same grid and give a mask.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
@@ -14,6 +16,10 @@ BoolArray = npt.NDArray[np.bool_]
 
 THRESHOLDS_HU = (-780, -760, -740, -720, -700, -680, -650, -600, -550, -500)
 """From which a best threshold is chosen, with the truth in view: an upper bound for any threshold."""
+DIFFERENCES_HU = (100, 150, 200, 250, 300, 400)
+"""Likewise for the generator's difference."""
+_LEAST_PIXELS = 50
+_STEPS = 100
 
 
 def hu_threshold(hu: HuArray, lungs: BoolArray, level: float) -> BoolArray:
@@ -42,3 +48,66 @@ def threshold_without_vessels(
     cross = ndimage.generate_binary_structure(2, 1)[None]
     inner = ndimage.binary_erosion(lungs, cross, iterations=pixels(3))
     return ndimage.binary_opening(dense & inner, cross, iterations=pixels(1.5))
+
+
+def otsu_per_slice(hu: HuArray, lungs: BoolArray) -> BoolArray:
+    """The denser of two classes in each slice's lung, parted where their variance is least (Otsu 1979)."""
+    return _per_slice(hu, lungs, _otsu)
+
+
+def mixture_per_slice(hu: HuArray, lungs: BoolArray) -> BoolArray:
+    """The denser of two Gaussians fitted to each slice's lung (expectation maximisation)."""
+    return _per_slice(hu, lungs, _mixture)
+
+
+def _per_slice(
+    hu: HuArray, lungs: BoolArray, level_of: Callable[[npt.NDArray[np.float64]], float]
+) -> BoolArray:
+    mask = np.zeros(lungs.shape, bool)
+    for plane, (values, inside) in zip(mask, zip(hu, lungs, strict=True), strict=True):
+        if inside.sum() >= _LEAST_PIXELS:
+            plane[:] = inside & (values > level_of(values[inside].astype(np.float64)))
+    return mask
+
+
+def _otsu(values: npt.NDArray[np.float64]) -> float:
+    counts, edges = np.histogram(values, bins=256)
+    middles = (edges[:-1] + edges[1:]) / 2
+    below = np.cumsum(counts)[:-1]
+    above = len(values) - below
+    sums = np.cumsum(counts * middles)
+    gap = sums[:-1] / np.maximum(below, 1) - (sums[-1] - sums[:-1]) / np.maximum(above, 1)
+    return float(edges[1:-1][np.argmax(below * above * gap**2)])
+
+
+def _mixture(values: npt.NDArray[np.float64]) -> float:
+    """Level above which the denser Gaussian is likelier, among those between the two means."""
+    means = np.percentile(values, (25, 95))
+    spreads = np.full(2, max(values.std(), 1.0))
+    weights = np.array([0.7, 0.3])
+    for _ in range(_STEPS):
+        likely = _likelihood(values, means, spreads, weights)
+        share = likely / np.maximum(likely.sum(axis=0), 1e-300)
+        mass = np.maximum(share.sum(axis=1), 1e-6)
+        before = means
+        means = (share @ values) / mass
+        squares = share * (values[None] - means[:, None]) ** 2
+        spreads = np.maximum(np.sqrt(squares.sum(axis=1) / mass), 1.0)
+        weights = mass / len(values)
+        if np.abs(means - before).max() < 0.1:
+            break
+    dense, thin = (1, 0) if means[1] >= means[0] else (0, 1)
+    levels = np.linspace(means[thin], means[dense], 200)
+    likely = _likelihood(levels, means, spreads, weights)
+    return float(levels[np.argmax(likely[dense] > likely[thin])])
+
+
+def _likelihood(
+    values: npt.NDArray[np.float64],
+    means: npt.NDArray[np.float64],
+    spreads: npt.NDArray[np.float64],
+    weights: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
+    """Of each value under both Gaussians (2, n), without the constant they share."""
+    off = (values[None] - means[:, None]) / spreads[:, None]
+    return weights[:, None] / spreads[:, None] * np.exp(-0.5 * off**2)

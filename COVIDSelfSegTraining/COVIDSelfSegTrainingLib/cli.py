@@ -1,18 +1,15 @@
-"""The commands of training, beside those of the pipeline: ``covidselfseg prepare-shipped | train``."""
+"""The commands of training beside those of the pipeline: prepare, train, evaluate, compare."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 from COVIDSelfSegLib.cli import build_parser, run
-from COVIDSelfSegLib.models import Inference
 
-from .cohort import prepare_cohort
-from .shipped import data_folder, shipped_sources
+from .evaluate_command import add_compare, add_evaluate
+from .lung_command import add_train_lungs
+from .prepare_command import add_prepare, add_prepare_shipped
 from .train_command import add_train
 
 
@@ -20,21 +17,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     parser = build_parser()
     (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    _add_prepare_shipped(commands)
+    add_prepare(commands)
+    add_prepare_shipped(commands)
     add_train(commands)
+    add_train_lungs(commands)
+    add_evaluate(commands)
+    add_compare(commands)
     return run(parser, arguments)
-
-
-def _add_prepare_shipped(commands: Any) -> None:
-    parser = commands.add_parser("prepare-shipped", help="make the cohort of the shipped models")
-    parser.add_argument("cohort", type=Path, help="folder for the cohort")
-    parser.set_defaults(command=_prepare_shipped)
-
-
-def _prepare_shipped(parsed: argparse.Namespace) -> None:
-    data = data_folder()
-    if data is None:
-        sys.stderr.write("No real scans were found; the cohort will hold phantoms alone.\n")
-    sources = shipped_sources(data)
-    scans = prepare_cohort(sources, parsed.cohort, Inference(), lambda name: sys.stderr.write(f"{name}\n"))
-    sys.stdout.write(f"{len(scans)} scans in {parsed.cohort}\n")

@@ -3,59 +3,28 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
+from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.frame import FloatArray, LungFrame
-from COVIDSelfSegLib.lungs import find_lungs
 from COVIDSelfSegLib.models import Inference
 from COVIDSelfSegLib.painting import LungSites
-from COVIDSelfSegLib.phantom import make_phantom
-from COVIDSelfSegLib.phantom_scanner import draw_acquisition
-from COVIDSelfSegLib.segmentation import LungSlices, slice_and_neighbours
-from COVIDSelfSegLib.volume import read_scan
-from scipy import ndimage
+from COVIDSelfSegLib.segmentation import slice_and_neighbours
 
-log = logging.getLogger(__name__)
+from .cutting import FORMAT, cut_source
+from .manifest import used_names
+from .sources import Group, Source, Split
 
-Group = Literal["healthy", "diseased"]
+__all__ = ["CohortScan", "Group", "Source", "Split", "open_cohort", "open_scan", "prepare_cohort"]
 
-_DEEPEST_MM = 255
 _SITE_STEP = (1, 4, 4)
 """Every fourth row and column of the slices is a place where a lesion may start."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """A scan that is to enter a cohort.
-
-    Attributes:
-        name: unique in the cohort; the name of its folder.
-        group: whether its lungs are healthy.
-        licence: of the scan.
-        path: of the scan; None for a phantom.
-        lung_mask: file with its lung mask; None lets the built-in one be used.
-        only_side: lung label (1 right, 2 left) to keep where the other side is not healthy; 0 keeps both.
-        seed: of a phantom.
-        severity: of a phantom, 0 .. 4.
-    """
-
-    name: str
-    group: Group
-    licence: str
-    path: str | None = None
-    lung_mask: str | None = None
-    only_side: int = 0
-    seed: int = 0
-    severity: int = 0
 
 
 @dataclass(frozen=True)
@@ -135,7 +104,9 @@ class CohortScan:
 def prepare_cohort(
     sources: Iterable[Source], folder: Path, inference: Inference, progress: Callable[[str], object]
 ) -> list[CohortScan]:
-    """Cut scans into the networks' grids, or take them as an earlier call left them.
+    """Cut a few scans one after the other, or take them as an earlier call left them.
+
+    For folders of scans see :mod:`.preparation`, which judges each and works in several processes.
 
     Args:
         sources: what is to enter.
@@ -147,79 +118,85 @@ def prepare_cohort(
     for source in sources:
         target = folder / source.name
         if not (target / "scan.json").is_file():
-            _prepare(source, target, inference)
+            cut_source(source, target, inference)
         progress(source.name)
         scans.append(open_scan(target))
     return scans
 
 
-def open_cohort(folder: Path) -> list[CohortScan]:
-    """All scans of a cohort, by name."""
-    return [open_scan(file.parent) for file in sorted(folder.glob("[!.]*/scan.json"))]
+def open_cohort(
+    folder: Path, split: Split | None = "train", inference: Inference | None = None
+) -> list[CohortScan]:
+    """The scans of a cohort, by name; scans that were rejected are not among them.
+
+    Args:
+        folder: of the cohort.
+        split: side to take; None takes both. Cohorts of format 1 know no sides and are all for training.
+        inference: grids that the scans must have been cut into; None asks for nothing.
+
+    Raises:
+        UserError: there is no cohort, it was not finished, a file is damaged, or the grids are others.
+    """
+    names = used_names(folder)
+    if names is None:
+        names = sorted(file.parent.name for file in folder.glob("[!.]*/scan.json"))
+    if not names:
+        raise UserError(
+            f"{folder} holds no cohort.",
+            why="Training and evaluation read scans that were cut into the networks' grids before.",
+            fix="Make it with 'covidselfseg prepare', or name the folder that it was told to write.",
+        )
+    scans = [open_scan(folder / name) for name in names]
+    if inference is not None:
+        for scan in scans:
+            _check_grids(scan, inference)
+    return [scan for scan in scans if split is None or scan.source.split == split]
 
 
 def open_scan(folder: Path) -> CohortScan:
-    """One scan of a cohort, from its folder."""
-    values = json.loads((folder / "scan.json").read_text())
-    return CohortScan(
-        folder,
-        Source(**values["source"]),
-        LungFrame.from_dict(values["slice_frame"]),
-        LungFrame.from_dict(values["volume_frame"]),
-        values["neighbour"],
-    )
+    """One scan of a cohort, from its folder.
+
+    Raises:
+        UserError: it was written by a later version, or a file is missing or cut short.
+    """
+    try:
+        values = json.loads((folder / "scan.json").read_text())
+        if values.get("format", 1) > FORMAT:
+            raise UserError(
+                f"The cohort scan {folder} has format {values['format']}; this version reads up to {FORMAT}.",
+                why="A later version of COVIDSelfSeg made it, and may mean other things by its numbers.",
+                fix="Update COVIDSelfSeg, or make the cohort again with this version.",
+            )
+        scan = CohortScan(
+            folder,
+            Source(**values["source"]),
+            LungFrame.from_dict(values["slice_frame"]),
+            LungFrame.from_dict(values["volume_frame"]),
+            values["neighbour"],
+        )
+        for name, shape in (("slices", scan.slice_frame.shape), ("volume", scan.volume_frame.shape)):
+            for array in (name, f"{name.removesuffix('s')}_depths"):
+                if np.load(folder / f"{array}.npy", mmap_mode="r").shape != shape:
+                    raise ValueError(f"{array} has another shape than its frame")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"The cohort scan {folder} is damaged ({error}).",
+            why="Training on a part of it, or on other bytes than were written, would go unnoticed.",
+            fix="Run the command that made the cohort again with --verify: it makes what is damaged anew.",
+        ) from error
+    return scan
 
 
-def _prepare(source: Source, target: Path, inference: Inference) -> None:
-    scan, lungs = _load(source)
-    if source.only_side:
-        lungs = lungs == source.only_side
-    slices = LungSlices.of_scan(
-        scan,
-        lungs,
-        plane=inference.slice_plane,
-        margin_mm=inference.margin_mm,
-        neighbour_mm=inference.neighbour_mm,
-    )
-    frame = LungFrame.around_lungs(lungs, inference.generator_grid, margin_mm=inference.margin_mm)
-    volume_lungs = frame.to_network(lungs, "nearest", fill=0)
-    arrays: dict[str, npt.NDArray[Any]] = {
-        "slices": _as_int16(slices.hu),
-        "slice_depths": _depths(slices.lungs, slices.frame.voxel_mm),
-        "volume": _as_int16(frame.to_network(scan)),
-        "volume_depths": _depths(volume_lungs, frame.voxel_mm),
-    }
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    partial.mkdir(parents=True)
-    for name, array in arrays.items():
-        np.save(partial / f"{name}.npy", array)
-    description = {
-        "source": asdict(source),
-        "slice_frame": asdict(slices.frame),
-        "volume_frame": asdict(frame),
-        "neighbour": slices.neighbour,
-    }
-    (partial / "scan.json").write_text(json.dumps(description, indent=1))
-    partial.rename(target)
-
-
-def _load(source: Source) -> tuple[sitk.Image, sitk.Image]:
-    if source.path is None:
-        acquisition = draw_acquisition(np.random.default_rng([source.seed, 3]))
-        phantom = make_phantom(source.seed, source.severity, acquisition)
-        return phantom.scan, phantom.lungs
-    scan = read_scan(Path(source.path))
-    mask_file = Path(source.lung_mask) if source.lung_mask else None
-    return scan, find_lungs(scan, mask_file=mask_file).image
-
-
-def _depths(lungs: npt.NDArray[Any], voxel_mm: tuple[float, float, float]) -> npt.NDArray[np.uint8]:
-    depth = ndimage.distance_transform_edt(np.pad(lungs > 0, 1), sampling=voxel_mm)[1:-1, 1:-1, 1:-1]
-    return np.clip(np.ceil(depth), 0, _DEEPEST_MM).astype(np.uint8)
-
-
-def _as_int16(hu: FloatArray) -> npt.NDArray[np.int16]:
-    return np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
+def _check_grids(scan: CohortScan, inference: Inference) -> None:
+    of_scan = (scan.volume_frame.shape, scan.slice_frame.shape[1:])
+    wanted = (inference.generator_grid, inference.slice_plane)
+    if of_scan != wanted:
+        raise UserError(
+            f"The cohort was cut into grids of {of_scan[0]} and {of_scan[1]}, "
+            f"not {wanted[0]} and {wanted[1]}.",
+            why="The preset's networks were asked for on other grids.",
+            fix="Make a cohort for this preset, in a folder of its own.",
+        )
 
 
 def _scaled(voxel_mm: tuple[float, float, float], step: tuple[int, int, int]) -> tuple[float, float, float]:

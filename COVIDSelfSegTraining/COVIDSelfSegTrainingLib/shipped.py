@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from .cohort import Source
+from .sources import Source
 
 _COVID_CT_MD = "CC BY 4.0 (COVID-CT-MD)"
 _LIDC = "CC BY 3.0 (LIDC-IDRI)"

@@ -8,6 +8,7 @@ from pathlib import Path
 from COVIDSelfSegTrainingLib.shipped import data_folder
 
 from .accuracy import measure_accuracy
+from .panel import measure_panel
 from .speed import measure_speed
 from .table import Table
 
@@ -16,15 +17,17 @@ def main() -> None:
     """Run the parts asked for."""
     parser = argparse.ArgumentParser(prog="python -m Testing.bench", description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("bench"))
-    parser.add_argument("--only", choices=("speed", "accuracy"))
+    parser.add_argument("--only", choices=("speed", "accuracy", "panel"))
     parsed = parser.parse_args()
     data = data_folder()
     if data is None:
         print("The real scans are not here (../shared/data or $COVIDSELFSEG_DATA): phantoms only.")
     table = Table()
-    if parsed.only != "accuracy":
+    if parsed.only in (None, "speed"):
         measure_speed(table, data)
-    if parsed.only != "speed":
+    if parsed.only in (None, "panel"):
+        measure_panel(table)
+    if parsed.only in (None, "accuracy"):
         measure_accuracy(table, data)
     table.write(parsed.output)
     print(f"\n{parsed.output / 'bench.md'}")

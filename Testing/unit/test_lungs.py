@@ -232,6 +232,13 @@ class Trap:
         return Path.touch, (self.path,)
 
 
+@pytest.mark.parametrize(
+    ("scan", "mask", "least"),
+    [
+        ("ct_cropped/lung1_001.nii.gz", "ct_cropped/lung1_001_lung_mask.nii.gz", 0.94),
+        ("small/cip_ct-64.nii.gz", "small/cip_ct-64_lobe_labels.nii.gz", 0.96),
+    ],
+)
 def test_real_lungs_agree_with_their_published_masks(
     real_scans: Path, scan: str, mask: str, least: float
 ) -> None:

@@ -63,6 +63,14 @@ def test_what_a_generator_leaves_on_healthy_lung_is_not_heat(a_phantom: Phantom)
     assert np.median(heat[1]) == 0
 
 
+def test_a_dense_lesion_keeps_its_full_height_and_noise_is_cut_off() -> None:
+    above = np.array([-40.0, 0, 30, 45, 60, 400], np.float32).reshape(1, 1, 6)
+    ones = np.ones_like(above)
+    frame = LungFrame.whole_scan(sitk.Image(6, 1, 1, sitk.sitkInt16), 1.0)
+    synthesis = Synthesis(frame, above - 800, 0 * above - 800, 0 * above, ones)
+    assert synthesis.excess(30.0).ravel().tolist() == [0, 0, 0, 30, 60, 400]
+
+
 def test_the_same_seed_paints_the_same_and_draws_differ(a_phantom: Phantom, a_package: ModelPackage) -> None:
     generator = a_package.generator()
     made = [

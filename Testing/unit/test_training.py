@@ -11,7 +11,7 @@ import pytest
 import torch
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.models import Inference, open_package
-from COVIDSelfSegTrainingLib import cohort, training
+from COVIDSelfSegTrainingLib import cutting, training
 from COVIDSelfSegTrainingLib.augmentation import draw_variation, vary_intensity, vary_mask, warp
 from COVIDSelfSegTrainingLib.checkpoint import load_checkpoint, save_checkpoint
 from COVIDSelfSegTrainingLib.cohort import CohortScan, Source, open_cohort, prepare_cohort
@@ -53,7 +53,7 @@ def a_cohort(tmp_path_factory: pytest.TempPathFactory) -> list[CohortScan]:
         Source("sick", "diseased", "none needed", seed=3, severity=2),
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cohort, "draw_acquisition", lambda _rng: SMALL)
+        patch.setattr(cutting, "draw_acquisition", lambda _rng: SMALL)
         return prepare_cohort(sources, folder, SMALL_GRIDS, lambda _name: None)
 
 

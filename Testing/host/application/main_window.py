@@ -10,6 +10,8 @@ from host.application.module_manager import qSlicerModuleManager
 from host.application.scripted_module import qSlicerScriptedLoadableModuleWidget
 from host.properties import declared
 
+_PANEL_WIDTH = 430
+
 
 class qSlicerModuleSelectorToolBar(QComboBox):
     """Stands for the module selector: chooses whose panel is shown."""
@@ -56,6 +58,7 @@ class qSlicerMainWindow(QMainWindow):
         dock.setTitleBarWidget(self._selector)
         dock.setWidget(self._panel)
         self.addDockWidget(Qt.DockWidgetArea.LeftDockWidgetArea, dock)
+        self.resizeDocks([dock], [_PANEL_WIDTH], Qt.Orientation.Horizontal)
         self.setCentralWidget(viewport)
         viewport.show()  # it was hidden after a picture was taken of it
         self.statusBar()

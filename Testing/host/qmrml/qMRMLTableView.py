@@ -63,7 +63,11 @@ class qMRMLTableView(QTableView):
         self._model.clear()
         if self._node is None:
             return
-        columns = range(self._node.GetNumberOfColumns())
+        titled = self._node.GetUseFirstColumnAsRowHeader()
+        rows = range(self._node.GetNumberOfRows())
+        columns = range(int(titled), self._node.GetNumberOfColumns())
         self._model.setHorizontalHeaderLabels([self._node.GetColumnName(column) for column in columns])
-        for row in range(self._node.GetNumberOfRows()):
+        for row in rows:
             self._model.appendRow([QStandardItem(self._node.GetCellText(row, column)) for column in columns])
+        titles = [self._node.GetCellText(row, 0) if titled else str(row + 1) for row in rows]
+        self._model.setVerticalHeaderLabels(titles)

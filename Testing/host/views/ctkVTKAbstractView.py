@@ -7,7 +7,16 @@ from collections.abc import Callable
 import numpy as np
 import vtk
 from PySide6.QtCore import QEvent, QPoint, Qt, QTimer, Slot
-from PySide6.QtGui import QColor, QImage, QMouseEvent, QPainter, QPaintEvent, QResizeEvent, QWheelEvent
+from PySide6.QtGui import (
+    QColor,
+    QImage,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QResizeEvent,
+    QShowEvent,
+    QWheelEvent,
+)
 from PySide6.QtWidgets import QWidget
 
 from host.properties import declared
@@ -105,6 +114,10 @@ class ctkVTKAbstractView(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self.set_view_size(max(1, self.width()), max(1, self.height()))
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self.set_view_size(max(1, self.width()), max(1, self.height()))  # a picture may have had another
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         if self._image is None or self._image.size() != self.size():

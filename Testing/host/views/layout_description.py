@@ -43,12 +43,12 @@ def _widget(element: ET.Element, view_of: ViewOf) -> QWidget:
 def _splitter(kind: str, items: list[tuple[ET.Element, QWidget]]) -> QSplitter:
     splitter = QSplitter(Qt.Orientation.Horizontal if kind == "horizontal" else Qt.Orientation.Vertical)
     splitter.setChildrenCollapsible(False)
-    for index, (item, widget) in enumerate(items):
+    shares = [int(item.get("splitSize", "1")) for item, _ in items]
+    for index, (_, widget) in enumerate(items):
         splitter.addWidget(widget)
-        splitter.setStretchFactor(index, 1)
+        splitter.setStretchFactor(index, shares[index])
         widget.setVisible(True)
-        if item.get("splitSize"):
-            splitter.setStretchFactor(index, int(item.get("splitSize", "1")))
+    splitter.setSizes([1000 * share for share in shares])  # else the sizes from before would set the shares
     return splitter
 
 

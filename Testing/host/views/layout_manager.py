@@ -191,6 +191,10 @@ class qSlicerLayoutManager(QObject):
             widget.hide()
             widget.setParent(None)
         if self._arranged is not None:
+            # It is deleted later, when the event loop runs; until then it must not take any room.
+            self._viewport_layout.removeWidget(self._arranged)
+            self._arranged.hide()
+            self._arranged.setParent(None)
             self._arranged.deleteLater()
         self._arranged = arrange(description, self._view_of)
         self._viewport_layout.addWidget(self._arranged)

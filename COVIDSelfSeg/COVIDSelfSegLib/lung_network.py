@@ -1,0 +1,119 @@
+"""The network that finds lung too dense for a threshold: consolidated, collapsed, drowned.
+
+It sees the whole chest on a coarse grid, so its answer costs little on any scan. Where its weights or torch
+are missing, the built-in lung mask does without.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .frame import AIR_HU, FloatArray
+from .hounsfield import to_unit
+
+if TYPE_CHECKING:
+    from .devices import Device
+    from .networks.lung_unet import LungUNet
+
+log = logging.getLogger(__name__)
+
+LUNG_GRID_MM = 5.0
+SHIPPED_WEIGHTS = (
+    Path(__file__).resolve().parents[1] / "Resources" / "Models" / "lungs" / "covidselfseg-lungs.safetensors"
+)
+_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class LungCard:
+    """What a file of lung network weights says of itself.
+
+    Attributes:
+        widths: of the network.
+        trained_on: name and licence of every chest.
+        recipe: the preset as it was used.
+        command: the command that made the weights.
+        code_version: of the code that made them.
+    """
+
+    widths: tuple[int, ...]
+    trained_on: tuple[tuple[str, str], ...]
+    recipe: dict[str, Any]
+    command: str
+    code_version: str
+
+    @classmethod
+    def from_json(cls, text: str) -> LungCard:
+        """Read a card.
+
+        Raises:
+            ValueError: not a card of this schema.
+        """
+        values = json.loads(text)
+        if not isinstance(values, dict) or values.pop("schema", None) != _SCHEMA:
+            raise ValueError(f"not a lung model card of schema {_SCHEMA}")
+        try:
+            values["widths"] = tuple(values["widths"])
+            values["trained_on"] = tuple(tuple(one) for one in values["trained_on"])
+            return cls(**values)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"the lung model card is incomplete ({error})") from error
+
+    def to_json(self) -> str:
+        """Write the card; :meth:`from_json` reads it."""
+        return json.dumps({"schema": _SCHEMA, **asdict(self)}, indent=1)
+
+
+class LungNetwork:
+    """The network with its weights, on a device.
+
+    Args:
+        network: in evaluation mode, on ``device``.
+        device: where to run.
+        sha256: of its weights.
+    """
+
+    def __init__(self, network: LungUNet, device: Device, sha256: str = "") -> None:
+        self._network, self._device, self.sha256 = network, device, sha256
+
+    @classmethod
+    def shipped(cls, device: Device | None = None, path: Path = SHIPPED_WEIGHTS) -> LungNetwork | None:
+        """The network that came with the program; None, and a line in the log, where it cannot be used."""
+        if not path.is_file() or find_spec("torch") is None:
+            log.warning("The lung network is not used: its weights or torch are missing (%s)", path)
+            return None
+        from .devices import choose_device  # noqa: PLC0415 (with torch)
+        from .networks.lung_unet import LungUNet  # noqa: PLC0415
+        from .weight_file import DamagedFileError, check_weights, read_weights  # noqa: PLC0415
+
+        try:
+            about, digest = check_weights(path)
+            network = LungUNet(widths=LungCard.from_json(about["card"]).widths)
+            network.load_state_dict(read_weights(path))
+        except (DamagedFileError, KeyError, ValueError, RuntimeError) as error:
+            log.warning("The lung network is not used: %s (%s)", error, path)
+            return None
+        device = device or choose_device()
+        return cls(device.place(network).eval(), device, digest)
+
+    def probability(self, hu: FloatArray) -> FloatArray:
+        """Lung probability 0 .. 1 (z, y, x) of HU on a grid of about 5 mm; z up, y back, x left."""
+        import torch  # noqa: PLC0415
+
+        from .networks.lung_unet import SHRINKAGE  # noqa: PLC0415
+
+        pads = [(0, -size % SHRINKAGE) for size in hu.shape]
+        padded = np.pad(hu, pads, constant_values=AIR_HU)
+        x = torch.from_numpy(padded)[None, None].to(self._device.handle)
+        x = to_unit(x).contiguous(memory_format=torch.channels_last_3d)
+        with torch.inference_mode(), self._device.autocast():
+            logits = self._network(x)[0, 0].float()
+        found: FloatArray = torch.sigmoid(logits).cpu().numpy()
+        return found[tuple(slice(0, size) for size in hu.shape)]

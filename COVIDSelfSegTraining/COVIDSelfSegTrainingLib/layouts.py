@@ -1,0 +1,67 @@
+"""What the names of files and folders say: severity classes, masks, and which mask belongs to which scan."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from COVIDSelfSegLib.volume import FILE_ENDINGS
+
+MaskKind = Literal["lesions", "lungs", "other"]
+
+MOSMED_LICENCE = "CC BY-NC-ND 3.0 (MosMedData)"
+
+_CLASS = re.compile(r"CT[-_ ]?([0-4])[a-z]?", re.IGNORECASE)
+_LUNG_WORDS = r"lungs?|lobes?"
+_LESION_WORDS = r"infections?|lesions?|covid"
+_OTHER_WORDS = r"gtv|tumou?rs?|nodules?"
+_MASK_WORDS = r"masks?|seg|segmentations?|labels?|labelmaps?"
+_ANY_WORD = f"{_LUNG_WORDS}|{_LESION_WORDS}|{_OTHER_WORDS}"
+_COMPOUND = rf"(?:(?:{_ANY_WORD}|and)[-_ ]?)*?(?:{_MASK_WORDS})"
+_MASK_FOLDER = re.compile(_COMPOUND, re.IGNORECASE)
+# "case1_lung" is a scan with a lung kernel and "covid" a folder of scans, so these words alone say nothing.
+_MASK_NAME = re.compile(
+    rf"(?:(?P<scan>.+?)[-_ .])?(?P<words>{_COMPOUND}|lungs|lesions|infections?)", re.IGNORECASE
+)
+
+
+def stated_class(relative: Path) -> str:
+    """CT-0 .. CT-4, where a folder on the way to a scan is called so (as in MosMedData); else empty."""
+    for part in relative.parts[:-1]:
+        match = _CLASS.fullmatch(part)
+        if match:
+            return f"CT-{match[1]}"
+    return ""
+
+
+def bare_name(path: Path) -> str:
+    """A file's name without the ending of a scan file."""
+    for ending in sorted(FILE_ENDINGS, key=len, reverse=True):
+        if path.name.lower().endswith(ending):
+            return path.name[: -len(ending)]
+    return path.name
+
+
+def mask_of(relative: Path) -> tuple[str, MaskKind] | None:
+    """The name of the scan that a file is a mask of, and of what; None for a scan.
+
+    A mask says so in its own name (``study_0255_mask``, ``case1_lung_mask``, ``lesions``) or in that of a
+    folder (``masks``, ``infection_mask``). The scan's name is empty where the file's name is all mask.
+    """
+    name = bare_name(relative)
+    match = _MASK_NAME.fullmatch(name)
+    if match:
+        return match["scan"] or "", _kind(match["words"])
+    folders = [part for part in relative.parts[:-1] if _MASK_FOLDER.fullmatch(part)]
+    return (name, _kind(folders[-1])) if folders else None
+
+
+def _kind(words: str) -> MaskKind:
+    has_lungs, has_lesions, has_other = (
+        re.search(pattern, words, re.IGNORECASE) is not None
+        for pattern in (_LUNG_WORDS, _LESION_WORDS, _OTHER_WORDS)
+    )
+    if has_other or (has_lungs and has_lesions):
+        return "other"  # tumours are no lesions here, and one file with both would be read as either
+    return "lungs" if has_lungs else "lesions"

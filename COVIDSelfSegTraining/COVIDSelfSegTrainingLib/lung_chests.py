@@ -1,0 +1,62 @@
+"""What the shipped lung network learns from: phantoms, and the healthy real scans that may train it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from COVIDSelfSegLib.classical_lungs import builtin_lung_mask
+from COVIDSelfSegLib.frame import LungFrame
+from COVIDSelfSegLib.lung_network import LUNG_GRID_MM
+from COVIDSelfSegLib.phantom import make_phantom
+from COVIDSelfSegLib.phantom_scanner import Acquisition
+from COVIDSelfSegLib.volume import read_scan
+
+from .cohort import Source
+from .lung_training import Chest
+from .shipped import shipped_sources
+
+_SEEDS = range(3000, 3045)
+"""Held apart from those of the other networks, and from evaluation, which is below 1000."""
+_THICKNESSES_MM = (2.0, 3.0, 5.0, 8.0)
+_SEVERITIES = (0, 0, 1, 2, 3, 4, 4)
+_HEIGHT_MM = 360
+
+
+def shipped_chests(data: Path | None) -> Iterator[tuple[Chest, str]]:
+    """Every chest with its licence; phantoms alone where the real scans are absent.
+
+    The lungs of a healthy scan are what a threshold finds.
+    """
+    real = [source for source in shipped_sources(data) if source.path and source.group == "healthy"]
+    for source in sorted(real, key=lambda one: one.name):
+        yield _of_scan(source), source.licence
+    for seed in _SEEDS:
+        yield _of_phantom(seed), "none needed (made from a seed)"
+
+
+def _of_scan(source: Source) -> Chest:
+    scan = read_scan(Path(str(source.path)))
+    return _chest(source.name, True, scan, builtin_lung_mask(scan))
+
+
+def _of_phantom(seed: int) -> Chest:
+    rng = np.random.default_rng([seed, 8])
+    slice_mm = float(rng.choice(_THICKNESSES_MM))
+    acquisition = Acquisition(
+        size=(168, 168, int(_HEIGHT_MM / slice_mm)),
+        pixel_mm=2.4,
+        slice_mm=slice_mm,
+        noise_hu=float(rng.uniform(5, 25)),
+        offset_hu=float(rng.normal(0, 10)),
+    )
+    phantom = make_phantom(seed, int(rng.choice(_SEVERITIES)), acquisition)
+    return _chest(f"phantom_{seed}", False, phantom.scan, phantom.lungs)
+
+
+def _chest(name: str, real: bool, scan: sitk.Image, lungs: sitk.Image) -> Chest:
+    frame = LungFrame.whole_scan(scan, LUNG_GRID_MM)
+    labels = frame.to_network(lungs, "nearest", fill=0).astype(np.uint8)
+    return Chest(name, real, frame.to_network(scan).astype(np.int16), labels, frame.voxel_mm)

@@ -1,0 +1,64 @@
+"""``covidselfseg train-lungs``: the lung network that is shipped, made anew."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shlex
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from COVIDSelfSegLib import __version__
+from COVIDSelfSegLib.devices import choose_device
+from COVIDSelfSegLib.lung_network import LungCard
+from COVIDSelfSegLib.networks.lung_unet import WIDTHS
+from COVIDSelfSegLib.weight_file import write_weights
+
+from .lung_chests import shipped_chests
+from .lung_training import LungPreset, LungTrainer
+from .shipped import data_folder
+
+log = logging.getLogger(__name__)
+
+_REPORT_EVERY, _SAVE_EVERY = 20, 100
+
+
+def add_train_lungs(commands: Any) -> None:
+    """Add the command to a parser's commands."""
+    parser = commands.add_parser("train-lungs", help="train the network that finds dense lung")
+    parser.add_argument("output", type=Path, help="file to write, .safetensors")
+    parser.add_argument("--iterations", type=int, default=LungPreset.iterations)
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.set_defaults(command=_train)
+
+
+def _train(parsed: argparse.Namespace) -> None:
+    preset = replace(LungPreset(), iterations=parsed.iterations)
+    chests, licences = [], []
+    for chest, licence in shipped_chests(data_folder()):
+        log.info("%s", chest.name)
+        chests.append(chest)
+        licences.append((chest.name, licence))
+    trainer = LungTrainer(preset, chests, choose_device(parsed.device))
+    parsed.output.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint = parsed.output.with_suffix(".checkpoint")
+    if checkpoint.is_file():
+        trainer.load(checkpoint)
+    while trainer.iteration < preset.iterations:
+        losses = trainer.step()
+        if trainer.iteration % _SAVE_EVERY == 0:
+            trainer.save(checkpoint)
+        if trainer.iteration % _REPORT_EVERY == 0:
+            told = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
+            log.info("%d/%d  %s", trainer.iteration, preset.iterations, told)
+    card = LungCard(
+        widths=WIDTHS,
+        trained_on=tuple(licences),
+        recipe=asdict(preset),
+        command=shlex.join(["covidselfseg", *sys.argv[1:]]),
+        code_version=__version__,
+    )
+    write_weights(parsed.output, trainer.average.state_dict(), {"card": card.to_json()})
+    checkpoint.unlink(missing_ok=True)

@@ -1,0 +1,294 @@
+"""Walk folders of scans: every NIfTI, NRRD and MetaImage file and every DICOM series, with its masks."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import SimpleITK as sitk
+from COVIDSelfSegLib.dicom import Series, choose_chest_ct, list_series
+from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.volume import FILE_ENDINGS, has_scan_ending
+
+from .layouts import MaskKind, bare_name, mask_of, stated_class
+from .sources import Group, Source
+
+_PATIENT_ID, _BIRTH_DATE, _SEX, _STUDY = "0010|0020", "0010|0030", "0010|0040", "0020|000d"
+_NOBODY = re.compile(r"(anon\w*|unknown|none|n/?a|patient|test|0+|x+)?", re.IGNORECASE)
+"""Patient IDs that a de-identification leaves for everybody."""
+_PATIENT_FOLDER = 5
+"""A sub-folder with at most so many scans is one patient's; with more, it is a collection of patients."""
+
+
+@dataclass(frozen=True)
+class Root:
+    """A folder to search.
+
+    Attributes:
+        folder: searched with its sub-folders.
+        group: of all scans in it; None takes it from folders called CT-0 .. CT-4.
+        licence: of the scans.
+    """
+
+    folder: Path
+    group: Group | None
+    licence: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """A scan that was found, before it was read.
+
+    Attributes:
+        source: what is known of it.
+        files: that it (and its masks) is read from.
+        problem: why it cannot enter; None where it may.
+        identity: birth date and sex in its header; compared and never written anywhere.
+    """
+
+    source: Source
+    files: tuple[Path, ...]
+    problem: UserError | None = None
+    identity: tuple[str, str] = ("", "")
+
+
+@dataclass(frozen=True)
+class Search:
+    """What lies in the folders.
+
+    Attributes:
+        found: scans by name.
+        notes: what a user should know of masks that belong to no scan.
+    """
+
+    found: tuple[Found, ...]
+    notes: tuple[str, ...]
+
+
+def search(roots: Iterable[Root]) -> Search:
+    """Find every scan below some folders.
+
+    Raises:
+        UserError: a folder is missing or holds no scan at all.
+    """
+    found: dict[str, Found] = {}
+    notes: list[str] = []
+    for number, root in enumerate(roots):
+        if not root.folder.is_dir():
+            raise UserError(
+                f"{root.folder} is no folder.",
+                why="A cohort is made of folders of scans.",
+                fix="Check the spelling of the path, and that the disk it lies on is connected.",
+            )
+        here, of_masks = _search_one(root)
+        if not here:
+            raise UserError(
+                f"No scan was found in {root.folder}.",
+                why=f"It holds neither a DICOM series nor a file that ends in {', '.join(FILE_ENDINGS)}.",
+                fix="Name the folder that holds the scans (sub-folders are searched too).",
+            )
+        notes += of_masks
+        for one in here:
+            # Two folders of the same name may hold files of the same name.
+            name = one.source.name if one.source.name not in found else f"{one.source.name}-{number}"
+            found[name] = replace(one, source=replace(one.source, name=name))
+    return Search(tuple(found[name] for name in sorted(found)), tuple(notes))
+
+
+def _search_one(root: Root) -> tuple[list[Found], list[str]]:
+    files = sorted(
+        path
+        for path in root.folder.rglob("*")
+        if not any(part.startswith(".") for part in path.relative_to(root.folder).parts)
+        and has_scan_ending(path)
+        and path.is_file()
+    )
+    masks: dict[tuple[str, MaskKind], list[Path]] = defaultdict(list)
+    scans = []
+    for path in files:
+        mask = mask_of(path.relative_to(root.folder))
+        if mask is None:
+            scans.append(path)
+        else:
+            masks[mask].append(path)
+    taken: set[Path] = set()
+    found = [_of_file(root, path, scans, masks, taken) for path in scans]
+    found += _of_series(root)
+    lonely = [
+        path for (_, kind), paths in masks.items() if kind != "other" for path in paths if path not in taken
+    ]
+    notes = []
+    if lonely:
+        notes.append(
+            f"{len(lonely)} masks in {root.folder} belong to no scan ({few(path.name for path in lonely)}). "
+            "A mask is called as its scan, with _mask or _lung_mask added, or lies in a folder 'masks'."
+        )
+    return found, notes
+
+
+def _of_file(
+    root: Root,
+    path: Path,
+    scans: list[Path],
+    masks: dict[tuple[str, MaskKind], list[Path]],
+    taken: set[Path],
+) -> Found:
+    relative = path.relative_to(root.folder)
+    of_scan: dict[MaskKind, Path] = {}
+    for kind in ("lesions", "lungs"):
+        mask = _nearest(path, scans, masks, kind)
+        if mask is not None:
+            of_scan[kind] = mask
+            taken.add(mask)
+    siblings = sum(other.parent == path.parent for other in scans)
+    is_patient_folder = path.parent != root.folder and siblings <= _PATIENT_FOLDER
+    in_class_folder = _in_class_folder(relative)
+    patient = relative.parent.as_posix() if is_patient_folder and not in_class_folder else bare_name(relative)
+    source = Source(
+        name=_name(root, relative, bare_name(relative)),
+        group=_group(root, relative),
+        licence=root.licence,
+        path=str(path.absolute()),
+        lung_mask=_text(of_scan.get("lungs")),
+        lesion_mask=_text(of_scan.get("lesions")),
+        patient=patient,
+        stated_class=stated_class(relative),
+    )
+    return Found(source, (path, *of_scan.values()), _contradiction(root, source))
+
+
+def _in_class_folder(relative: Path) -> bool:
+    """Whether a scan lies directly in a folder called CT-0 .. CT-4, which is a class and no patient."""
+    return stated_class(Path(*relative.parts[-2:])) != ""
+
+
+def _nearest(
+    path: Path, scans: list[Path], masks: dict[tuple[str, MaskKind], list[Path]], kind: MaskKind
+) -> Path | None:
+    """The mask called as the scan, in the nearest folder; or the only mask beside the only scan."""
+    named = masks.get((bare_name(path), kind), [])
+    if named:
+        return min(named, key=lambda mask: (len(_way(mask.parent, path.parent)), mask))
+    beside = [mask for mask in masks.get(("", kind), []) if mask.parent == path.parent]
+    rivals = [scan for scan in scans if scan.parent == path.parent and scan != path]
+    is_the_scan = not rivals or bare_name(path).lower() == "scan"
+    return beside[0] if beside and is_the_scan else None
+
+
+def _way(a: Path, b: Path) -> list[str]:
+    """Folders that lie on the way from one folder to another."""
+    shared = 0
+    for one, other in zip(a.parts, b.parts, strict=False):
+        if one != other:
+            break
+        shared += 1
+    return [*a.parts[shared:], *b.parts[shared:]]
+
+
+def _of_series(root: Root) -> list[Found]:
+    """The DICOM series below a folder; of a study with several CT series, one may enter."""
+    all_series = list_series(root.folder)
+    studies: dict[str, list[Series]] = defaultdict(list)
+    headers = {}
+    for series in all_series:
+        header = _header(series.slices[0].path)
+        headers[id(series)] = header
+        studies[header[_STUDY] or series.series_id].append(series)
+    found = []
+    for stacks in studies.values():
+        try:
+            chosen = choose_chest_ct(root.folder, stacks)
+        except UserError:
+            chosen = None
+        for series in stacks:
+            found.append(_of_stack(root, series, headers[id(series)], chosen))
+    return found
+
+
+def _of_stack(root: Root, series: Series, header: dict[str, str], chosen: Series | None) -> Found:
+    paths = tuple(slice_.path for slice_ in series.slices)
+    folder = paths[0].parent
+    while not all(folder in path.parents for path in paths):
+        folder = folder.parent
+    relative = folder.relative_to(root.folder)
+    patient_id = header[_PATIENT_ID]
+    label = relative.as_posix() if relative.parts else root.folder.name
+    unique = f"{series.series_id} {paths[0].name}"
+    source = Source(
+        name=_name(root, relative / unique, label),
+        group=_group(root, relative / "series"),
+        licence=root.licence,
+        path=str(folder.absolute()),
+        series=series.series_id,
+        patient=label if _NOBODY.fullmatch(patient_id) else patient_id,
+        stated_class=stated_class(relative / "series"),
+    )
+    problem = _contradiction(root, source)
+    if series.modality != "CT" or series.slices[0].is_localizer:
+        what = "a localizer" if series.modality == "CT" else f"of modality {series.modality or 'unknown'}"
+        problem = UserError(
+            f"The series '{series.description}' is {what}.",
+            why="Only a stack of CT slices has Hounsfield units throughout the chest.",
+            fix="Nothing to do, if the chest CT of this study is in the cohort.",
+        )
+    elif series is not chosen and chosen is not None:
+        problem = UserError(
+            f"Another series of the same study was taken ('{chosen.description}').",
+            why="Two reconstructions of one scan would count it twice.",
+            fix="To use this one instead, move the other out of the folder.",
+        )
+    return Found(source, paths, problem, (header[_BIRTH_DATE], header[_SEX]))
+
+
+def _header(path: Path) -> dict[str, str]:
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    keys = (_PATIENT_ID, _BIRTH_DATE, _SEX, _STUDY)
+    return {key: reader.GetMetaData(key).strip() if reader.HasMetaDataKey(key) else "" for key in keys}
+
+
+def _group(root: Root, relative: Path) -> Group:
+    if root.group is not None:
+        return root.group
+    return "healthy" if stated_class(relative) == "CT-0" else "diseased"
+
+
+def _contradiction(root: Root, source: Source) -> UserError | None:
+    """Why a scan cannot be in the group that it was given for."""
+    stated = source.stated_class
+    if root.group is None and not stated:
+        return UserError(
+            f"{source.path} lies in no folder called CT-0 .. CT-4.",
+            why="The folder was given as MosMedData, whose folders say which scans are healthy.",
+            fix="Move it into one, or give its folder with --healthy or --covid.",
+        )
+    if stated and root.group is not None and (stated == "CT-0") != (root.group == "healthy"):
+        return UserError(
+            f"{source.path} lies in a folder {stated}, but was given as {root.group}.",
+            why="CT-0 means no sign of disease; the other classes mean disease.",
+            fix="Give the folder above CT-0 .. CT-4 with --mosmed, which takes each for what it is.",
+        )
+    return None
+
+
+def _name(root: Root, unique: Path, label: str) -> str:
+    """A folder name that stays the same whatever else is in the cohort."""
+    key = f"{root.group}/{root.folder.absolute().name}/{unique.as_posix()}"
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", label).strip("._")[-60:]
+    return f"{plain or 'scan'}-{hashlib.sha256(key.encode()).hexdigest()[:6]}"
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path.absolute())
+
+
+def few(names: Iterable[str]) -> str:
+    """The first three of some names."""
+    listed = list(names)
+    return ", ".join(listed[:3]) + (", ..." if len(listed) > 3 else "")

@@ -1,0 +1,150 @@
+"""Curves of the sheet: threshold sweep, calibration, and where the groups of lungs lie."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .cases import Case
+from .embedding import flattened, group_distances, principal_components
+from .evaluated import Contender, Evaluated
+from .figures import Series, plot
+from .histogram import ProbabilityHistogram
+from .score_tables import PHANTOM_NOTE, with_lesions
+from .sheet import Cell, Sheet
+from .statistics import summarise
+
+_THRESHOLDS = tuple(float(t) for t in np.round(np.arange(0.05, 0.96, 0.05), 2))
+_LEAST_GROUP = 2
+
+
+def add_threshold_sweep(sheet: Sheet, evaluated: Evaluated) -> None:
+    """Mean Dice at every threshold (2022 paper, table 5), and what the same does to healthy lungs."""
+    for kind in evaluated.kinds:
+        cases = with_lesions(evaluated, kind)
+        healthy = evaluated.of_kind(kind, healthy=True)
+        if not cases:
+            continue
+        sheet.section(
+            f"Threshold, {kind}",
+            "Mean Dice per scan, before small components are dropped. The threshold is one for all scans.",
+        )
+        rows: list[dict[str, Cell]] = []
+        series = []
+        for contender in evaluated.contenders:
+            points = []
+            for threshold in _THRESHOLDS:
+                value = summarise(_histogram(contender, case).at(threshold).dice for case in cases).mean
+                points.append((threshold, value))
+                row: dict[str, Cell] = {"method": contender.label, "threshold": threshold, "Dice": value}
+                if healthy:
+                    row["falsely infected on healthy lungs, %"] = summarise(
+                        100 * (1 - _histogram(contender, case).at(threshold).specificity) for case in healthy
+                    ).mean
+                rows.append(row)
+            series.append(Series(contender.label, tuple(points)))
+        stored = ", ".join(
+            f"{one.label} {one.package.card.inference.threshold:.2f}" for one in evaluated.contenders
+        )
+        sheet.figure(
+            plot(series, "threshold", "Dice, mean over scans", x_range=(0, 1), y_range=(0, 1)),
+            f"{kind}, {len(cases)} scans. Stored thresholds: {stored}.",
+        )
+        sheet.table(f"threshold_{kind.replace(' ', '_')}", rows)
+
+
+def add_calibration(sheet: Sheet, evaluated: Evaluated) -> None:
+    """Whether a stated probability of 80 % is lesion in 80 % of the voxels."""
+    for kind in evaluated.kinds:
+        cases = [
+            case
+            for case in evaluated.of_kind(kind)
+            if evaluated.contenders[0].results[case.name].histogram is not None
+        ]
+        if not with_lesions(evaluated, kind):
+            continue
+        sheet.section(
+            f"Calibration, {kind}",
+            "Voxels of the lung (and of true lesion outside the lung mask), pooled over scans with truth, "
+            "healthy ones among them. ECE is the mean gap weighted by voxels.",
+        )
+        if kind == "phantoms":
+            sheet.warn(PHANTOM_NOTE)
+        rows: list[dict[str, Cell]] = []
+        series = []
+        for contender in evaluated.contenders:
+            pooled = _histogram(contender, cases[0])
+            for case in cases[1:]:
+                pooled = pooled + _histogram(contender, case)
+            bins = pooled.reliability()
+            series.append(Series(contender.label, tuple((one.stated, one.observed) for one in bins)))
+            for one in bins:
+                rows.append(
+                    {
+                        "method": contender.label,
+                        "stated": one.stated,
+                        "observed": one.observed,
+                        "voxels": one.voxels,
+                        "ECE of the method": pooled.calibration_error(),
+                        "voxel AUC of the method": pooled.auc(),
+                    }
+                )
+        figure = plot(
+            series,
+            "stated probability",
+            "share that is lesion",
+            x_range=(0, 1),
+            y_range=(0, 1),
+            diagonal=True,
+        )
+        sheet.figure(figure, f"Reliability, {kind}, {len(cases)} scans; the dashed line is perfect.")
+        sheet.table(f"calibration_{kind.replace(' ', '_')}", rows)
+
+
+def add_groups(sheet: Sheet, evaluated: Evaluated) -> None:
+    """Healthy, diseased and synthesised lungs in one plane, and the distances between them."""
+    for kind in evaluated.kinds:
+        healthy = evaluated.of_kind(kind, healthy=True)
+        diseased = evaluated.of_kind(kind, healthy=False)
+        if min(len(healthy), len(diseased)) < _LEAST_GROUP:
+            continue
+        sheet.section(
+            f"Healthy, diseased and synthesised lungs, {kind}",
+            "Pooled densities of each lung. Synthesised is what the generator makes of the diseased ones: it "
+            "should lie with the healthy. Distances are between group means in the whole space, with a 95 % "
+            "bootstrap interval over scans (2022 paper, figure 2).",
+        )
+        rows: list[dict[str, Cell]] = []
+        for contender in evaluated.contenders:
+            groups = {
+                "healthy": flattened([contender.results[case.name].features[0] for case in healthy]),
+                "diseased": flattened([contender.results[case.name].features[0] for case in diseased]),
+                "synthesised": flattened([contender.results[case.name].features[1] for case in diseased]),
+            }
+            places, shares = principal_components(np.concatenate(list(groups.values())))
+            series, start = [], 0
+            for name, vectors in groups.items():
+                part = places[start : start + len(vectors)]
+                start += len(vectors)
+                points = tuple((float(x), float(y)) for x, y in part)
+                series.append(Series(name, points, is_line=False))
+            axes = [
+                f"component {n + 1} ({100 * share:.0f} % of the variance)" for n, share in enumerate(shares)
+            ]
+            sheet.figure(plot(series, axes[0], axes[1]), f"{contender.label}, {kind}.")
+            rows += [
+                {
+                    "method": contender.label,
+                    "between": f"{one.first} and {one.second}",
+                    "distance, unit HU": one.value,
+                    "95 % low": one.low,
+                    "95 % high": one.high,
+                }
+                for one in group_distances(groups)
+            ]
+        sheet.table(f"distances_{kind.replace(' ', '_')}", rows, digits=4)
+
+
+def _histogram(contender: Contender, case: Case) -> ProbabilityHistogram:
+    histogram = contender.results[case.name].histogram
+    assert histogram is not None
+    return histogram

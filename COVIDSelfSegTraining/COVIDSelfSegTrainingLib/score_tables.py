@@ -1,0 +1,231 @@
+"""Tables of the sheet: both protocols, baselines, published values, healthy scans, labels of slices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+
+from .cases import Case, Kind
+from .evaluated import Contender, Evaluated
+from .overlap import Overlap
+from .protocols import PAPER_PROTOCOL, SCAN_PROTOCOL, ScanScores
+from .published import PUBLISHED
+from .scoring import DIFFERENCE, EVERYTHING, MIXTURE, OTSU, PLAIN, THRESHOLD, CaseResult
+from .sheet import Cell, Sheet
+from .statistics import summarise
+
+PHANTOM_NOTE = (
+    "Phantoms are synthetic. Their scores show that the machinery works and are no clinical performance; "
+    "they are never averaged with real scans."
+)
+_SCORES = (
+    ("sensitivity", "sensitivity"),
+    ("precision", "precision"),
+    ("specificity", "specificity in the lung"),
+    ("surface_dice_5mm", "surface Dice, 5 mm"),
+    ("surface_dice_3mm", "surface Dice, 3 mm"),
+    ("hd95_mm", "HD95, mm"),
+    ("volume_error_ml", "volume error, ml"),
+    ("share_error", "infected share error, points"),
+)
+
+
+def add_scan_protocol(sheet: Sheet, evaluated: Evaluated) -> None:
+    """Every scan with a drawn lesion: packages beside the baselines, and each scan by itself."""
+    for kind in evaluated.kinds:
+        cases = with_lesions(evaluated, kind)
+        if not cases:
+            continue
+        sheet.section(f"Lesions, {kind}", f"Protocol: {SCAN_PROTOCOL}. 95 % bootstrap interval of the mean.")
+        if kind == "phantoms":
+            sheet.warn(PHANTOM_NOTE)
+        rows = [_package_row(contender, cases) for contender in evaluated.contenders]
+        rows += _baseline_rows(evaluated.contenders[0], cases)
+        sheet.table(f"scan_protocol_{_file(kind)}", rows)
+        sheet.note(
+            "'best level' was chosen over these very scans with the truth in view: an upper bound for any "
+            "threshold, not a method."
+        )
+        sheet.table(f"scans_{_file(kind)}", list(_case_rows(evaluated, cases)))
+
+
+def add_paper_protocol(sheet: Sheet, evaluated: Evaluated) -> None:
+    """The 2022 paper's protocol beside what is published; real scans alone."""
+    cases = with_lesions(evaluated, "real scans")
+    rows: list[dict[str, Cell]] = []
+    for contender in evaluated.contenders:
+        slices = [one for case in cases for one in contender.results[case.name].slice_scores]
+        if slices:
+            row: dict[str, Cell] = {"method": contender.label, "data": "this cohort", "labels": "none"}
+            row |= {"protocol": PAPER_PROTOCOL, "slices": len(slices)}
+            for name in ("dice", "sensitivity", "precision", "specificity"):
+                row[f"{name} %"] = 100 * summarise(getattr(one, name) for one in slices).mean
+            rows.append(row)
+    if not rows:
+        return
+    sheet.section(
+        "Beside published values",
+        "Protocols and data sets differ between rows, so no two rows can be ranked unless both columns "
+        "agree. Specificity of this protocol is over the whole frame, which is mostly far from any lung.",
+    )
+    for published in PUBLISHED:
+        rows.append(
+            {
+                "method": published.method,
+                "data": published.data,
+                "labels": published.labels,
+                "protocol": published.protocol,
+                "dice %": published.dice,
+            }
+        )
+    sheet.table("published", rows, digits=1)
+
+
+def add_healthy(sheet: Sheet, evaluated: Evaluated) -> None:
+    """What is found in scans without disease: all of it is wrong."""
+    for kind in evaluated.kinds:
+        cases = evaluated.of_kind(kind, healthy=True)
+        if not cases:
+            continue
+        sheet.section(
+            f"Healthy lungs, {kind}", "Everything found here is wrong. Shares are of the lung volume."
+        )
+        rows: list[dict[str, Cell]] = []
+        for contender in evaluated.contenders:
+            results = [contender.results[case.name] for case in cases]
+            share = summarise(100 * result.found_share for result in results)
+            rows.append(
+                {
+                    "method": contender.label,
+                    "scans": share.count,
+                    "falsely infected, %": share.mean,
+                    "95 % low": share.low,
+                    "95 % high": share.high,
+                    "worst, %": max(100 * result.found_share for result in results),
+                    "falsely infected, ml": summarise(result.found_ml for result in results).mean,
+                    "reconstruction error, HU": summarise(
+                        result.reconstruction_hu for result in results
+                    ).mean,
+                }
+            )
+        plain = [contender.results[case.name].baselines[PLAIN] for case in cases]
+        rows.append(
+            {
+                "method": PLAIN,
+                "scans": len(plain),
+                "falsely infected, %": summarise(100 * (1 - counts.specificity) for counts in plain).mean,
+            }
+        )
+        sheet.table(f"healthy_{_file(kind)}", rows)
+
+
+def add_slice_labels(sheet: Sheet, evaluated: Evaluated) -> None:
+    """Ranking of slices against labels of slices, where a reader gave them."""
+    rows: list[dict[str, Cell]] = []
+    for case in evaluated.of_kind("real scans"):
+        for contender in evaluated.contenders:
+            result = contender.results[case.name]
+            if result.auc is not None:
+                rows.append(
+                    {
+                        "scan": case.name,
+                        "method": contender.label,
+                        "AUC": result.auc,
+                        f"AUC, {PLAIN}": result.plain_auc,
+                        "trained on": "yes, without labels" if case.seen_by(contender.package) else "no",
+                    }
+                )
+    if rows:
+        sheet.section(
+            "Labels of slices",
+            "Chance that a slice labelled as diseased has a larger infected share than one labelled free "
+            "of disease, over the slices that hold lung; ties count half.",
+        )
+        sheet.table("slice_labels", rows)
+
+
+def with_lesions(evaluated: Evaluated, kind: Kind) -> list[Case]:
+    """Cases with a drawn lesion that is not empty."""
+    first = evaluated.contenders[0]
+    return [case for case in evaluated.of_kind(kind) if first.results[case.name].scan_scores is not None]
+
+
+def best_level(contender: Contender, cases: Iterable[Case], name: str) -> str | None:
+    """The level of a baseline family with the highest mean Dice over cases; its full name."""
+    cases = list(cases)
+    names = [key for key in contender.results[cases[0].name].baselines if key.startswith(name)]
+    return max(names, key=lambda key: _mean_dice(contender, cases, key), default=None)
+
+
+def _package_row(contender: Contender, cases: list[Case]) -> dict[str, Cell]:
+    scores = [_scores(contender.results[case.name]) for case in cases]
+    row = _dice_cells(contender.label, (one.dice for one in scores))
+    row |= {title: summarise(getattr(one, name) for one in scores).mean for name, title in _SCORES}
+    seen = sum(case.seen_by(contender.package) for case in cases)
+    twins = [contender.results[case.name].twin_error for case in cases]
+    known = [error for error in twins if error is not None]
+    if known:
+        row["pseudo-healthy error, share of doing nothing"] = summarise(known).mean
+    row["of these trained on, without labels"] = seen
+    return row
+
+
+def _baseline_rows(contender: Contender, cases: list[Case]) -> list[dict[str, Cell]]:
+    names = [EVERYTHING, PLAIN, OTSU, MIXTURE]
+    rows = []
+    for family, of in ((THRESHOLD, ""), (DIFFERENCE, f" ({contender.label})")):
+        best = best_level(contender, cases, family)
+        if best is not None:
+            rows.append(_baseline_row(contender, cases, best, f"{best}{of}, best level"))
+    return [_baseline_row(contender, cases, name, name) for name in names] + rows
+
+
+def _baseline_row(contender: Contender, cases: list[Case], name: str, label: str) -> dict[str, Cell]:
+    counts = [contender.results[case.name].baselines[name] for case in cases]
+    row = _dice_cells(label, (one.dice for one in counts))
+    parts: tuple[tuple[str, Callable[[Overlap], float]], ...] = (
+        ("sensitivity", lambda one: one.sensitivity),
+        ("precision", lambda one: one.precision),
+        ("specificity in the lung", lambda one: one.specificity),
+    )
+    return row | {title: summarise(part(one) for one in counts).mean for title, part in parts}
+
+
+def _dice_cells(label: str, values: Iterable[float]) -> dict[str, Cell]:
+    dice = summarise(values)
+    return {
+        "method": label,
+        "scans": dice.count,
+        "Dice, mean": dice.mean,
+        "95 % low": dice.low,
+        "95 % high": dice.high,
+        "Dice, median": dice.median,
+    }
+
+
+def _case_rows(evaluated: Evaluated, cases: list[Case]) -> Iterable[dict[str, Cell]]:
+    for case in cases:
+        for contender in evaluated.contenders:
+            result = contender.results[case.name]
+            row: dict[str, Cell] = {
+                "scan": case.name,
+                "class": case.source.stated_class,
+                "method": contender.label,
+                "truth, ml": result.truth_ml,
+                "found, ml": result.found_ml,
+            }
+            row |= asdict(_scores(result))
+            yield row | {"trained on": "yes, without labels" if case.seen_by(contender.package) else "no"}
+
+
+def _scores(result: CaseResult) -> ScanScores:
+    assert result.scan_scores is not None
+    return result.scan_scores
+
+
+def _mean_dice(contender: Contender, cases: list[Case], name: str) -> float:
+    return summarise(contender.results[case.name].baselines[name].dice for case in cases).mean
+
+
+def _file(kind: Kind) -> str:
+    return kind.replace(" ", "_")

@@ -1,0 +1,54 @@
+"""What earlier runs found out of each scan; it counts as long as the files have not changed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from .manifest import WORK, write_whole
+from .rows import Row
+from .scan_folders import Found
+from .sources import Source
+
+
+def stored_row(folder: Path, one: Found) -> Row | None:
+    """What an earlier run found out of a scan; None where it did not, or the files have changed since."""
+    if one.problem is not None:
+        return Row.refused(one.source, one.problem)
+    try:
+        values = json.loads((folder / WORK / f"{one.source.name}.json").read_text())
+        row = Row.from_dict(values["row"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    same = values["stamp"] == _stamp(one) and _cut_from(row.source) == _cut_from(one.source)
+    return row if same else None
+
+
+def store_row(folder: Path, one: Found, row: Row) -> None:
+    """Note what was found out of a scan.
+
+    Raises:
+        UserError: it cannot be written (exit code 5).
+    """
+    values = {"stamp": _stamp(one), "row": row.to_dict()}
+    write_whole(folder / WORK / f"{one.source.name}.json", json.dumps(values, indent=1))
+
+
+def _stamp(one: Found) -> list[list[str | int]]:
+    """Size and time of the files that a scan is read from."""
+    stamp: list[list[str | int]] = []
+    for path in one.files:
+        try:
+            status = path.stat()
+        except OSError:
+            continue  # reading it will say so
+        stamp.append([str(path), status.st_size, status.st_mtime_ns])
+    return stamp
+
+
+def _cut_from(source: Source) -> Source:
+    """What the arrays depend on."""
+    return replace(
+        source, group="healthy", licence="", patient="", split="train", lesion_mask=None, stated_class=""
+    )

@@ -1,0 +1,113 @@
+"""The lesion segment lies exactly where the command line's result lies, however the scan is stored."""
+
+import numpy as np
+import pytest
+import slicer
+import vtk
+from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegSlicer import lesionSegments, resultNodes
+from vtk.util.numpy_support import vtk_to_numpy
+
+from COVIDSelfSeg import COVIDSelfSegLogic
+from Testing.sample_names import TRANSFORM
+
+pytestmark = pytest.mark.usefixtures("a_scene")
+
+
+def transform_of(lps_rows):
+    """The transform node (RAS) of a matrix in LPS."""
+    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
+    matrix = flip @ np.array(lps_rows).reshape(4, 4) @ flip
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "moved")
+    node.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
+    return node
+
+
+def segmented(samples, ct):
+    model = str(samples / "models" / "small.safetensors")
+    return COVIDSelfSegLogic().segment(ct, model=model, builtinLungs=True, device="cpu")
+
+
+def overlap_with(path, segmentation):
+    """Voxels of a NIfTI mask, and of the lesion segment where that mask lies in the world."""
+    expected = slicer.util.loadLabelVolume(str(path))
+    mask = slicer.util.arrayFromVolume(expected) > 0
+    found = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, lesionSegments.LESION, expected) > 0
+    assert mask.any()
+    return mask, found
+
+
+@pytest.mark.parametrize("name", ["oblique", "left_handed"])
+def test_the_segment_overlaps_the_result_file_exactly(expected, name):
+    segmentation = segmented(expected, slicer.util.loadVolume(str(expected / f"{name}.nrrd")))
+    mask, found = overlap_with(expected / f"{name}_lesions.nii.gz", segmentation)
+    assert np.array_equal(mask, found)
+
+
+def test_a_ct_under_a_linear_transform_is_segmented_where_it_is_seen(expected):
+    ct = slicer.util.loadVolume(str(expected / "scan.nrrd"))
+    ct.SetAndObserveTransformNodeID(transform_of(TRANSFORM).GetID())
+    segmentation = segmented(expected, ct)
+    mask, found = overlap_with(expected / "moved_lesions.nii.gz", segmentation)
+    assert np.array_equal(mask, found)
+    for role in (resultNodes.SEGMENTATION, resultNodes.HEATMAP, resultNodes.PSEUDO_HEALTHY):
+        assert resultNodes.findNode(ct, role).GetTransformNodeID() == ct.GetTransformNodeID()
+
+
+def test_a_ct_under_a_transform_that_bends_it_is_refused(a_ct):
+    bending = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLBSplineTransformNode", "bent")
+    bending.SetAndObserveTransformFromParent(slicer.vtkOrientedBSplineTransform())
+    a_ct.SetAndObserveTransformNodeID(bending.GetID())
+    before = slicer.mrmlScene.GetNumberOfNodes()
+    ready, reason = COVIDSelfSegLogic().isReady(a_ct)
+    assert not ready
+    assert "bends" in reason
+    with pytest.raises(UserError, match="bends"):
+        COVIDSelfSegLogic().segment(a_ct)
+    assert slicer.mrmlScene.GetNumberOfNodes() == before
+
+
+def test_volumes_of_a_run_lie_on_the_grid_of_the_ct(a_segmented_ct):
+    shape = slicer.util.arrayFromVolume(a_segmented_ct).shape
+    wanted = ijk_to_ras(a_segmented_ct)
+    for role in (resultNodes.PSEUDO_HEALTHY, resultNodes.HEATMAP, resultNodes.PROBABILITY):
+        node = resultNodes.findNode(a_segmented_ct, role)
+        assert slicer.util.arrayFromVolume(node).shape == shape
+        assert np.allclose(ijk_to_ras(node), wanted)
+
+
+def test_surfaces_lie_around_their_segments(a_segmented_ct):
+    segmentation = resultNodes.findNode(a_segmented_ct, resultNodes.SEGMENTATION)
+    spacing = max(a_segmented_ct.GetSpacing())
+    for segment_id in (lesionSegments.RIGHT_LUNG, lesionSegments.LEFT_LUNG, lesionSegments.LESION):
+        labels = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segment_id, a_segmented_ct)
+        places = np.argwhere(labels > 0)[:, ::-1]
+        ras = places @ ijk_to_ras(a_segmented_ct)[:3, :3].T + ijk_to_ras(a_segmented_ct)[:3, 3]
+        bounds = np.zeros(6)
+        surface = segmentation.GetClosedSurfaceInternalRepresentation(segment_id)
+        surface.GetBounds(bounds)
+        assert np.allclose(bounds[0::2], ras.min(0), atol=1.5 * spacing)
+        assert np.allclose(bounds[1::2], ras.max(0), atol=1.5 * spacing)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_surfaces_look_outward_and_hold_what_their_segment_holds(a_scene, sign):  # noqa: ARG001
+    z, y, x = np.ogrid[:40, :40, :40]
+    ball = (x - 20) ** 2 + (y - 20) ** 2 + (z - 20) ** 2 < 150
+    handed = np.diag([1.0, 1.0, sign, 1.0])
+    ct = slicer.util.addVolumeFromArray(np.zeros(ball.shape, np.int16), handed)
+    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    lesionSegments.prepare(segmentation, ct)
+    lesionSegments.write(segmentation, lesionSegments.LESION, ball, ct)
+    surface = segmentation.GetClosedSurfaceInternalRepresentation(lesionSegments.LESION)
+    points = vtk_to_numpy(surface.GetPoints().GetData()).astype(float)
+    points -= points.mean(0)
+    a, b, c = points[vtk_to_numpy(surface.GetPolys().GetConnectivityArray()).reshape(-1, 3)].swapaxes(0, 1)
+    assert (a * np.cross(b, c)).sum() / 6 == pytest.approx(ball.sum(), rel=0.05)
+    assert ((vtk_to_numpy(surface.GetPointData().GetNormals()) * points).sum(1) > 0).all()
+
+
+def ijk_to_ras(node):
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)

@@ -1,0 +1,304 @@
+"""What a run leaves in the scene: whose it is, what it says, and what it never touches."""
+
+import numpy as np
+import pytest
+import slicer
+import vtk
+from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegSlicer import lesionSegments, resultNodes, results, scanExport
+from COVIDSelfSegSlicer.runFiles import RunFiles
+
+from COVIDSelfSeg import COVIDSelfSegLogic
+from Testing.slicer_samples import show_truth
+
+RIGHT, LEFT, LESION = lesionSegments.RIGHT_LUNG, lesionSegments.LEFT_LUNG, lesionSegments.LESION
+
+
+def node_of(ct, role=resultNodes.SEGMENTATION):
+    return resultNodes.findNode(ct, role)
+
+
+def voxels(ct, segment_id, segmentation=None):
+    return slicer.util.arrayFromSegmentBinaryLabelmap(segmentation or node_of(ct), segment_id, ct) > 0
+
+
+def edit_lesion(ct):
+    """Paint a block into the lesion segment, as the Segment Editor does; returns what it holds then."""
+    labels = voxels(ct, LESION).astype(np.uint8)
+    labels[20:24, 60:70, 50:60] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(labels, node_of(ct), LESION, ct)
+    return labels > 0
+
+
+def ids_of_all_nodes():
+    scene = slicer.mrmlScene
+    return {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}
+
+
+def cell(ct, title, side="both"):
+    table = node_of(ct, resultNodes.TABLE)
+    rows = {table.GetCellText(row, 0): row for row in range(table.GetNumberOfRows())}
+    columns = [table.GetColumnName(column) for column in range(table.GetNumberOfColumns())]
+    return table.GetCellText(rows[title], columns.index(side))
+
+
+def test_every_result_stands_beside_the_ct_in_the_subject_hierarchy(a_segmented_ct):
+    hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
+    parent = hierarchy.GetItemParent(hierarchy.GetItemByDataNode(a_segmented_ct))
+    for role in resultNodes.ROLES:
+        node = node_of(a_segmented_ct, role)
+        assert node.GetName().startswith("scan ")
+        assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node)) == parent
+
+
+def test_results_follow_the_ct_into_its_study(a_ct, samples):
+    hierarchy = slicer.mrmlScene.GetSubjectHierarchyNode()
+    study = hierarchy.CreateStudyItem(hierarchy.GetSceneItemID(), "study")
+    hierarchy.SetItemParent(hierarchy.GetItemByDataNode(a_ct), study)
+    show_truth(a_ct, samples / "truth")
+    assert hierarchy.GetItemParent(hierarchy.GetItemByDataNode(node_of(a_ct))) == study
+
+
+def test_segments_have_names_colors_and_standard_terms(a_segmented_ct):
+    segmentation = node_of(a_segmented_ct).GetSegmentation()
+    named = {name: segmentation.GetSegment(name) for name in (RIGHT, LEFT, LESION)}
+    assert [segment.GetName() for segment in named.values()] == ["right lung", "left lung", "COVID lesion"]
+    red, green, blue = named[LESION].GetColor()
+    assert red > 2 * max(green, blue)
+    assert named[RIGHT].GetColor()[2] == max(named[RIGHT].GetColor())
+    terms = {}
+    for name, segment in named.items():
+        text = vtk.reference("")
+        assert segment.GetTag(segment.GetTerminologyEntryTagName(), text)
+        terms[name] = str(text)
+    assert "39607008^Lung~SCT^24028007^Right" in terms[RIGHT]
+    assert "39607008^Lung~SCT^7771000^Left" in terms[LEFT]
+    assert terms[LESION].startswith("COVID-19 findings in chest CT~")
+
+
+def test_the_terms_are_known_to_slicer(a_segmented_ct):
+    logic = slicer.modules.terminologies.logic()
+    names = []
+    logic.GetLoadedTerminologyNames(names)
+    assert "COVID-19 findings in chest CT" in names
+    entry = slicer.vtkSlicerTerminologyEntry()
+    text = vtk.reference("")
+    segment = node_of(a_segmented_ct).GetSegmentation().GetSegment(LESION)
+    segment.GetTag(segment.GetTerminologyEntryTagName(), text)
+    assert logic.DeserializeTerminologyEntry(str(text), entry)
+    assert entry.GetTypeObject().GetCodeMeaning() == "Pneumonia caused by SARS-CoV-2"
+
+
+def test_the_segmentation_refers_to_the_geometry_of_the_ct(a_segmented_ct):
+    # The export to DICOM SEG fails without it.
+    reference = node_of(a_segmented_ct).GetNodeReference("referenceImageGeometryRef")
+    assert reference is a_segmented_ct
+
+
+def test_the_written_segments_are_those_of_the_run(a_segmented_ct, samples):
+    files = RunFiles.read(samples / "truth", lambda: False)
+    assert np.array_equal(voxels(a_segmented_ct, LESION), files.lesions > 0)
+    assert np.array_equal(voxels(a_segmented_ct, RIGHT), files.lungs == 1)
+    assert np.array_equal(voxels(a_segmented_ct, LEFT), files.lungs == 2)
+
+
+def test_the_pseudo_healthy_volume_and_the_heatmap_add_up_to_the_ct(a_segmented_ct):
+    healthy, heat = (
+        slicer.util.arrayFromVolume(node_of(a_segmented_ct, role))
+        for role in (resultNodes.PSEUDO_HEALTHY, resultNodes.HEATMAP)
+    )
+    assert np.array_equal(healthy + heat, slicer.util.arrayFromVolume(a_segmented_ct))
+
+
+def test_the_probability_is_kept_in_eight_bits(a_segmented_ct):
+    array = slicer.util.arrayFromVolume(node_of(a_segmented_ct, resultNodes.PROBABILITY))
+    assert array.dtype == np.uint8
+
+
+def test_a_threshold_writes_lesion_and_table_and_nothing_else(a_segmented_ct):
+    ct = a_segmented_ct
+    lungs = voxels(ct, RIGHT), voxels(ct, LEFT)
+    nodes = ids_of_all_nodes()
+    COVIDSelfSegLogic().setThreshold(ct, 0.8)
+    assert ids_of_all_nodes() == nodes
+    probability = slicer.util.arrayFromVolume(node_of(ct, resultNodes.PROBABILITY))
+    assert np.array_equal(voxels(ct, LESION), probability >= 0.8 * 255)
+    assert np.array_equal(voxels(ct, RIGHT), lungs[0])
+    assert np.array_equal(voxels(ct, LEFT), lungs[1])
+    assert resultNodes.thresholdOf(ct) == 0.8
+    assert cell(ct, "threshold") == "0.80"
+
+
+def test_table_curve_and_segment_tell_the_same_volume(a_segmented_ct):
+    ct = a_segmented_ct
+    for threshold in (0.2, 0.5, 0.9):
+        COVIDSelfSegLogic().setThreshold(ct, threshold)
+        ml = voxels(ct, LESION).sum() * np.prod(ct.GetSpacing()) / 1000
+        assert float(cell(ct, "infected (ml)")) == pytest.approx(ml, abs=0.06)
+        assert resultNodes.curveOf(ct).infected_ml(threshold) == pytest.approx(ml, rel=1e-6)
+        sides = [float(cell(ct, "infected (ml)", side)) for side in ("right", "left")]
+        assert sum(sides) == pytest.approx(ml, abs=0.11)
+
+
+def test_a_threshold_that_finds_nothing_leaves_an_empty_segment(a_segmented_ct):
+    probability = node_of(a_segmented_ct, resultNodes.PROBABILITY)
+    slicer.util.arrayFromVolume(probability)[:] = 0
+    COVIDSelfSegLogic().setThreshold(a_segmented_ct, 0.5)
+    assert not voxels(a_segmented_ct, LESION).any()
+    assert cell(a_segmented_ct, "infected (ml)") == "0.0"
+    assert cell(a_segmented_ct, "mean HU of lesions") == "-"
+    assert cell(a_segmented_ct, "severity") == "CT-0"
+
+
+def test_specks_are_dropped_as_the_worker_drops_them(a_ct, samples):
+    files = RunFiles.read(samples / "truth", lambda: False)
+    files.report["least_lesion_ml"] = 0.3
+    files.probability[2, 2, 2] = 255
+    results.setResults(a_ct, files)
+    COVIDSelfSegLogic().setThreshold(a_ct, 0.5)
+    assert not voxels(a_ct, LESION)[2, 2, 2]
+    assert voxels(a_ct, LESION).any()
+
+
+def test_a_second_run_updates_the_same_nodes(a_segmented_ct, samples):
+    nodes = ids_of_all_nodes()
+    files = RunFiles.read(samples / "truth", lambda: False)
+    files.lesions[:] = 0
+    files.heatmap[:] = 7
+    results.setResults(a_segmented_ct, files)
+    assert ids_of_all_nodes() == nodes
+    assert not voxels(a_segmented_ct, LESION).any()
+    assert (slicer.util.arrayFromVolume(node_of(a_segmented_ct, resultNodes.HEATMAP)) == 7).all()
+
+
+def test_two_cts_have_results_of_their_own(a_segmented_ct, samples):
+    other = slicer.util.loadVolume(str(samples / "left_handed.nrrd"))
+    assert not resultNodes.hasResults(other)
+    show_truth(other, samples / "truth")
+    assert node_of(other) is not node_of(a_segmented_ct)
+
+
+def test_segments_of_the_user_stay_as_they_are(a_segmented_ct, samples):
+    ct, segmentation = a_segmented_ct, node_of(a_segmented_ct)
+    mine = np.zeros(slicer.util.arrayFromVolume(ct).shape, np.uint8)
+    mine[20:40, 40:100, 40:100] = 1
+    segment_id = segmentation.GetSegmentation().AddEmptySegment("", "mine")
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mine, segmentation, segment_id, ct)
+    COVIDSelfSegLogic().setThreshold(ct, 0.3)
+    show_truth(ct, samples / "truth")
+    assert np.array_equal(voxels(ct, segment_id), mine > 0)
+
+
+def test_a_lesion_that_nobody_touched_is_not_taken_for_edited(a_segmented_ct):
+    assert not lesionSegments.isEdited(node_of(a_segmented_ct), LESION)
+    COVIDSelfSegLogic().setThreshold(a_segmented_ct, 0.7)
+    assert not lesionSegments.isEdited(node_of(a_segmented_ct), LESION)
+
+
+def test_hand_edits_are_kept_beside_a_new_lesion(a_segmented_ct, samples):
+    ct = a_segmented_ct
+    edited = edit_lesion(ct)
+    assert lesionSegments.isEdited(node_of(ct), LESION)
+    COVIDSelfSegLogic().setThreshold(ct, 0.9)
+    names = [
+        node_of(ct).GetSegmentation().GetSegment(segment_id).GetName()
+        for segment_id in node_of(ct).GetSegmentation().GetSegmentIDs()
+    ]
+    assert names == ["right lung", "left lung", "COVID lesion", "COVID lesion (edited by hand)"]
+    kept = node_of(ct).GetSegmentation().GetSegmentIdBySegmentName("COVID lesion (edited by hand)")
+    assert np.array_equal(voxels(ct, kept), edited)
+    edit_lesion(ct)
+    show_truth(ct, samples / "truth")
+    assert node_of(ct).GetSegmentation().GetNumberOfSegments() == 5
+    assert np.array_equal(voxels(ct, kept), edited)
+
+
+def test_hand_edits_go_where_the_user_says_so(a_segmented_ct):
+    edit_lesion(a_segmented_ct)
+    COVIDSelfSegLogic().setThreshold(a_segmented_ct, 0.9, overwriteEdits=True)
+    assert node_of(a_segmented_ct).GetSegmentation().GetNumberOfSegments() == 3
+
+
+def test_undo_takes_one_step_for_one_action(a_segmented_ct):
+    ct, scene = a_segmented_ct, slicer.mrmlScene
+    scene.SetUndoOn()
+    scene.ClearUndoStack()
+    first = voxels(ct, LESION)
+    COVIDSelfSegLogic().setThreshold(ct, 0.9)
+    second = voxels(ct, LESION)
+    COVIDSelfSegLogic().setThreshold(ct, 0.1)
+    assert scene.GetNumberOfUndoLevels() == 2
+    scene.Undo()
+    assert np.array_equal(voxels(ct, LESION), second)
+    assert cell(ct, "threshold") == "0.90"
+    scene.Undo()
+    assert np.array_equal(voxels(ct, LESION), first)
+    assert not np.array_equal(first, second)
+    assert cell(ct, "threshold") == "0.50"
+
+
+def test_a_saved_scene_gives_the_results_back(a_segmented_ct, tmp_path):
+    COVIDSelfSegLogic().setThreshold(a_segmented_ct, 0.7)
+    lesion = voxels(a_segmented_ct, LESION)
+    curve = resultNodes.curveOf(a_segmented_ct)
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    slicer.mrmlScene.Clear(False)
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    ct = slicer.util.getNode("scan")
+    assert all(node_of(ct, role) is not None for role in resultNodes.ROLES)
+    assert np.array_equal(voxels(ct, LESION), lesion)
+    assert not lesionSegments.isEdited(node_of(ct), LESION)
+    assert resultNodes.thresholdOf(ct) == 0.7
+    assert resultNodes.curveOf(ct).infected_ml(0.4) == curve.infected_ml(0.4)
+    COVIDSelfSegLogic().setThreshold(ct, 0.5)
+    assert voxels(ct, LESION).sum() > lesion.sum()
+    assert node_of(ct).GetSegmentation().GetNumberOfSegments() == 3
+
+
+def test_results_of_a_ct_that_went_or_changed_are_refused(a_ct, samples):
+    files = RunFiles.read(samples / "truth", lambda: False)
+    results.checkFit(a_ct, files)
+    slicer.util.updateVolumeFromArray(a_ct, np.zeros((4, 5, 6), np.int16))
+    with pytest.raises(UserError, match="was changed"):
+        results.checkFit(a_ct, files)
+    slicer.mrmlScene.RemoveNode(a_ct)
+    with pytest.raises(UserError, match="was removed"):
+        results.checkFit(a_ct, files)
+
+
+def test_segments_chosen_as_lungs_are_handed_over(a_segmented_ct, samples):
+    lungs = RunFiles.read(samples / "truth", lambda: False).lungs
+    both = scanExport.scanFiles(a_segmented_ct, node_of(a_segmented_ct), [RIGHT, LEFT])
+    assert np.array_equal(both.lungs, lungs)
+    one = scanExport.scanFiles(a_segmented_ct, node_of(a_segmented_ct), [LEFT])
+    assert np.array_equal(one.lungs > 0, lungs == 2)
+
+
+def test_a_label_map_is_handed_over_if_it_fits(a_ct, samples):
+    labels = slicer.util.loadLabelVolume(str(samples / "lungs.nrrd"))
+    files = scanExport.scanFiles(a_ct, labels)
+    assert np.array_equal(files.lungs, slicer.util.arrayFromVolume(labels))
+    labels.SetSpacing(1.0, 1.0, 1.0)
+    with pytest.raises(UserError, match="not on the grid"):
+        scanExport.scanFiles(a_ct, labels)
+
+
+def test_an_empty_lung_mask_is_refused(a_ct):
+    empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "nothing")
+    with pytest.raises(UserError, match="is empty"):
+        scanExport.scanFiles(a_ct, empty)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "reason"),
+    [
+        (lambda _ct: None, "Choose a CT"),
+        (lambda ct: node_of(ct, resultNodes.HEATMAP), "is a result"),
+        (lambda _ct: slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode"), "holds no image"),
+        (lambda _ct: slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode"), "holds no image"),
+    ],
+)
+def test_what_is_no_ct_is_refused_with_the_reason(a_segmented_ct, prepare, reason):
+    ready, why = COVIDSelfSegLogic().isReady(prepare(a_segmented_ct))
+    assert not ready
+    assert reason in why

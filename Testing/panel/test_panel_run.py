@@ -1,0 +1,236 @@
+"""A user loads a CT, presses the button, waits, drags: with the real panel and the real worker."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import qt
+import slicer
+from COVIDSelfSegSlicer import layouts, lesionSegments, resultNodes
+from host import user
+
+from Testing.slicer_samples import MODULE, show_truth
+
+STAGES = ("export", "read", "lungs", "synthesis", "segmentation", "write", "picture", "load")
+
+
+def load(path):
+    return slicer.util.loadVolume(str(path))
+
+
+def ids_of_all_nodes():
+    scene = slicer.mrmlScene
+    return {scene.GetNthNode(index).GetID() for index in range(scene.GetNumberOfNodes())}
+
+
+def press_when_ready(panel):
+    user.wait_until(lambda: panel.ui.segmentButton.enabled, seconds=60)
+    user.press(panel.ui.segmentButton)
+
+
+def wait_for_the_end(panel):
+    user.wait_until(lambda: not panel.logic.isRunning, seconds=300)
+
+
+def run(panel):
+    press_when_ready(panel)
+    wait_for_the_end(panel)
+
+
+def worker_of(panel):
+    return panel.logic._run._worker._process
+
+
+def temporary_folders():
+    return list(Path(slicer.app.temporaryPath).glob("COVIDSelfSeg-*"))
+
+
+def stage_listener(panel, monkeypatch, act):
+    """Have ``act(stage)`` called at each progress that the panel shows."""
+    shown = panel.runSection.showProgress
+
+    def show(progress):
+        shown(progress)
+        act(progress)
+
+    monkeypatch.setattr(panel.runSection, "showProgress", show)
+
+
+def test_one_click_finds_the_lesions(a_panel, expected, monkeypatch):
+    ui = a_panel.ui
+    ct = load(expected / "scan.nrrd")
+    user.wait_until(lambda: ui.ctSelector.currentNode() is ct)
+    seen = []
+    stage_listener(
+        a_panel,
+        monkeypatch,
+        lambda progress: seen.append((progress.stage, ui.progressBar.value, ui.progressLabel.text)),
+    )
+    press_when_ready(a_panel)
+    assert ui.segmentButton.text == "Cancel"
+    assert ui.progressBar.visible
+    wait_for_the_end(a_panel)
+    stages = list(dict.fromkeys(stage for stage, _, _ in seen))
+    assert stages[0] == "export"
+    assert {"read", "check", "lungs", "synthesis", "segmentation", "measure", "write", "load"} <= set(stages)
+    values = [value for _, value, _ in seen]
+    assert values == sorted(values)
+    assert values[-1] == 1000
+    assert any("about" in text and "left" in text for _, _, text in seen)
+    assert ui.segmentButton.text == "Segment infection"
+    assert not ui.progressBar.visible
+    assert not ui.errorLabel.visible
+    assert temporary_folders() == []
+    expected = slicer.util.loadLabelVolume(str(expected / "scan_lesions.nii.gz"))
+    segmentation = resultNodes.findNode(ct, resultNodes.SEGMENTATION)
+    lesion = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, lesionSegments.LESION, expected)
+    assert np.array_equal(lesion > 0, slicer.util.arrayFromVolume(expected) > 0)
+    assert "ml" in ui.readoutLabel.text
+    assert ui.overlayButton.enabled
+    assert ui.thresholdSlider.enabled
+    assert not ui.logText.visible
+    ui.logCheckBox.click()
+    assert ui.logText.visible
+    assert "Plan: model small on" in ui.logText.plainText
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_cancel_at_every_stage_leaves_the_scene_as_it_was(a_panel, samples, monkeypatch, stage):
+    load(samples / "scan.nrrd")
+    user.wait_until(lambda: a_panel.ui.segmentButton.enabled, seconds=60)
+    before = ids_of_all_nodes()
+    pressed = []
+
+    def cancel(progress):
+        if progress.stage == stage and not pressed:
+            pressed.append(time.monotonic())
+            if stage == "export":  # the run is being made by the press of the same button
+                return
+            user.press(a_panel.ui.segmentButton)
+
+    stage_listener(a_panel, monkeypatch, cancel)
+    user.press(a_panel.ui.segmentButton)
+    if stage == "export":
+        user.press(a_panel.ui.segmentButton)
+    wait_for_the_end(a_panel)
+    assert pressed
+    assert time.monotonic() - pressed[0] < 10
+    assert ids_of_all_nodes() == before
+    assert not resultNodes.hasResults(a_panel.ctNode)
+    assert temporary_folders() == []
+    assert a_panel.ui.segmentButton.text == "Segment infection"
+    assert a_panel.ui.segmentButton.enabled
+    assert not a_panel.ui.errorLabel.visible
+
+
+def test_a_worker_that_is_killed_leaves_the_scene_and_its_log(a_panel, samples, monkeypatch):
+    load(samples / "scan.nrrd")
+    user.wait_until(lambda: a_panel.ui.segmentButton.enabled, seconds=60)
+    before = ids_of_all_nodes()
+
+    def kill(progress):
+        if progress.stage == "synthesis":
+            os.killpg(worker_of(a_panel).pid, signal.SIGKILL)
+
+    stage_listener(a_panel, monkeypatch, kill)
+    run(a_panel)
+    assert ids_of_all_nodes() == before
+    assert a_panel.ui.errorLabel.visible
+    assert "ended unexpectedly" in a_panel.ui.errorLabel.text
+    assert "Traceback" not in a_panel.ui.errorLabel.text
+    assert "Plan: model small" in a_panel.ui.logText.plainText
+    assert temporary_folders() == []
+
+
+def test_the_scene_can_be_closed_in_the_middle_of_a_run(a_panel, samples, monkeypatch):
+    load(samples / "scan.nrrd")
+    workers = []
+
+    def close(progress):
+        if progress.stage == "lungs" and not workers:
+            workers.append(worker_of(a_panel))
+            slicer.mrmlScene.Clear(False)
+
+    stage_listener(a_panel, monkeypatch, close)
+    run(a_panel)
+    assert workers[0].wait(timeout=10) != 0
+    assert temporary_folders() == []
+    assert a_panel.ui.segmentButton.text == "Segment infection"
+    assert "Choose a CT" in a_panel.ui.segmentButton.toolTip
+    assert slicer.util.getNodesByClass("vtkMRMLSegmentationNode") == []
+
+
+def test_a_ct_that_is_removed_in_the_middle_of_a_run_is_told(a_panel, samples, monkeypatch):
+    ct = load(samples / "scan.nrrd")
+
+    def remove(progress):
+        if progress.stage == "segmentation" and ct.GetScene() is not None:
+            slicer.mrmlScene.RemoveNode(ct)
+
+    stage_listener(a_panel, monkeypatch, remove)
+    run(a_panel)
+    assert "was removed during the run" in a_panel.ui.errorLabel.text
+    assert slicer.util.getNodesByClass("vtkMRMLSegmentationNode") == []
+
+
+def test_a_refused_scan_says_what_why_and_what_to_do(a_panel, samples):
+    load(samples / "gray.nrrd")
+    before = ids_of_all_nodes()
+    run(a_panel)
+    text = a_panel.ui.errorLabel.text
+    assert a_panel.ui.errorLabel.visible
+    what, why, fix = text.split("<br>")[0], text.split("<br>")[1], text.split("<br>")[-1]
+    assert "8-bit" in what
+    assert why
+    assert fix.startswith("<i>")
+    assert ids_of_all_nodes() == before
+
+
+def test_a_real_scan_is_segmented(a_panel, real_scans):
+    ct = load(real_scans / "ct_cropped" / "pyradiomics_lung1.nii.gz")
+    run(a_panel)
+    assert not a_panel.ui.errorLabel.visible, a_panel.ui.errorLabel.text
+    assert resultNodes.hasResults(ct)
+    assert float(a_panel.ui.readoutLabel.text.split()[0]) >= 0
+    assert layouts.isCompare() is False
+
+
+def test_the_lung_segments_that_the_user_ticks_are_used(a_panel, samples, monkeypatch):
+    other = show_truth(load(samples / "left_handed.nrrd"), samples / "truth")
+    given = resultNodes.findNode(other, resultNodes.SEGMENTATION)
+    ct = load(samples / "scan.nrrd")
+    user.choose(a_panel.ui.ctSelector, ct.GetName())
+    user.choose(a_panel.ui.lungMaskSelector, given.GetName())
+    ticks = a_panel.ui.lungSegmentsList
+    user.wait_until(lambda: ticks.count == 3)
+    ticked = [ticks.item(row).checkState() == qt.Qt.Checked for row in range(3)]
+    assert ticked == [True, True, False], "those named lung are ticked at first"
+    ticks.item(0).setCheckState(qt.Qt.Unchecked)
+    started = {}
+    monkeypatch.setattr(a_panel.logic, "start", lambda *args, **options: started.update(options, args=args))
+    press_when_ready(a_panel)
+    assert started["args"] == (ct, given)
+    assert started["lungSegmentIDs"] == [lesionSegments.LEFT_LUNG]
+    a_panel.runSection.showEnded()
+
+
+def test_three_lines_in_the_console_do_the_whole_job(samples, monkeypatch, a_module_panel):
+    monkeypatch.setenv("COVIDSELFSEG_MODELS", str(samples / "models"))
+    panel = a_module_panel(MODULE)
+    told = []
+    ct = load(samples / "oblique.nrrd")
+    logic = slicer.modules.covidselfseg.widgetRepresentation().self().logic
+    assert logic is panel.logic
+    segmentation = logic.segment(
+        ct,
+        model=str(samples / "models" / "small.safetensors"),
+        builtinLungs=True,
+        onProgress=lambda fraction, message: told.append((fraction, message)),
+    )
+    logic.showLesions3D(ct)
+    assert segmentation is resultNodes.findNode(ct, resultNodes.SEGMENTATION)
+    assert told[-1][0] == 1.0
+    user.wait_until(lambda: panel.ui.overlayButton.enabled)

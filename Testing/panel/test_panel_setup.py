@@ -1,0 +1,243 @@
+"""Set-up: what the worker has is shown, what it lacks is said, and nothing is installed without a click."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import qt
+import slicer
+from COVIDSelfSegSlicer import setup, workerProcess
+from host import bootstrap, dialogs, user
+from host.slicerlib import packaging
+
+from Testing.slicer_samples import MODULE, ROOT
+
+
+def wait_for_the_answer(panel):
+    user.wait_until(lambda: "Looking" not in panel.ui.setupSummaryLabel.text, seconds=120)
+
+
+def choose_python(panel, path):
+    panel.ui.advancedSection.collapsed = False
+    if path:
+        user.type_text(panel.ui.workerPythonPath, str(path))
+    else:
+        panel.ui.workerPythonPath.currentPath = ""
+    wait_for_the_answer(panel)
+
+
+@pytest.fixture
+def a_bare_python(tmp_path):
+    """An interpreter without any of the packages that the worker needs."""
+    program = tmp_path / "barepython"
+    program.write_text(f'#!/bin/sh\nexec "{os.path.realpath(sys.executable)}" -S "$@"\n')
+    program.chmod(0o755)
+    return program
+
+
+def test_the_status_row_tells_what_is_there(a_panel, samples):
+    ui = a_panel.ui
+    assert ui.setupSection.text == "Set-up: ready"
+    assert ui.setupSection.collapsed
+    assert ui.setupSummaryLabel.text.startswith("Python 3.")
+    assert ui.torchStatusLabel.text[0].isdigit()
+    assert ui.packagesStatusLabel.text == "present"
+    assert f"small: present, 2 MB, {samples / 'models'}" in ui.modelsStatusLabel.text
+    assert "lungmask" in ui.lungmaskTitleLabel.text
+    assert not ui.installTorchButton.visible
+    assert ui.modelSelector.currentText == "small"
+    assert packaging.calls == []
+
+
+def test_what_is_there_is_not_offered_for_installation(a_panel):
+    a_panel.ui.setupSection.collapsed = False  # folding shows what was hidden while it was folded
+    assert a_panel.ui.modelsStatusLabel.visible
+    assert not a_panel.ui.installTorchButton.visible
+    assert not a_panel.ui.installPackagesButton.visible
+
+
+def test_a_choice_that_there_is_not_says_why(a_panel):
+    ui = a_panel.ui
+    if not ui.deviceSelector.enabled:
+        assert "no GPU" in ui.deviceSelector.toolTip
+    if not ui.lungSourceSelector.enabled:
+        assert "see Set-up" in ui.lungSourceSelector.toolTip
+    assert "Choose a CT first" in ui.segmentButton.toolTip
+    assert not ui.segmentButton.enabled
+
+
+def test_an_interpreter_without_torch_is_described_and_starts_nothing(a_panel, a_bare_python, samples):
+    slicer.util.loadVolume(str(samples / "scan.nrrd"))
+    choose_python(a_panel, a_bare_python)
+    ui = a_panel.ui
+    assert ui.torchStatusLabel.text == "missing"
+    assert ui.installTorchButton.visible
+    assert "SimpleITK" in ui.packagesStatusLabel.text
+    assert not ui.setupSection.collapsed
+    assert ui.setupSection.text == "Set-up: something is missing"
+    assert not ui.segmentButton.enabled
+    assert "PyTorch is not installed" in ui.segmentButton.toolTip
+    assert not ui.installTorchButton.enabled
+    assert "Slicer's own Python" in ui.installTorchButton.toolTip
+    choose_python(a_panel, "")
+    assert ui.segmentButton.enabled
+    assert ui.installTorchButton.toolTip == "Install PyTorch through the PyTorch extension."
+
+
+def test_an_interpreter_that_is_none_is_told(a_panel, samples):
+    slicer.util.loadVolume(str(samples / "scan.nrrd"))
+    choose_python(a_panel, "/nowhere/python")
+    assert "cannot be used" in a_panel.ui.setupSummaryLabel.text
+    assert "No such file" in a_panel.ui.segmentButton.toolTip
+    assert a_panel.ui.torchStatusLabel.text == "unknown"
+
+
+def test_another_interpreter_is_remembered(a_panel):
+    choose_python(a_panel, sys.executable)
+    assert setup.workerPython() == sys.executable
+    assert a_panel.ui.torchStatusLabel.text[0].isdigit()
+
+
+def test_another_interpreter_gets_none_of_slicers_libraries(a_scene, monkeypatch):  # noqa: ARG001
+    monkeypatch.setenv("PYTHONHOME", "/slicer/python")
+    assert "PYTHONHOME" in workerProcess.environmentFor(workerProcess.slicersPython())
+    assert "PYTHONHOME" not in workerProcess.environmentFor("/usr/bin/python3")
+
+
+def test_a_model_is_added_used_and_deleted(a_panel, samples, tmp_path):
+    own = tmp_path / "mine.safetensors"
+    shutil.copyfile(samples / "models" / "small.safetensors", own)
+    a_panel.ui.setupSection.collapsed = False
+    bootstrap.start().set_testing_enabled(False)
+    dialogs.answer(str(own))
+    user.press(a_panel.ui.addModelButton)
+    wait_for_the_answer(a_panel)
+    copy = workerProcess.modelFolder() / "mine.safetensors"
+    assert copy.is_file()
+    assert str(copy.parent) in a_panel.ui.modelsStatusLabel.text
+    paths = [a_panel.ui.modelSelector.itemData(row) for row in range(a_panel.ui.modelSelector.count)]
+    a_panel.ui.modelSelector.setCurrentIndex(paths.index(str(copy)))
+    dialogs.answer(qt.QMessageBox.Yes)
+    user.press(a_panel.ui.deleteModelButton)
+    wait_for_the_answer(a_panel)
+    assert not copy.exists()
+    assert not a_panel.ui.deleteModelButton.enabled
+    assert "not deleted" in a_panel.ui.deleteModelButton.toolTip
+
+
+def test_a_file_that_is_no_model_is_refused(a_panel, tmp_path):
+    other = tmp_path / "weights.pth"
+    other.write_text("x")
+    a_panel.ui.setupSection.collapsed = False
+    bootstrap.start().set_testing_enabled(False)
+    dialogs.answer(str(other))
+    dialogs.answer(qt.QMessageBox.Ok)
+    user.press(a_panel.ui.addModelButton)
+    assert not (workerProcess.modelFolder() / "weights.pth").exists()
+    wait_for_the_answer(a_panel)
+
+
+def test_a_damaged_model_is_shown_not_offered_and_can_be_deleted(a_panel, samples):
+    folder = workerProcess.modelFolder()
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(samples / "half.safetensors", folder / "half.safetensors")
+    a_panel.ui.advancedSection.collapsed = False
+    user.press(a_panel.ui.checkPythonButton)
+    wait_for_the_answer(a_panel)
+    assert "half: damaged." in a_panel.ui.modelsStatusLabel.text
+    names = [a_panel.ui.modelSelector.itemText(row) for row in range(a_panel.ui.modelSelector.count)]
+    assert "half" not in names
+    a_panel.ui.setupSection.collapsed = False
+    bootstrap.start().set_testing_enabled(False)
+    dialogs.answer(qt.QMessageBox.Yes)
+    user.press(a_panel.ui.deleteModelButton)
+    wait_for_the_answer(a_panel)
+    assert not (folder / "half.safetensors").exists()
+
+
+def test_without_any_model_the_button_says_so(a_module_panel, tmp_path, monkeypatch, samples):
+    if any((MODULE / "Resources" / "Models").glob("*.safetensors")):
+        pytest.skip("a model came with the extension")
+    monkeypatch.setenv("COVIDSELFSEG_MODELS", str(tmp_path))
+    panel = a_module_panel(MODULE)
+    slicer.util.loadVolume(str(samples / "scan.nrrd"))
+    wait_for_the_answer(panel)
+    assert panel.ui.modelsStatusLabel.text == "missing"
+    assert "no usable model package" in panel.ui.segmentButton.toolTip
+
+
+def test_torch_comes_from_the_pytorch_extension_only(a_panel, a_bare_python, monkeypatch):
+    monkeypatch.setattr(setup, "slicersPython", lambda: str(a_bare_python))
+    a_panel.setupSection.refresh()
+    wait_for_the_answer(a_panel)
+    bootstrap.start().set_testing_enabled(False)
+    dialogs.answer(qt.QMessageBox.Ok)
+    user.press(a_panel.ui.installTorchButton)
+    wait_for_the_answer(a_panel)
+    assert packaging.calls == []
+
+
+def test_small_packages_are_installed_on_a_click_without_touching_torch(a_panel, a_bare_python, monkeypatch):
+    monkeypatch.setattr(setup, "slicersPython", lambda: str(a_bare_python))
+    monkeypatch.setattr(packaging, "pip_check", lambda _requirement: False)
+    a_panel.setupSection.refresh()
+    wait_for_the_answer(a_panel)
+    bootstrap.start().set_testing_enabled(False)
+    dialogs.answer(qt.QMessageBox.Ok)
+    user.press(a_panel.ui.installPackagesButton)
+    wait_for_the_answer(a_panel)
+    wanted = " ".join(text for call in packaging.calls for text in call.requirements)
+    assert "safetensors" in wanted
+    for untouchable in ("torch", "SimpleITK", "numpy"):
+        assert untouchable not in wanted
+
+
+def test_the_module_can_be_reloaded(a_panel, samples):
+    slicer.util.loadVolume(str(samples / "scan.nrrd"))
+    user.wait_until(lambda: a_panel.ui.segmentButton.enabled)
+    old = sys.modules["COVIDSelfSegSlicer.results"]
+    a_panel.onReload()
+    panel = slicer.modules.covidselfseg.widgetRepresentation().self()
+    assert panel is not a_panel
+    wait_for_the_answer(panel)
+    assert panel.ui.ctSelector.currentNode().GetName() == "scan"
+    assert sys.modules["COVIDSelfSegSlicer.results"] is not old
+    assert not a_panel._timer.active
+    panel.logic.abandon()
+
+
+def test_the_panel_imports_neither_torch_nor_lungmask_nor_simpleitk(samples, tmp_path):
+    script = tmp_path / "panel.py"
+    script.write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from host import bootstrap, user\n"
+        "application = bootstrap.start()\n"
+        "import slicer\n"
+        f"application.moduleManager().load_folder(Path({str(MODULE)!r}))\n"
+        "panel = slicer.modules.covidselfseg.widgetRepresentation().self()\n"
+        f"ct = slicer.util.loadVolume({str(samples / 'scan.nrrd')!r})\n"
+        f"panel.logic.segment(ct, model={str(samples / 'models' / 'small.safetensors')!r})\n"
+        "panel.logic.showHeatmap(ct)\n"
+        "panel.logic.setThreshold(ct, 0.3)\n"
+        "print(sorted({name.split('.')[0] for name in sys.modules}))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "Testing"), str(MODULE)])}
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, env=environment, check=True
+    )
+    imported = done.stdout.splitlines()[-1]
+    assert "'numpy'" in imported
+    for heavy in ("torch", "lungmask", "SimpleITK", "safetensors"):
+        assert f"'{heavy}'" not in imported
+
+
+def test_the_phantom_is_offered_as_sample_data(a_panel):  # noqa: ARG001
+    source = slicer.modules.sampleDataSources["COVIDSelfSeg"][-1]
+    assert source.sampleName == "COVIDSelfSegPhantom"
+    assert Path(source.thumbnailFileName).is_file()
+    assert source.uris == ()
+    assert source.customDownloader is not None

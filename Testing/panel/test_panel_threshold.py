@@ -1,0 +1,223 @@
+"""The slider: honest numbers while it moves, the lesion rewritten when it is let go, edits never lost."""
+
+import numpy as np
+import pytest
+import qt
+import slicer
+from COVIDSelfSegSlicer import layouts, lesionSegments, resultNodes
+from host import bootstrap, dialogs, user
+from host.pythonqt import registry
+from PySide6.QtCore import Qt
+
+from Testing.slicer_samples import show_truth
+
+LESION = lesionSegments.LESION
+
+
+@pytest.fixture
+def a_panel_with_results(a_panel, samples):
+    ct = slicer.util.loadVolume(str(samples / "scan.nrrd"))
+    show_truth(ct, samples / "truth")
+    user.wait_until(lambda: a_panel.ui.thresholdSlider.enabled)
+    return a_panel
+
+
+def lesion(panel):
+    segmentation = resultNodes.findNode(panel.ctNode, resultNodes.SEGMENTATION)
+    return slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, LESION, panel.ctNode) > 0
+
+
+def foregrounds():
+    return {name: node.GetForegroundVolumeID() for name, node in layouts.sliceCompositeNodes().items()}
+
+
+def edit_lesion(panel):
+    labels = lesion(panel).astype(np.uint8)
+    labels[20:24, 60:70, 50:60] = 1
+    segmentation = resultNodes.findNode(panel.ctNode, resultNodes.SEGMENTATION)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(labels, segmentation, LESION, panel.ctNode)
+    return labels > 0
+
+
+def curve_picture(panel):
+    return registry.object_of(panel.ui.curveLabel).pixmap().toImage()
+
+
+def test_without_results_everything_is_disabled_and_says_why(a_panel, samples):
+    slicer.util.loadVolume(str(samples / "scan.nrrd"))
+    user.wait_until(lambda: a_panel.ctNode is not None)
+    ui = a_panel.ui
+    for widget in (
+        ui.thresholdSlider,
+        ui.calibratedButton,
+        ui.overlayButton,
+        ui.heatmapButton,
+        ui.compareButton,
+        ui.show3DButton,
+        ui.blinkButton,
+    ):
+        assert not widget.enabled
+        assert widget.toolTip == "There are no results yet: press Segment infection."
+    assert not ui.resultsTable.visible
+    assert not ui.curveLabel.visible
+
+
+def test_the_slider_starts_at_the_calibrated_threshold(a_panel_with_results):
+    assert a_panel_with_results.ui.thresholdSlider.value == 0.5
+    assert "Keys" in a_panel_with_results.ui.thresholdSlider.toolTip
+
+
+def test_dragging_moves_read_out_and_preview_and_writes_nothing(a_panel_with_results):
+    panel, ui = a_panel_with_results, a_panel_with_results.ui
+    written, shown = lesion(panel), foregrounds()
+    probability = resultNodes.findNode(panel.ctNode, resultNodes.PROBABILITY)
+    curve = resultNodes.curveOf(panel.ctNode)
+    user.hold(ui.thresholdSlider, 0.4, 0.3)
+    assert ui.readoutLabel.text.startswith(f"{curve.infected_ml(0.3):.1f} ml, ")
+    assert f"{100 * curve.infected_share(0.3):.1f} % of the lung" in ui.readoutLabel.text
+    assert foregrounds()["Red"] == probability.GetID()
+    assert probability.GetDisplayNode().GetLowerThreshold() == np.ceil(0.3 * 255)
+    assert np.array_equal(lesion(panel), written)
+    assert resultNodes.thresholdOf(panel.ctNode) == 0.5
+    user.inner_slider(ui.thresholdSlider).setSliderDown(False)
+    assert foregrounds() == shown
+
+
+def test_letting_go_rewrites_lesion_surface_and_table(a_panel_with_results):
+    panel = a_panel_with_results
+    segmentation = resultNodes.findNode(panel.ctNode, resultNodes.SEGMENTATION)
+    before = segmentation.GetClosedSurfaceInternalRepresentation(LESION)
+    user.drag(panel.ui.thresholdSlider, 0.6, 0.9)
+    values = slicer.util.arrayFromVolume(resultNodes.findNode(panel.ctNode, resultNodes.PROBABILITY))
+    assert np.array_equal(lesion(panel), values >= 0.9 * 255)
+    assert segmentation.GetClosedSurfaceInternalRepresentation(LESION) is not before
+    assert resultNodes.thresholdOf(panel.ctNode) == 0.9
+    table = registry.object_of(panel.ui.resultsTable).model()
+    cells = {
+        table.headerData(row, Qt.Orientation.Vertical): table.index(row, 2).data()
+        for row in range(table.rowCount())
+    }
+    ml = values[values >= 0.9 * 255].size * np.prod(panel.ctNode.GetSpacing()) / 1000
+    assert float(cells["infected (ml)"]) == pytest.approx(ml, abs=0.06)
+    assert cells["threshold"] == "0.90"
+
+
+def test_the_outline_stays_as_the_user_wanted_it(a_panel_with_results):
+    panel = a_panel_with_results
+    display = resultNodes.findNode(panel.ctNode, resultNodes.SEGMENTATION).GetDisplayNode()
+    display.SetSegmentVisibility2DFill(LESION, False)
+    user.drag(panel.ui.thresholdSlider, 0.6, 0.7)
+    assert not display.GetSegmentVisibility2DFill(LESION)
+    assert display.GetSegmentVisibility2DOutline(LESION)
+
+
+def test_one_click_returns_to_the_calibrated_threshold(a_panel_with_results):
+    ui = a_panel_with_results.ui
+    user.drag(ui.thresholdSlider, 0.8)
+    user.press(ui.calibratedButton)
+    assert ui.thresholdSlider.value == 0.5
+    assert resultNodes.thresholdOf(a_panel_with_results.ctNode) == 0.5
+
+
+def test_the_curve_marks_the_threshold_and_fills_the_panel(a_panel_with_results):
+    panel = a_panel_with_results
+    before = curve_picture(panel)
+    user.hold(panel.ui.thresholdSlider, 0.2)
+    assert curve_picture(panel) != before
+    user.inner_slider(panel.ui.thresholdSlider).setSliderDown(False)
+    registry.object_of(panel.ui.curveLabel).window().resize(600, 900)
+    user.wait_until(lambda: curve_picture(panel).width() == panel.ui.curveLabel.width)
+    assert panel.ui.curveLabel.width > before.width()
+
+
+def test_edits_are_kept_if_the_user_says_no(a_panel_with_results):
+    panel = a_panel_with_results
+    edited = edit_lesion(panel)
+    bootstrap.start().set_testing_enabled(False)
+    dialogs.answer(qt.QMessageBox.No)
+    user.drag(panel.ui.thresholdSlider, 0.8)
+    segmentation = resultNodes.findNode(panel.ctNode, resultNodes.SEGMENTATION)
+    kept = segmentation.GetSegmentation().GetSegmentIdBySegmentName("COVID lesion (edited by hand)")
+    array = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, kept, panel.ctNode)
+    assert np.array_equal(array > 0, edited)
+
+
+def test_edits_go_if_the_user_says_yes(a_panel_with_results):
+    panel = a_panel_with_results
+    edit_lesion(panel)
+    bootstrap.start().set_testing_enabled(False)
+    dialogs.answer(qt.QMessageBox.Yes)
+    user.drag(panel.ui.thresholdSlider, 0.8)
+    segmentation = resultNodes.findNode(panel.ctNode, resultNodes.SEGMENTATION)
+    assert segmentation.GetSegmentation().GetNumberOfSegments() == 3
+
+
+def test_keys_move_the_threshold_and_change_what_is_shown(a_panel_with_results, a_window):
+    ct = a_panel_with_results.ctNode
+    a_window()
+    user.press_key(slicer.util.mainWindow(), "]")
+    assert resultNodes.thresholdOf(ct) == pytest.approx(0.52)
+    for _ in range(2):
+        user.press_key(slicer.util.mainWindow(), "[")
+    assert resultNodes.thresholdOf(ct) == pytest.approx(0.48)
+    heatmap = resultNodes.findNode(ct, resultNodes.HEATMAP).GetID()
+    healthy = resultNodes.findNode(ct, resultNodes.PSEUDO_HEALTHY).GetID()
+    red = layouts.sliceCompositeNodes()["Red"]
+    for wanted in (heatmap, None):
+        user.press_key(slicer.util.mainWindow(), "H")
+        assert red.GetForegroundVolumeID() == wanted
+    for wanted in (healthy, ct.GetID()):
+        user.press_key(slicer.util.mainWindow(), "B")
+        assert red.GetBackgroundVolumeID() == wanted
+
+
+def test_keys_belong_to_the_module_only_while_it_is_shown(a_panel_with_results, a_window):
+    a_window()
+    a_panel_with_results.exit()
+    user.press_key(slicer.util.mainWindow(), "]")
+    assert resultNodes.thresholdOf(a_panel_with_results.ctNode) == 0.5
+
+
+def test_the_tooltips_list_the_keys(a_panel_with_results):
+    ui = a_panel_with_results.ui
+    for widget, key in ((ui.thresholdSlider, "[ and ]"), (ui.blinkButton, "B"), (ui.heatmapButton, "H")):
+        assert f"{key}" in widget.toolTip.split("Key")[1]
+
+
+def test_blink_in_the_compare_view_changes_the_ct_alone(a_panel_with_results):
+    panel, ct = a_panel_with_results, a_panel_with_results.ctNode
+    user.press(panel.ui.compareButton)
+    healthy = resultNodes.findNode(ct, resultNodes.PSEUDO_HEALTHY).GetID()
+    views = layouts.sliceCompositeNodes()
+    for wanted in (healthy, ct.GetID()):
+        user.press(panel.ui.blinkButton)
+        assert views[layouts.CT_VIEW].GetBackgroundVolumeID() == wanted
+        assert views[layouts.HEALTHY_VIEW].GetBackgroundVolumeID() == healthy
+
+
+def test_results_are_found_again_after_saving_and_loading(a_panel_with_results, tmp_path):
+    panel, ui = a_panel_with_results, a_panel_with_results.ui
+    user.drag(ui.thresholdSlider, 0.7)
+    read_out = ui.readoutLabel.text
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    slicer.mrmlScene.Clear(False)
+    user.wait_until(lambda: not ui.thresholdSlider.enabled)
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    user.wait_until(lambda: ui.thresholdSlider.enabled)
+    assert panel.ctNode.GetName() == "scan"
+    assert ui.thresholdSlider.value == pytest.approx(0.7)
+    assert ui.readoutLabel.text == read_out
+    user.drag(ui.thresholdSlider, 0.3)
+    values = slicer.util.arrayFromVolume(resultNodes.findNode(panel.ctNode, resultNodes.PROBABILITY))
+    assert np.array_equal(lesion(panel), values >= 0.3 * 255)
+
+
+def test_the_panel_follows_the_chosen_ct(a_panel_with_results, samples):
+    panel = a_panel_with_results
+    user.drag(panel.ui.thresholdSlider, 0.8)
+    other = slicer.util.loadVolume(str(samples / "left_handed.nrrd"))
+    user.choose(panel.ui.ctSelector, other.GetName())
+    assert not panel.ui.thresholdSlider.enabled
+    assert panel.ui.readoutLabel.text == ""
+    user.choose(panel.ui.ctSelector, "scan")
+    assert panel.ui.thresholdSlider.value == pytest.approx(0.8)

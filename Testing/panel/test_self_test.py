@@ -1,0 +1,23 @@
+"""The module's own test, which Slicer runs, passes here too: with a worker and without."""
+
+import pytest
+from COVIDSelfSegSlicer import selfTestData
+
+
+@pytest.mark.usefixtures("a_panel")
+def test_the_self_test_passes_without_a_worker(monkeypatch):
+    import COVIDSelfSeg
+
+    monkeypatch.setattr(selfTestData, "whatTheWorkerLacks", lambda: "nothing was installed")
+    COVIDSelfSeg.COVIDSelfSegTest().runTest()
+
+
+def test_it_is_told_what_the_worker_lacks(a_panel, tmp_path):
+    from COVIDSelfSegSlicer import setup
+
+    assert a_panel is not None
+    bare = tmp_path / "python"
+    bare.write_text("#!/bin/sh\nexit 1\n")
+    bare.chmod(0o755)
+    setup.setWorkerPython(str(bare))
+    assert "ended with code 1" in selfTestData.whatTheWorkerLacks()

@@ -1,0 +1,298 @@
+"""``covidselfseg evaluate`` and ``compare`` as real processes on a small cohort of files with masks."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.events import Failure, Result, StageProgress, parse_event
+from COVIDSelfSegLib.models import (
+    Architecture,
+    Inference,
+    ModelCard,
+    ModelPackage,
+    TrainingScan,
+    write_package,
+)
+from COVIDSelfSegLib.phantom import Phantom
+from COVIDSelfSegLib.pipeline import Options, segment
+from COVIDSelfSegLib.volume import array_view
+from COVIDSelfSegTrainingLib import cases as cases_module
+from COVIDSelfSegTrainingLib.cases import Case, cases_of_cohort, phantom_cases
+from COVIDSelfSegTrainingLib.comparison import differing_settings
+from COVIDSelfSegTrainingLib.evaluate_command import open_packages
+from COVIDSelfSegTrainingLib.evaluated import evaluate
+from COVIDSelfSegTrainingLib.evaluation_sheet import draw_sheet
+
+from .conftest import SMALL
+
+OPTIONS = Options(builtin_lungs=True, device="cpu")
+COMMAND = (sys.executable, "-m", "COVIDSelfSegTrainingLib")
+
+
+def package(path: Path, seed: int, contrastive: float, trained_on: str = "nothing") -> ModelPackage:
+    """Small networks with random weights that find something, but not everything."""
+    torch.manual_seed(seed)
+    generator = Architecture("generator", {"base_width": 2, "lung_channel": True, "composite": True})
+    segmenter = Architecture("compact-transunet", {"width": 8, "blocks": 1, "heads": 2, "mlp": 32})
+    card = ModelCard(
+        name=f"small{seed}",
+        preset="none",
+        generator=generator,
+        segmenter=segmenter,
+        inference=Inference((16, 32, 32), (48, 64), latent_draws=1, calibration_slope=20.0),
+        trained_on=(TrainingScan(trained_on, "CC BY-NC 4.0", "healthy"),),
+        recipe={"seed": 1, "segmenter": {"contrastive_weight": contrastive}},
+        command="written by a test",
+        code_version="0",
+    )
+    return write_package(path, card, generator.build().state_dict(), segmenter.build().state_dict())
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelPackage]:
+    folder = tmp_path_factory.mktemp("models")
+    return {
+        "old": package(folder / "old.safetensors", 1, 0.0),
+        "new": package(folder / "new.safetensors", 2, 0.05, trained_on="sick"),
+    }
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory: pytest.TempPathFactory, a_phantom: Phantom) -> Path:
+    folder = tmp_path_factory.mktemp("evaluation")
+    for part in ("healthy", "covid"):
+        (folder / part).mkdir()
+    sitk.WriteImage(a_phantom.healthy_twin, str(folder / "healthy" / "well.nii.gz"))
+    sitk.WriteImage(a_phantom.healthy_twin + 3, str(folder / "healthy" / "well2.nii.gz"))
+    sitk.WriteImage(a_phantom.scan, str(folder / "covid" / "sick.nii.gz"))
+    sitk.WriteImage(a_phantom.lesions, str(folder / "covid" / "sick_mask.nii.gz"))
+    sitk.WriteImage(a_phantom.scan + 3, str(folder / "covid" / "sick2.nii.gz"))
+    folders = ["--healthy", str(folder / "healthy"), "--covid", str(folder / "covid")]
+    more = ["--output", str(folder / "cohort"), "--held-out", "1", "--builtin-lungs"]
+    subprocess.run([*COMMAND, "prepare", *folders, *more], check=True, capture_output=True)
+    return folder / "cohort"
+
+
+def run(*arguments: str) -> tuple[int, Result | Failure]:
+    more = ("--builtin-lungs", "--device", "cpu", "--events")
+    done = subprocess.run([*COMMAND, *arguments, *more], capture_output=True, encoding="utf-8", check=False)
+    events = [event for line in done.stdout.splitlines() if (event := parse_event(line)) is not None]
+    assert isinstance(events[-1], Result | Failure), done.stderr
+    return done.returncode, events[-1]
+
+
+def table(folder: Path, name: str) -> list[dict[str, str]]:
+    with (folder / f"{name}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def sheet(cohort: Path, models: dict[str, ModelPackage], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sheet") / "out"
+    labels = folder.parent / "labels.json"
+    truth = [int(z > 30) for z in range(66)]
+    labels.write_text(json.dumps({"volumes": {"sick2": {"slice_infected": truth}}}))
+    code, result = run(
+        *("compare", str(cohort), "--output", str(folder), "--slice-labels", str(labels)),
+        *("--model", f"old={models['old'].path}", "--model", f"new={models['new'].path}"),
+    )
+    assert code == 0
+    assert isinstance(result, Result)
+    assert result.values["scans"] == 4
+    assert result.values["failures"] == 0
+    return folder
+
+
+def test_the_scores_are_those_of_the_masks_that_a_run_writes(
+    sheet: Path, models: dict[str, ModelPackage], a_phantom: Phantom
+) -> None:
+    for label, model in models.items():
+        lesions = segment(a_phantom.scan, model, OPTIONS).lesions
+        oracle = sitk.LabelOverlapMeasuresImageFilter()
+        oracle.Execute(sitk.Cast(lesions, sitk.sitkUInt8), sitk.Cast(a_phantom.lesions, sitk.sitkUInt8))
+        (row,) = (one for one in table(sheet, "scans_real_scans") if one["method"] == label)
+        assert 0 < float(row["dice"]) < 1
+        assert float(row["dice"]) == pytest.approx(oracle.GetDiceCoefficient())
+        ml = np.prod(lesions.GetSpacing()) / 1000
+        assert float(row["found, ml"]) == pytest.approx((array_view(lesions) > 0).sum() * ml)
+        (packages,) = (one for one in table(sheet, "packages") if one["method"] == label)
+        assert packages["SHA-256 of the weights"] == model.sha256
+        assert packages["of these non-commercial"] == "1"
+
+
+def test_all_that_is_found_in_a_healthy_lung_is_wrong(
+    sheet: Path, models: dict[str, ModelPackage], a_phantom: Phantom
+) -> None:
+    run_ = segment(a_phantom.healthy_twin, models["old"], OPTIONS)
+    share = 100 * run_.numbers.both.infected_share
+    rows = {row["scan"].split("-")[0]: row for row in table(sheet, "every_scan") if row["method"] == "old"}
+    assert float(rows["well"]["found, % of lung"]) == pytest.approx(share, rel=1e-3)
+    (old,) = (row for row in table(sheet, "healthy_real_scans") if row["method"] == "old")
+    both = [float(rows[name]["found, % of lung"]) for name in ("well", "well2")]
+    assert float(old["falsely infected, %"]) == pytest.approx(np.mean(both))
+    assert old["scans"] == "2"
+
+
+def test_the_page_has_every_section_and_needs_nothing_beside_it(sheet: Path) -> None:
+    page = (sheet / "sheet.html").read_text(encoding="utf-8")
+    for title in (
+        *("Did it help? real scans", "Lesions, real scans", "Beside published values"),
+        *("Healthy lungs, real scans", "Labels of slices", "Ablation, real scans", "Threshold, real scans"),
+        *("Calibration, real scans", "Healthy, diseased and synthesised lungs", "Every scan", "Pictures"),
+    ):
+        assert f">{title}" in page, title
+    assert "phantoms</h2>" not in page
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
+    pictures = re.findall(r"data:image/jpeg;base64,([^\"]+)", page)
+    assert len(pictures) == 8
+    assert base64.b64decode(pictures[0]).startswith(b"\xff\xd8")
+    assert "58.4" in page
+
+
+def test_the_page_says_which_scans_a_package_was_trained_on(sheet: Path) -> None:
+    page = (sheet / "sheet.html").read_text(encoding="utf-8")
+    assert "&#x27;new&#x27; was trained on 1 of these scans" in page
+    assert "&#x27;old&#x27; was trained on" not in page
+    seen = {row["method"]: row["trained on"] for row in table(sheet, "scans_real_scans")}
+    assert seen == {"old": "no", "new": "yes, without labels"}
+
+
+def test_baselines_stand_beside_the_packages(sheet: Path, a_phantom: Phantom) -> None:
+    rows = {row["method"]: row for row in table(sheet, "scan_protocol_real_scans")}
+    assert {"old", "new", "everything in the lung", "HU threshold without vessels"} <= set(rows)
+    levels = [name for name in rows if name.endswith("best level")]
+    assert any(name.startswith("HU above -") for name in levels)
+    assert any(name.startswith("GAN difference") for name in levels)
+    # The whole lung: Dice follows from the infected share alone.
+    share = a_phantom.infected_share
+    expected = 2 * share / (1 + share)
+    assert float(rows["everything in the lung"]["Dice, mean"]) == pytest.approx(expected, abs=0.03)
+
+
+def test_the_ablation_says_what_differs_in_the_recipes(sheet: Path) -> None:
+    rows = table(sheet, "ablation_real_scans")
+    assert [row["method"] for row in rows] == ["old: GAN alone", "old", "new"]
+    assert [row["is"] for row in rows][1:] == ["+ network, no contrastive loss", "+ network + contrastive"]
+    assert [row["segmenter.contrastive_weight"] for row in rows][1:] == ["0.0", "0.05"]
+    assert "seed" not in rows[0]
+    assert differing_settings({"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3, "z": 0}}) == ["y", "z"]
+
+
+def test_the_help_card_says_better_or_worse_only_where_the_interval_does(sheet: Path) -> None:
+    rows = {row["what"]: row for row in table(sheet, "did_it_help_real_scans")}
+    row = rows["falsely infected on healthy lungs, %"]
+    change = float(row["new"]) - float(row["old"])
+    assert float(row["change"]) == pytest.approx(change)
+    low, high = float(row["95 % low"]), float(row["95 % high"])
+    assert low <= change <= high
+    assert row["answer"] == ("better" if high < 0 else "worse" if low > 0 else "not shown")
+    agreement = table(sheet, "agreement_real_scans")
+    assert len(agreement) == 2
+    assert all(0 <= float(row["Dice of one against the other"]) <= 1 for row in agreement)
+
+
+def test_a_second_run_takes_what_was_scored(
+    sheet: Path, cohort: Path, models: dict[str, ModelPackage], tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    shutil.copytree(sheet, output)
+    files = sorted((output / ".cases").rglob("*.npz"))
+    assert len(files) == 8
+    damaged = [file for file in files if file.name.startswith("sick-")]
+    for file in damaged:
+        file.write_bytes(file.read_bytes()[:200])  # as a crash might leave it
+    stamps = [file.stat().st_mtime_ns for file in files]
+    model, labels = f"old={models['old'].path}", str(sheet.parent / "labels.json")
+    code, _ = run(
+        *("evaluate", str(cohort), "--output", str(output), "--model", model, "--slice-labels", labels)
+    )
+    assert code == 0
+    changed = [file for file, stamp in zip(files, stamps, strict=True) if file.stat().st_mtime_ns != stamp]
+    assert len(changed) == 1  # the other damaged one is of the package that was not asked for
+    assert changed[0] in damaged
+    before = {row["scan"]: row for row in table(sheet, "every_scan") if row["method"] == "old"}
+    for row in table(output, "every_scan"):
+        assert row == before[row["scan"]]
+
+
+def test_a_scan_that_is_gone_is_told_and_the_others_are_scored(
+    cohort: Path, models: dict[str, ModelPackage], tmp_path: Path
+) -> None:
+    cases = cases_of_cohort(cohort, "held_out")
+    gone = Path(cases[0].source.path or "")
+    moved = gone.rename(gone.with_name("elsewhere"))
+    try:
+        evaluated = evaluate(cases[:2], [("old", models["old"])], tmp_path, OPTIONS, lambda *_: None)
+    finally:
+        moved.rename(gone)
+    assert [case.name for case in evaluated.cases] == [cases[1].name]
+    assert "does not exist" in evaluated.failures[0][1]
+
+
+def test_phantoms_and_real_scans_never_share_a_row(
+    cohort: Path, models: dict[str, ModelPackage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cases_module, "draw_acquisition", lambda _rng: SMALL)
+    real = [case for case in cases_of_cohort(cohort, "held_out") if "sick-" in case.name]
+    cases: list[Case] = real + phantom_cases([200])
+    assert all(case.source.seed < 1000 for case in cases)
+    evaluated = evaluate(cases, [("old", models["old"])], tmp_path / "out", OPTIONS, lambda *_: None)
+    draw_sheet(evaluated, "Both", [], 2).write(tmp_path / "out")
+    for part, count in (("real_scans", "1"), ("phantoms", "1")):
+        (row,) = (one for one in table(tmp_path / "out", f"scan_protocol_{part}") if one["method"] == "old")
+        assert row["scans"] == count
+    (healthy,) = (row for row in table(tmp_path / "out", "healthy_phantoms") if row["method"] == "old")
+    assert healthy["scans"] == "1"
+    (row,) = (one for one in table(tmp_path / "out", "scan_protocol_phantoms") if one["method"] == "old")
+    assert float(row["pseudo-healthy error, share of doing nothing"]) > 0
+    page = (tmp_path / "out" / "sheet.html").read_text()
+    assert page.count("no clinical performance") >= 2
+
+
+def test_what_cannot_be_evaluated_says_what_to_do(
+    cohort: Path, models: dict[str, ModelPackage], tmp_path: Path
+) -> None:
+    model = str(models["old"].path)
+    code, failure = run("compare", str(cohort), "--output", str(tmp_path), "--model", model)
+    assert (code, isinstance(failure, Failure)) == (2, True)
+    assert "--model twice" in failure.fix
+    with pytest.raises(UserError, match="Two packages are called"):
+        open_packages([model, model])
+    for arguments, words in (([], "no scan to evaluate on"), ([str(tmp_path)], "no readable cohort")):
+        code, failure = run("evaluate", *arguments, "--output", str(tmp_path / "out"), "--model", model)
+        assert code == 2
+        assert isinstance(failure, Failure)
+        assert words in failure.what
+
+
+def test_cancelled_it_leaves_no_page_and_goes_on_later(
+    cohort: Path, models: dict[str, ModelPackage], tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    arguments = [*COMMAND, "evaluate", str(cohort), "--output", str(output), "--builtin-lungs", "--events"]
+    process = subprocess.Popen(
+        [*arguments, "--device", "cpu", "--model", str(models["old"].path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        encoding="utf-8",
+    )
+    assert process.stdout is not None
+    assert isinstance(parse_event(process.stdout.readline()), StageProgress)
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    assert process.returncode == 130
+    assert not (output / "sheet.html").exists()
+    assert 1 <= len(list(output.rglob("*.npz"))) < 4

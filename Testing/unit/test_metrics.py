@@ -1,0 +1,206 @@
+"""Metrics against other people's code, closed forms and brute force."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from COVIDSelfSegLib.threshold_curve import LEVELS
+from COVIDSelfSegTrainingLib.evaluation import roc_auc
+from COVIDSelfSegTrainingLib.histogram import ProbabilityHistogram
+from COVIDSelfSegTrainingLib.overlap import overlap
+from COVIDSelfSegTrainingLib.protocols import score_scan, score_slices
+from COVIDSelfSegTrainingLib.statistics import summarise
+from COVIDSelfSegTrainingLib.surface import surface_distances
+from scipy.spatial.distance import cdist
+
+VOXEL_MM = (2.5, 0.8, 1.1)
+
+
+def blobs(seed: int, shape: tuple[int, int, int] = (14, 22, 19)) -> np.ndarray:
+    from scipy import ndimage
+
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=shape), 2)
+    return noise > 0.06
+
+
+def image(mask: np.ndarray) -> sitk.Image:
+    result = sitk.GetImageFromArray(mask.astype(np.uint8))
+    result.SetSpacing(VOXEL_MM[::-1])
+    return result
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_dice_and_its_parts_agree_with_simpleitk(seed: int) -> None:
+    found, truth = blobs(seed), blobs(seed + 10)
+    counts = overlap(found, truth)
+    oracle = sitk.LabelOverlapMeasuresImageFilter()
+    oracle.Execute(image(found), image(truth))
+    assert counts.dice == pytest.approx(oracle.GetDiceCoefficient())
+    assert counts.sensitivity == pytest.approx((found & truth).sum() / truth.sum())
+    assert counts.precision == pytest.approx((found & truth).sum() / found.sum())
+    assert counts.both + counts.found_only + counts.truth_only + counts.neither == found.size
+
+
+def test_empty_against_empty_is_no_score() -> None:
+    nothing = np.zeros((3, 4, 5), bool)
+    some = nothing.copy()
+    some[1] = True
+    assert math.isnan(overlap(nothing, nothing).dice)
+    assert math.isnan(overlap(nothing, some).precision)
+    assert overlap(nothing, some).dice == overlap(nothing, some).sensitivity == 0
+    assert overlap(some, nothing).dice == 0
+    assert math.isnan(surface_distances(nothing, nothing, VOXEL_MM).surface_dice(5))
+    one_empty = surface_distances(some, nothing, VOXEL_MM)
+    assert one_empty.surface_dice(5) == 0
+    assert math.isnan(one_empty.hausdorff())
+
+
+def test_specificity_counts_inside_the_lung_alone() -> None:
+    lungs = np.zeros((1, 10, 10), bool)
+    lungs[:, :5] = True
+    found, truth = lungs.copy(), np.zeros_like(lungs)
+    found[:, 1:] = False
+    assert overlap(found, truth, within=lungs).specificity == pytest.approx(0.8)
+    assert overlap(found, truth).specificity == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_surface_distances_agree_with_brute_force_and_simpleitk(seed: int) -> None:
+    found, truth = blobs(seed), blobs(seed + 10)
+
+    def surface(mask: np.ndarray) -> np.ndarray:
+        """Voxels of the mask with a face neighbour outside of it, one by one."""
+        places = []
+        for place in np.argwhere(mask):
+            for axis, step in itertools.product(range(3), (-1, 1)):
+                other = place.copy()
+                other[axis] += step
+                outside = (other < 0).any() or (other >= mask.shape).any()
+                if outside or not mask[tuple(other)]:
+                    places.append(place * np.array(VOXEL_MM))
+                    break
+        return np.array(places)
+
+    between = cdist(surface(found), surface(truth))
+    of_found, of_truth = between.min(axis=1), between.min(axis=0)
+    ours = surface_distances(found, truth, VOXEL_MM)
+    for tolerance in (1.0, 3.0, 5.0):
+        near = (of_found <= tolerance).sum() + (of_truth <= tolerance).sum()
+        assert ours.surface_dice(tolerance) == pytest.approx(near / (len(of_found) + len(of_truth)))
+    assert ours.hausdorff() == pytest.approx(max(np.percentile(of_found, 95), np.percentile(of_truth, 95)))
+    oracle = sitk.HausdorffDistanceImageFilter()
+    padded = [sitk.ConstantPad(image(mask), (1, 1, 1), (1, 1, 1), 0) for mask in (found, truth)]
+    oracle.Execute(*(sitk.BinaryContour(mask, False) for mask in padded))
+    assert ours.hausdorff(100) == pytest.approx(oracle.GetHausdorffDistance())
+
+
+def test_a_cube_moved_by_some_voxels_lies_that_far_away() -> None:
+    found, truth = np.zeros((2, 30, 30, 30), bool)
+    truth[10:18, 10:18, 10:18] = True
+    found[10:18, 10:18, 13:21] = True
+    moved = surface_distances(found, truth, (1.0, 1.0, 2.0))
+    assert moved.hausdorff(100) == pytest.approx(6.0)
+    assert moved.surface_dice(6.0) == 1
+    assert moved.surface_dice(0.5) < 1
+
+
+def test_auc_is_the_chance_of_the_right_order() -> None:
+    rng = np.random.default_rng(0)
+    scores, labels = rng.integers(0, 6, 40).astype(float), rng.random(40) < 0.4
+    pairs = [(a > b) + 0.5 * (a == b) for a, b in itertools.product(scores[labels], scores[~labels])]
+    assert roc_auc(scores, labels) == pytest.approx(np.mean(pairs))
+    assert math.isnan(roc_auc(scores, np.zeros(40, bool)))
+
+
+def a_histogram(seed: int = 0) -> tuple[ProbabilityHistogram, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    probability = rng.integers(0, LEVELS, (4, 20, 20)).astype(np.uint8)
+    truth = rng.random(probability.shape) < probability / 300
+    lungs = rng.random(probability.shape) < 0.9
+    return ProbabilityHistogram.of_scan(probability, truth, lungs), probability, truth & lungs | truth
+
+
+def test_the_histogram_gives_the_scores_of_every_threshold_and_the_auc() -> None:
+    histogram, probability, truth = a_histogram()
+    for threshold in (0.1, 0.5, 0.83):
+        counts = histogram.at(threshold)
+        found = probability >= threshold * 255
+        assert counts.both == (found & truth).sum()
+        assert counts.truth_only == (~found & truth).sum()
+        assert counts.found_only + counts.neither == histogram.healthy.sum()
+    scores = np.repeat(np.arange(LEVELS), histogram.lesion + histogram.healthy).astype(float)
+    labels = np.concatenate(
+        [np.repeat([True, False], [a, b]) for a, b in zip(histogram.lesion, histogram.healthy, strict=True)]
+    )
+    assert histogram.auc() == pytest.approx(roc_auc(scores, labels))
+
+
+def test_calibration_by_hand() -> None:
+    lesion, healthy = np.zeros((2, LEVELS), np.int64)
+    lesion[51], healthy[51] = 20, 80  # says 0.2, is 0.2
+    lesion[204], healthy[204] = 40, 60  # says 0.8, is 0.4
+    histogram = ProbabilityHistogram(lesion, healthy)
+    low, high = histogram.reliability()
+    assert (low.stated, low.observed, low.voxels) == (pytest.approx(0.2), pytest.approx(0.2), 100)
+    assert (high.stated, high.observed) == (pytest.approx(0.8), pytest.approx(0.4))
+    assert histogram.calibration_error() == pytest.approx(0.2)
+    doubled = histogram + histogram
+    assert doubled.calibration_error() == pytest.approx(0.2)
+    assert doubled.reliability()[0].voxels == 200
+
+
+def test_the_bootstrap_interval_is_that_of_a_mean() -> None:
+    values = np.random.default_rng(3).normal(0.6, 0.1, 400)
+    summary = summarise(values)
+    half = 1.96 * values.std() / math.sqrt(len(values))
+    assert summary.mean == pytest.approx(values.mean())
+    middle = values.mean()
+    assert (summary.low, summary.high) == pytest.approx((middle - half, middle + half), abs=8e-4)
+    assert summarise(values) == summary
+
+
+def test_undefined_values_are_counted_apart() -> None:
+    summary = summarise([0.5, float("nan"), 0.7])
+    assert (summary.count, summary.undefined, summary.mean) == (2, 1, pytest.approx(0.6))
+    assert math.isnan(summarise([]).mean)
+
+
+def a_chest() -> tuple[sitk.Image, sitk.Image, np.ndarray]:
+    """Lungs that fill their box, lesions in three of six slices: none, few, many pixels."""
+    lungs = np.ones((6, 128, 128), np.uint8)
+    truth = np.zeros_like(lungs)
+    lungs[1, ::2] = 0  # too few pixels, though more than 1 % of this slice's lung
+    truth[1, :10, :10] = 1
+    truth[3, :5, :40] = 1  # 200: enough
+    truth[2, :20, :20] = 1
+    truth[4, :64] = 1
+    found = truth.copy()
+    found[2, :20, 10:20] = 0
+    found[3] = 0
+    images = [sitk.GetImageFromArray(array) for array in (found, truth, lungs)]
+    return images[0], images[2], truth
+
+
+def test_the_papers_protocol_takes_slices_with_enough_disease_and_averages_over_them() -> None:
+    found, lungs, truth = a_chest()
+    scores = score_slices(found, sitk.GetImageFromArray(truth), lungs)
+    assert [score.dice for score in scores] == [pytest.approx(2 / 3), 0.0, 1.0]
+    assert [score.sensitivity for score in scores] == [0.5, 0.0, 1.0]
+    assert scores[0].specificity == 1.0
+
+
+def test_the_scan_protocol_takes_every_slice() -> None:
+    found, lungs, truth = a_chest()
+    lungs.SetSpacing((1.0, 2.0, 5.0))
+    mask = sitk.GetArrayFromImage(found) > 0
+    lungs_voxels = (sitk.GetArrayFromImage(lungs) > 0).sum()
+    scores, counts = score_scan(mask, truth > 0, lungs)
+    assert counts.truth == truth.sum()
+    assert scores.dice == pytest.approx(2 * mask.sum() / (mask.sum() + truth.sum()))
+    assert scores.volume_error_ml == pytest.approx(400 * 0.01)
+    assert scores.share_error == pytest.approx(100 * 400 / lungs_voxels)
+    assert scores.precision == scores.specificity == 1

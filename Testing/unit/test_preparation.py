@@ -1,0 +1,265 @@
+"""``covidselfseg prepare`` as a real process on real files: rows, repetition, kills, full disks, damage."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.events import Event, Failure, Result, StageProgress, parse_event
+from COVIDSelfSegLib.phantom import Phantom
+from COVIDSelfSegLib.volume import array_view
+from COVIDSelfSegTrainingLib.cohort import open_cohort, open_scan
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory, a_phantom: Phantom) -> Path:
+    """Three scans that differ, a copy, a damaged one, a picture; one has a lesion mask."""
+    folder = tmp_path_factory.mktemp("scans")
+    for part in ("healthy", "covid"):
+        (folder / part).mkdir()
+    for shift, (part, name) in enumerate((("healthy", "a"), ("covid", "b"), ("covid", "c"))):
+        sitk.WriteImage(a_phantom.scan + shift, str(folder / part / f"{name}.nii.gz"))
+    sitk.WriteImage(a_phantom.lesions, str(folder / "covid" / "b_mask.nii.gz"))
+    sitk.WriteImage(a_phantom.scan, str(folder / "healthy" / "a_again.nrrd"))
+    whole = (folder / "covid" / "c.nii.gz").read_bytes()
+    (folder / "covid" / "damaged.nii.gz").write_bytes(whole[: len(whole) // 2])
+    gray = np.random.default_rng(0).integers(0, 256, (20, 40, 40)).astype(np.uint8)
+    sitk.WriteImage(sitk.GetImageFromArray(gray), str(folder / "covid" / "gray.mha"))
+    return folder
+
+
+def command(scans: Path, cohort: Path, *more: str) -> list[str]:
+    prepare = [sys.executable, "-m", "COVIDSelfSegTrainingLib", "prepare"]
+    folders = ["--healthy", str(scans / "healthy"), "--covid", str(scans / "covid"), "--output", str(cohort)]
+    fixed = ["--licence", "CC BY-NC 4.0", "--held-out", "0", "--builtin-lungs", "--workers", "2", "--events"]
+    return [*prepare, *folders, *fixed, *more]
+
+
+def run(arguments: list[str], largest_file: int | None = None) -> tuple[int, list[Event]]:
+    def limit() -> None:
+        if largest_file is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+
+    done = subprocess.run(
+        arguments, capture_output=True, encoding="utf-8", timeout=300, check=False, preexec_fn=limit
+    )
+    events = [event for line in done.stdout.splitlines() if (event := parse_event(line)) is not None]
+    return done.returncode, events
+
+
+def is_there(group: int) -> bool:
+    """Whether any process of a group still runs."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def result_of(events: list[Event]) -> dict:
+    assert isinstance(events[-1], Result), events[-1]
+    return events[-1].values
+
+
+def failure_of(events: list[Event]) -> Failure:
+    assert isinstance(events[-1], Failure), events[-1]
+    return events[-1]
+
+
+def table(cohort: Path) -> dict[str, dict[str, str]]:
+    with (cohort / "cohort.csv").open(newline="") as file:
+        return {Path(line["scan"]).name: line for line in csv.DictReader(file)}
+
+
+def content(cohort: Path) -> dict[str, bytes]:
+    files = (path for path in cohort.rglob("*") if path.is_file() and ".rows" not in path.parts)
+    return {str(path.relative_to(cohort)): path.read_bytes() for path in files}
+
+
+@pytest.fixture(scope="module")
+def cohort(scans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("prepared") / "cohort"
+    code, events = run(command(scans, folder))
+    assert code == 0
+    *progress, _ = events
+    assert all(isinstance(event, StageProgress) and "scans/min" in event.message for event in progress)
+    values = result_of(events)
+    assert values["verdicts"] == {"used": 3, "rejected": 3}
+    assert values["worked"] == 6
+    assert values["non_commercial"] == 3
+    return folder
+
+
+def test_every_scan_has_a_row_that_says_what_became_of_it(cohort: Path) -> None:
+    rows = table(cohort)
+    used = {name for name, row in rows.items() if row["verdict"] == "used"}
+    assert used == {"a.nii.gz", "b.nii.gz", "c.nii.gz"}
+    assert "copy of" in rows["a_again.nrrd"]["reason"]
+    assert "truncated" in rows["damaged.nii.gz"]["reason"]
+    assert "8-bit" in rows["gray.mha"]["reason"]
+    assert all(row["fix"] for row in rows.values() if row["verdict"] == "rejected")
+    assert {row["licence"] for row in rows.values()} == {"CC BY-NC 4.0"}
+
+
+def test_a_scan_with_a_mask_is_held_out_and_the_others_train(cohort: Path) -> None:
+    train, held_out = open_cohort(cohort), open_cohort(cohort, "held_out")
+    assert [Path(scan.source.path or "").name for scan in held_out] == ["b.nii.gz"]
+    assert {scan.source.group for scan in train} == {"healthy", "diseased"}
+    assert len(open_cohort(cohort, None)) == 3
+
+
+def test_the_arrays_are_the_scan_and_the_manifest_has_their_hashes(cohort: Path, a_phantom: Phantom) -> None:
+    scan = open_cohort(cohort, "held_out")[0]
+    assert isinstance(scan.slices, np.memmap)
+    inside = scan.slice_depths > 0
+    lungs = array_view(a_phantom.scan)[array_view(a_phantom.lungs) > 0]
+    assert abs(np.median(scan.slices[inside]) - 1 - np.median(lungs)) < 15
+    rows = json.loads((cohort / "manifest.json").read_text())["scans"]
+    hashes = {row["source"]["name"]: row["facts"]["arrays"] for row in rows if row["verdict"] == "used"}
+    assert set(hashes[scan.source.name]) == {"slices", "slice_depths", "volume", "volume_depths"}
+
+
+def test_another_run_gives_the_same_bytes(scans: Path, cohort: Path, tmp_path: Path) -> None:
+    assert run(command(scans, tmp_path / "again", "--workers", "1"))[0] == 0
+    assert content(tmp_path / "again") == content(cohort)
+
+
+def test_killed_and_run_again_it_does_what_is_missing(scans: Path, cohort: Path, tmp_path: Path) -> None:
+    target = tmp_path / "cohort"
+    process = subprocess.Popen(
+        command(scans, target, "--workers", "1"), stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert process.stdout is not None
+    for _ in range(2):
+        process.stdout.readline()
+    process.kill()
+    process.wait()
+    start = time.monotonic()
+    while is_there(process.pid):
+        assert time.monotonic() - start < 5, "a worker outlives its parent"
+        time.sleep(0.05)
+    with pytest.raises(UserError, match="not finished"):
+        open_cohort(target)
+    code, events = run(command(scans, target))
+    assert code == 0
+    assert result_of(events)["worked"] <= 4
+    assert content(target) == content(cohort)
+    code, events = run(command(scans, target))
+    assert result_of(events)["worked"] == 0
+
+
+def test_cancelled_it_ends_soon_with_its_workers_and_leaves_nothing_half_done(
+    scans: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "cohort"
+    process = subprocess.Popen(
+        command(scans, target), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    start = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 130
+    assert time.monotonic() - start < 5
+    while is_there(process.pid):
+        assert time.monotonic() - start < 5, "a worker outlives its parent"
+        time.sleep(0.05)
+    for file in target.glob("[!.]*/scan.json"):
+        open_scan(file.parent)
+
+
+def test_a_full_disk_is_told_and_nothing_half_written_stays(scans: Path, tmp_path: Path) -> None:
+    """A limit on the size of files fails a write in its middle, as a full disk does."""
+    target = tmp_path / "cohort"
+    code, events = run(command(scans, target), largest_file=100_000)
+    assert code == 5
+    failure = failure_of(events)
+    assert "cannot be written" in failure.what
+    assert "disk is full" in failure.why
+    assert not list(target.glob("[!.]*/*.npy"))
+    assert not (target / "manifest.json").exists()
+
+
+def test_damaged_arrays_are_told_and_made_anew(scans: Path, cohort: Path, tmp_path: Path) -> None:
+    target = tmp_path / "cohort"
+    subprocess.run(["cp", "-rp", str(cohort), str(target)], check=True)
+    short, changed = sorted(target.glob("*/volume.npy"))[:2]
+    short.write_bytes(short.read_bytes()[:-100])
+    changed.write_bytes(changed.read_bytes()[:-100] + bytes(100))
+    with pytest.raises(UserError, match="damaged"):
+        open_cohort(target, None)
+    code, events = run(command(scans, target, "--verify"))
+    assert code == 0
+    assert result_of(events)["worked"] == 2
+    assert content(target) == content(cohort)
+
+
+def test_who_is_who_can_be_corrected_without_cutting_again(scans: Path, cohort: Path, tmp_path: Path) -> None:
+    target = tmp_path / "cohort"
+    subprocess.run(["cp", "-rp", str(cohort), str(target)], check=True)
+    text = (cohort / "cohort.csv").read_text()
+    rows = list(csv.DictReader(text.splitlines()))
+    for row in rows:
+        row["patient"], row["licence"] = "one and the same", "CC BY 4.0"
+    corrections = tmp_path / "corrected.csv"
+    with corrections.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    code, events = run(command(scans, target, "--corrections", str(corrections)))
+    assert code == 0
+    assert result_of(events)["worked"] == 0
+    # All of the patient whose scan has a mask are held out now.
+    held_out = open_cohort(target, "held_out")
+    assert len(held_out) == 3
+    assert {scan.source.licence for scan in held_out} == {"CC BY 4.0"}
+    (tmp_path / "wrong.csv").write_text("file,who\na,b\n")
+    code, events = run(command(scans, target, "--corrections", str(tmp_path / "wrong.csv")))
+    assert code == 2
+    assert "must have 'scan'" in failure_of(events).why
+
+
+def test_a_folder_of_other_settings_or_a_later_version_is_refused(cohort: Path, tmp_path: Path) -> None:
+    from COVIDSelfSegLib.models import Inference
+    from COVIDSelfSegTrainingLib.preparation import Settings, prepare
+
+    with pytest.raises(UserError, match="other grids"):
+        prepare([], cohort, Settings(Inference(slice_plane=(128, 128))))
+    with pytest.raises(UserError, match="cut into grids"):
+        open_cohort(cohort, inference=Inference(slice_plane=(128, 128)))
+    open_cohort(cohort, inference=Inference())
+    target = tmp_path / "cohort"
+    subprocess.run(["cp", "-rp", str(cohort), str(target)], check=True)
+    for name in ("manifest.json", "*/scan.json"):
+        path = sorted(target.glob(name))[0]
+        before = path.read_text()
+        path.write_text(before.replace('"format": 2', '"format": 99'))
+        with pytest.raises(UserError, match="format 99"):
+            open_cohort(target, None)
+        path.write_text(before)
+
+
+def test_nothing_usable_is_an_error_that_says_why(scans: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "scans" / "covid"
+    folder.mkdir(parents=True)
+    (folder / "gray.mha").write_bytes((scans / "covid" / "gray.mha").read_bytes())
+    code, events = run(
+        [
+            *(sys.executable, "-m", "COVIDSelfSegTrainingLib", "prepare", "--covid", str(folder)),
+            *("--output", str(tmp_path / "cohort"), "--events"),
+        ]
+    )
+    assert code == 2
+    assert "None of the 1 scans" in failure_of(events).what
+    assert "8-bit" in failure_of(events).why

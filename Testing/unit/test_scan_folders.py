@@ -1,0 +1,165 @@
+"""Folders of scans: what is found in them, which mask belongs to which scan, who is a patient."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegTrainingLib.layouts import mask_of, stated_class
+from COVIDSelfSegTrainingLib.patients import doubtful_patients
+from COVIDSelfSegTrainingLib.scan_folders import Found, Root, Search, search
+from COVIDSelfSegTrainingLib.sources import Source, is_non_commercial
+
+from .test_dicom import write_series
+
+
+def write(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sitk.WriteImage(sitk.Image((4, 4, 4), sitk.sitkInt16), str(path))
+    return path
+
+
+def by_file(found: Search) -> dict[str, Found]:
+    return {Path(one.source.path or "").name: one for one in found.found}
+
+
+@pytest.mark.parametrize(
+    ("file", "mask"),
+    [
+        ("masks/study_0255_mask.nii.gz", ("study_0255", "lesions")),
+        ("case1_lung_mask.nii", ("case1", "lungs")),
+        ("Infection_Mask/case_001.nii.gz", ("case_001", "lesions")),
+        ("lesions.nrrd", ("", "lesions")),
+        ("a_gtv_mask.nii.gz", ("a", "other")),
+        ("lung_and_infection_mask/a.nii.gz", ("a", "other")),
+        ("lung1_001.nii.gz", None),
+        ("covid/case1_lung.nii.gz", None),
+    ],
+)
+def test_a_mask_says_in_its_name_or_folder_that_it_is_one(file: str, mask: tuple[str, str] | None) -> None:
+    assert mask_of(Path(file)) == mask
+
+
+def test_a_class_folder_says_how_severe_a_scan_is() -> None:
+    assert stated_class(Path("studies/CT-3/study_0001.nii.gz")) == "CT-3"
+    assert stated_class(Path("ct2/a.nii")) == "CT-2"
+    assert stated_class(Path("CT-7/a.nii")) == stated_class(Path("CT-1.nii")) == ""
+
+
+def test_mosmed_folders_say_the_group_and_masks_find_their_scan(tmp_path: Path) -> None:
+    write(tmp_path / "studies" / "CT-0" / "study_0001.nii.gz")
+    write(tmp_path / "studies" / "CT-1" / "study_0255.nii.gz")
+    write(tmp_path / "studies" / "CT-4" / "study_1109.nii.gz")
+    write(tmp_path / "stray" / "study_2000.nii.gz")
+    write(tmp_path / "studies" / "CT-1" / "._study_0255.nii.gz")
+    mask = write(tmp_path / "masks" / "study_0255_mask.nii.gz")
+    write(tmp_path / "masks" / "study_0300_mask.nii.gz")
+    found = search([Root(tmp_path, None, "CC BY-NC-ND 3.0")])
+    scans = by_file(found)
+    assert len(scans) == 4
+    healthy, sick = scans["study_0001.nii.gz"], scans["study_0255.nii.gz"]
+    assert healthy.source.group == "healthy"
+    assert (sick.source.group, sick.source.stated_class) == ("diseased", "CT-1")
+    assert sick.source.lesion_mask == str(mask)
+    assert mask in sick.files
+    # Class folders with few scans are no patients.
+    assert sick.source.patient == "study_0255"
+    assert "CT-0 .. CT-4" in str(scans["study_2000.nii.gz"].problem)
+    assert "study_0300" in found.notes[0]
+
+
+def test_a_healthy_class_in_the_covid_folder_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "CT-0" / "a.nii.gz")
+    write(tmp_path / "CT-2" / "b.nii.gz")
+    scans = by_file(search([Root(tmp_path, "diseased", "")]))
+    assert "--mosmed" in str(scans["a.nii.gz"].problem)
+    assert scans["b.nii.gz"].problem is None
+
+
+def test_a_phantom_folder_holds_one_scan_with_both_masks(tmp_path: Path) -> None:
+    for name in ("scan", "lungs", "lesions", "healthy_twin"):
+        write(tmp_path / f"{name}.nrrd")
+    scans = by_file(search([Root(tmp_path, "diseased", "")]))
+    assert set(scans) == {"scan.nrrd", "healthy_twin.nrrd"}
+    assert scans["scan.nrrd"].source.lesion_mask == str(tmp_path / "lesions.nrrd")
+    assert scans["scan.nrrd"].source.lung_mask == str(tmp_path / "lungs.nrrd")
+    assert scans["healthy_twin.nrrd"].source.lesion_mask is None
+
+
+def test_small_sub_folders_are_patients_and_large_ones_are_not(tmp_path: Path) -> None:
+    for number in range(2):
+        write(tmp_path / "anna" / f"day{number}.nii.gz")
+    for number in range(6):
+        write(tmp_path / "batch" / f"case{number}.nii.gz")
+    patients = {
+        name: one.source.patient for name, one in by_file(search([Root(tmp_path, "healthy", "")])).items()
+    }
+    assert patients["day0.nii.gz"] == patients["day1.nii.gz"] == "anna"
+    assert patients["case3.nii.gz"] == "case3"
+
+
+def test_names_are_unique_and_stay_when_scans_are_added(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        write(tmp_path / folder / "data" / "case1.nii.gz")
+    roots = [Root(tmp_path / folder / "data", "healthy", "") for folder in ("a", "b")]
+    before = {one.source.path: one.source.name for one in search(roots).found}
+    assert len(set(before.values())) == 2
+    write(tmp_path / "a" / "data" / "case0.nii.gz")
+    after = {one.source.path: one.source.name for one in search(roots).found}
+    assert before.items() <= after.items()
+
+
+def test_a_folder_without_scans_or_no_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("nothing here")
+    for folder, words in ((tmp_path, "No scan was found"), (tmp_path / "none", "is no folder")):
+        with pytest.raises(UserError, match=words) as caught:
+            search([Root(folder, "healthy", "")])
+        assert caught.value.fix
+
+
+def test_of_a_dicom_study_one_ct_series_enters_and_the_others_say_why(tmp_path: Path) -> None:
+    hu = np.random.default_rng(2).integers(-1000, 900, (10, 40, 48)).astype(np.int16)
+    write_series(tmp_path / "p1", hu, series="1", description="Chest 2.0 soft")
+    write_series(tmp_path / "p1", hu[:9], series="2", description="Chest 2.0 sharp")
+    write_series(tmp_path / "p1", hu[:9], series="3", modality="MR", description="Liver")
+    write_series(tmp_path / "p1", hu[:1], series="4", image_type="ORIGINAL\\PRIMARY\\LOCALIZER")
+    found = search([Root(tmp_path, "diseased", "")]).found
+    problems = {one.source.series[-1]: str(one.problem or "") for one in found}
+    assert problems["1"] == ""
+    assert "Another series of the same study" in problems["2"]
+    assert "modality MR" in problems["3"]
+    assert "a localizer" in problems["4"]
+    # Without a patient ID in its header the folder stands for the patient.
+    assert {one.source.patient for one in found} == {"p1"}
+
+
+def test_one_name_for_two_people_is_told() -> None:
+    def scan(name: str, patient: str, identity: tuple[str, str] = ("", ""), group: str = "healthy") -> Found:
+        source = Source(name, "healthy" if group == "healthy" else "diseased", "", path=name, patient=patient)
+        return Found(source, (), None, identity)
+
+    same = [scan("a", "1", ("1970", "F")), scan("b", "1", ("1970", "F")), scan("c", "2")]
+    assert doubtful_patients(same) == []
+    two = [scan("a", "1", ("1970", "F")), scan("b", "1", ("1980", "F"))]
+    assert "different birth dates" in doubtful_patients(two)[0]
+    both = [scan("a", "1"), scan("b", "1", group="diseased")]
+    assert "both healthy and COVID" in doubtful_patients(both)[0]
+    crowd = [scan(str(number), "X") for number in range(6)]
+    assert "6 of 6 scans are called patient 'X'" in doubtful_patients(crowd)[0]
+    assert all("--corrections" in note for note in doubtful_patients([*two, *crowd]))
+
+
+@pytest.mark.parametrize(
+    ("licence", "answer"),
+    [
+        ("CC BY-NC 4.0", True),
+        ("CC BY-NC-ND 3.0 (MosMedData)", True),
+        ("CC BY 4.0", False),
+        ("Synchrotron", False),
+    ],
+)
+def test_non_commercial_licences_are_known(licence: str, answer: bool) -> None:
+    assert is_non_commercial(licence) == answer

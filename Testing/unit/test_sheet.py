@@ -1,0 +1,84 @@
+"""The page carries everything in itself; its curves are where the numbers say; tables are beside it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from COVIDSelfSegTrainingLib.embedding import group_distances, principal_components
+from COVIDSelfSegTrainingLib.figures import Series, plot
+from COVIDSelfSegTrainingLib.sheet import Sheet
+from PIL import Image
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def test_a_curve_is_drawn_where_its_numbers_say() -> None:
+    points = ((0.0, 0.0), (0.5, 1.0), (0.75, float("nan")), (1.0, 0.5))
+    svg = plot([Series("a < b", points)], "x", "y", x_range=(0, 1), y_range=(0, 1))
+    root = ElementTree.fromstring(svg)  # noqa: S314 (our own)
+    frame = root.find(f"{SVG}rect")
+    assert frame is not None
+    left, top, width, height = (float(frame.attrib[key]) for key in ("x", "y", "width", "height"))
+    line = root.find(f"{SVG}polyline")
+    assert line is not None
+    drawn = [tuple(map(float, pair.split(","))) for pair in line.attrib["points"].split()]
+    wanted = [(0, 0), (0.5, 1), (1, 0.5)]
+    assert drawn == [pytest.approx((left + x * width, top + (1 - y) * height), abs=0.1) for x, y in wanted]
+    assert "a < b" in [text.text for text in root.iter(f"{SVG}text")]
+
+
+@pytest.mark.parametrize("values", [[], [float("nan")], [3.0], [1e-9, 2e-9], [-5e6, 7e6]])
+def test_any_data_can_be_drawn(values: list[float]) -> None:
+    points = tuple((value, value) for value in values)
+    ElementTree.fromstring(plot([Series("s", points, is_line=False)], "x", "y", diagonal=True))  # noqa: S314
+
+
+def test_the_page_stands_alone_and_its_tables_lie_beside_it(tmp_path: Path) -> None:
+    sheet = Sheet("Evaluation <1>")
+    sheet.section("Lesions, real scans", "Protocol: per scan.")
+    sheet.table(
+        "scores", [{"method": "a, b", "Dice": 0.51234567, "n": 3}, {"method": "c", "Dice": float("nan")}]
+    )
+    sheet.figure(plot([Series("s", ((0, 0), (1, 1)))], "x", "y"), "a curve")
+    sheet.picture(Image.new("RGB", (8, 8), (200, 10, 10)), "a picture")
+    page = sheet.write(tmp_path / "out").read_text(encoding="utf-8")
+    assert "Evaluation &lt;1&gt;</h1>" in page
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', page)
+    assert "<svg" in page
+    assert "data:image/jpeg;base64," in page
+    assert "0.512<" in page
+    read = list(csv.DictReader(io.StringIO((tmp_path / "out" / "scores.csv").read_text())))
+    assert read == [{"method": "a, b", "Dice": "0.51234567", "n": "3"}, {"method": "c", "Dice": "", "n": ""}]
+    with pytest.raises(ValueError, match="two tables"):
+        sheet.table("scores", [{"a": 1}])
+
+
+def test_principal_components_are_those_of_the_covariance() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(40, 6)) @ rng.normal(size=(6, 6))
+    places, shares = principal_components(vectors)
+    values, axes = np.linalg.eigh(np.cov(vectors.T))
+    order = np.argsort(values)[::-1][:2]
+    assert shares == pytest.approx(values[order] / values.sum())
+    expected = (vectors - vectors.mean(axis=0)) @ axes[:, order]
+    assert np.abs(places) == pytest.approx(np.abs(expected))
+
+
+def test_distances_between_groups_are_those_of_their_means_with_an_interval() -> None:
+    rng = np.random.default_rng(1)
+    groups = {
+        "healthy": rng.normal(0, 0.1, (60, 50)),
+        "diseased": rng.normal(0.3, 0.1, (60, 50)),
+        "synthesised": rng.normal(0.02, 0.1, (60, 50)),
+    }
+    distances = {(one.first, one.second): one for one in group_distances(groups)}
+    apart, near = distances["healthy", "diseased"], distances["healthy", "synthesised"]
+    assert apart.value == pytest.approx(0.3, abs=0.01)
+    assert apart.low < 0.3 < apart.high + 0.01
+    assert near.high < apart.low

@@ -1,0 +1,58 @@
+"""Annotated slices as 8-bit pictures: read, scored beside the baselines, kept in a section of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from COVIDSelfSegLib.devices import Device
+from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.models import ModelPackage
+from COVIDSelfSegLib.phantom import Phantom
+from COVIDSelfSegLib.volume import array_view
+from COVIDSelfSegTrainingLib.sheet import Sheet
+from COVIDSelfSegTrainingLib.slice_sets import add_slice_sets, read_slices, score_slice_set
+from PIL import Image
+
+CPU = Device(torch.device("cpu"), torch.float32, "CPU")
+
+
+@pytest.fixture
+def pictures(a_phantom: Phantom, tmp_path: Path) -> Path:
+    """Three slices of a phantom, as pictures of a lung window, with their masks."""
+    folder = tmp_path / "set"
+    for part in ("images", "masks"):
+        (folder / part).mkdir(parents=True)
+    for z in (24, 30, 36):
+        hu = array_view(a_phantom.scan)[z].astype(float)
+        gray = np.clip((hu + 1200) / 1400 * 255, 0, 255).astype(np.uint8)
+        Image.fromarray(gray).save(folder / "images" / f"s{z}.png")
+        Image.fromarray(array_view(a_phantom.lesions)[z] * np.uint8(255)).save(folder / "masks" / f"s{z}.png")
+    return folder
+
+
+def test_pictures_are_scored_beside_the_baselines(
+    pictures: Path, a_package: ModelPackage, a_phantom: Phantom
+) -> None:
+    seen: list[str] = []
+    one = score_slice_set(pictures, [("small", a_package)], CPU, lambda _done, name: seen.append(name))
+    assert seen == ["s24", "s30", "s36"]
+    assert {len(counts) for counts in one.counts.values()} == {3}
+    truth = [int(array_view(a_phantom.lesions)[z].sum()) for z in (24, 30, 36)]
+    assert [counts.truth for counts in one.counts["small"]] == truth
+    lungs = one.counts["everything in the lung"]
+    assert [counts.sensitivity for counts in lungs] == one.recall_in_lungs
+    assert all(recall > 0.5 for recall in one.recall_in_lungs)
+    sheet = Sheet("slices")
+    add_slice_sets(sheet, [one], ["small"])
+    page = sheet.write(pictures.parent / "out").read_text()
+    assert "never trained on" in page
+    assert "best level" in page
+
+
+def test_what_is_no_set_is_refused(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "none.npz"):
+        with pytest.raises(UserError, match="no set of annotated slices"):
+            read_slices(path)
