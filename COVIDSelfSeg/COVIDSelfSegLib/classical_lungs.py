@@ -41,7 +41,7 @@ _LEAST_SIDE = 0.04
 """Smallest share of the whole that counts as a lung of its own; less is a rest of the other one."""
 _SIDES_APART_MM = 40.0
 _CLOSING_MM = 11.0
-_DENSE_SHARE = 0.5
+_DENSE_SHARE = 0.85
 """Probability of the lung network from which on dense tissue is lung."""
 _BONE_HU = 150.0
 """A closing may add consolidation, vessels and pleural disease, but not bone."""
@@ -111,29 +111,35 @@ def label_lungs(
     lungs = _lung_parts(pooled, air & ~airways)
     lungs = _lung_parts(pooled, lungs & ~_swallowed_gas(pooled, lungs))
     if dense is not None:
-        lungs |= _thick_parts((dense > _DENSE_SHARE) & (hu < _BONE_HU) & ~airways & ~lungs, pooled)
-        lungs = _without_crumbs(lungs, pooled)
+        added = (dense > _DENSE_SHARE) & (hu < _BONE_HU) & ~airways & ~lungs
+        lungs = _tied_to(_thick_parts(added, pooled), lungs)
     return _close(_split_sides(lungs, pooled), pooled)
 
 
 def _thick_parts(mask: BoolArray, pooled: _Pooled) -> BoolArray:
     """The parts thicker than about a centimetre: thinner ones are partial volume at the border."""
-    thick_slices = pooled.voxel_mm[0] > 1.5 * _POOLED_MM
-    cross = ndimage.generate_binary_structure(3, 1)
-    if thick_slices:
-        cross[[0, 2]] = False
+    cross = _cross(pooled)
     opened = ndimage.binary_opening(mask, cross, iterations=2)
     grown: BoolArray = ndimage.binary_dilation(opened, cross, iterations=2, mask=mask)
     return grown
 
 
-def _without_crumbs(lungs: BoolArray, pooled: _Pooled) -> BoolArray:
-    """The parts of at least :data:`_LEAST_ISLAND_ML`."""
-    parts, count = ndimage.label(lungs)
-    keep = _millilitres(parts, count, pooled) >= _LEAST_ISLAND_ML
-    keep[0] = False
-    kept: BoolArray = keep[parts]
-    return kept
+def _cross(pooled: _Pooled) -> BoolArray:
+    """Neighbours by a face; within the slice alone where slices are much thicker than pixels."""
+    cross: BoolArray = ndimage.generate_binary_structure(3, 1)
+    if pooled.voxel_mm[0] > 1.5 * _POOLED_MM:
+        cross[[0, 2]] = False
+    return cross
+
+
+def _tied_to(mask: BoolArray, lungs: BoolArray) -> BoolArray:
+    """The parts of a mask that hang together with the lungs."""
+    parts, count = ndimage.label(mask | lungs)
+    holds = np.zeros(count + 1, bool)
+    holds[np.unique(parts[lungs])] = True
+    holds[0] = False
+    tied: BoolArray = holds[parts]
+    return tied
 
 
 def _enclosed_air(pooled: _Pooled) -> BoolArray:
@@ -310,8 +316,12 @@ def _body_middle(pooled: _Pooled) -> float:
 
 
 def _close(sides: LabelArray, pooled: _Pooled) -> LabelArray:
-    """Fill vessels, lesions inside, and dents that dense disease makes at the pleura, lung by lung."""
+    """Fill vessels, lesions inside, and dents that dense disease makes at the pleura, lung by lung.
+
+    The dome of the diaphragm is a hole of the lung in a slice; in 3D it hangs together with the abdomen.
+    """
     soft = pooled.hu < _BONE_HU
+    body = _body_around(sides == 0, pooled)
     result = sides.copy()
     for side in (RIGHT, LEFT):
         lung = sides == side
@@ -319,9 +329,19 @@ def _close(sides: LabelArray, pooled: _Pooled) -> LabelArray:
             continue
         filled = _closed(lung, _CLOSING_MM, pooled.voxel_mm)
         for z in np.flatnonzero(filled.any(axis=(1, 2))):
-            filled[z] = ndimage.binary_fill_holes(filled[z])
+            filled[z] |= ndimage.binary_fill_holes(filled[z]) & ~body[z]
         result[filled & soft & (result == 0)] = side
     return result
+
+
+def _body_around(outside: BoolArray, pooled: _Pooled) -> BoolArray:
+    """What lies around the lungs, without what only vessels and thin bridges tie to it."""
+    cross = _cross(pooled)
+    wide, _ = ndimage.label(ndimage.binary_opening(outside, cross, iterations=4))
+    sizes = np.bincount(wide.ravel())
+    sizes[0] = 0
+    body: BoolArray = ndimage.binary_dilation(wide == sizes.argmax(), cross, iterations=2, mask=outside)
+    return body
 
 
 def _closed(mask: BoolArray, radius_mm: float, voxel_mm: tuple[float, float, float]) -> BoolArray:

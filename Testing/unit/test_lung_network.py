@@ -1,0 +1,137 @@
+"""The network that finds dense lung: what it learns from, how it is run, and what it finds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from COVIDSelfSegLib.devices import choose_device
+from COVIDSelfSegLib.frame import LungFrame
+from COVIDSelfSegLib.lung_network import LUNG_GRID_MM, SHIPPED_WEIGHTS, LungCard, LungNetwork
+from COVIDSelfSegLib.lungs import find_lungs
+from COVIDSelfSegLib.phantom import Phantom, make_phantom
+from COVIDSelfSegLib.volume import array_view, image_like
+from COVIDSelfSegLib.weight_file import check_weights, write_weights
+from COVIDSelfSegTrainingLib.lung_corruption import paint_dense_disease
+from COVIDSelfSegTrainingLib.lung_training import Chest, LungPreset, LungTrainer
+
+from .conftest import SMALL
+
+TINY = LungPreset(window=(32, 32, 40), iterations=40, warm_up=5, batch=1)
+
+
+@pytest.fixture(scope="module")
+def a_healthy_phantom() -> Phantom:
+    return make_phantom(4, severity=0, acquisition=SMALL)
+
+
+@pytest.fixture(scope="module")
+def a_chest(a_healthy_phantom: Phantom) -> Chest:
+    frame = LungFrame.whole_scan(a_healthy_phantom.scan, 2 * LUNG_GRID_MM)
+    lungs = frame.to_network(a_healthy_phantom.lungs, "nearest", fill=0).astype(np.uint8)
+    hu = frame.to_network(a_healthy_phantom.scan).astype(np.int16)
+    return Chest("a phantom", False, hu, lungs, frame.voxel_mm)
+
+
+def test_disease_is_painted_inside_the_lung_alone_and_makes_it_denser(a_chest: Chest) -> None:
+    hu = a_chest.hu.astype(np.float32)
+    rng = np.random.default_rng(2)
+    changed = []
+    for _ in range(40):
+        painted = paint_dense_disease(hu, a_chest.lungs, a_chest.voxel_mm, rng)
+        assert np.array_equal(painted[a_chest.lungs == 0], hu[a_chest.lungs == 0])
+        inside = a_chest.lungs > 0
+        changed.append((painted[inside] > -300).mean())
+    assert np.mean(np.array(changed) < 0.15) > 0.15, "some stay healthy"
+    assert np.max(changed) > 0.4, "some are nearly drowned"
+
+
+def test_a_painting_repeats_with_its_seed(a_chest: Chest) -> None:
+    hu = a_chest.hu.astype(np.float32)
+    one, two = (
+        paint_dense_disease(hu, a_chest.lungs, a_chest.voxel_mm, np.random.default_rng(5)) for _ in range(2)
+    )
+    assert np.array_equal(one, two)
+
+
+def test_a_training_goes_on_to_the_same_weights(a_chest: Chest, tmp_path: Path) -> None:
+    device = replace(choose_device("cpu"), precision=torch.float32)
+    whole = LungTrainer(TINY, [a_chest], device)
+    for _ in range(4):
+        whole.step()
+    first = LungTrainer(TINY, [a_chest], device)
+    for _ in range(2):
+        first.step()
+    first.save(tmp_path / "half.safetensors")
+    second = LungTrainer(TINY, [a_chest], device)
+    second.load(tmp_path / "half.safetensors")
+    for _ in range(2):
+        second.step()
+    for name, value in whole.average.state_dict().items():
+        assert torch.equal(value, second.average.state_dict()[name]), name
+
+
+def test_the_network_learns_to_tell_lung(a_chest: Chest) -> None:
+    trainer = LungTrainer(TINY, [a_chest], choose_device("cpu"))
+    losses = [trainer.step()["entropy"] for _ in range(40)]
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+
+
+def test_a_chest_of_any_size_gets_a_probability_of_its_size() -> None:
+    network = LungNetwork.shipped(choose_device("cpu"))
+    assert network is not None
+    found = network.probability(np.full((13, 41, 50), -1000, np.float32))
+    assert found.shape == (13, 41, 50)
+    assert found.max() < 0.5, "air alone is no lung"
+
+
+def test_the_shipped_weights_say_what_they_were_made_from() -> None:
+    about, _ = check_weights(SHIPPED_WEIGHTS)
+    card = LungCard.from_json(about["card"])
+    assert card.command.startswith("covidselfseg train-lungs")
+    assert SHIPPED_WEIGHTS.stat().st_size < 5e6
+    assert not [licence for _, licence in card.trained_on if "NC" in licence]
+    assert not [name for name, _ in card.trained_on if name.startswith(("medseg", "radiopaedia", "lung1"))]
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut short", "another network", "no card"])
+def test_without_usable_weights_the_lungs_are_found_without_them(
+    a_phantom: Phantom,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    damage: str,
+) -> None:
+    path = tmp_path / "lungs.safetensors"
+    content = SHIPPED_WEIGHTS.read_bytes()
+    if damage == "cut short":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "another network":
+        about, _ = check_weights(SHIPPED_WEIGHTS)
+        write_weights(path, {"nothing": torch.zeros(3)}, {"card": about["card"]})
+    elif damage == "no card":
+        write_weights(path, {"nothing": torch.zeros(3)}, {})
+    assert LungNetwork.shipped(path=path) is None
+    assert "not used" in caplog.text
+    monkeypatch.setattr(LungNetwork, "shipped", lambda *_: None)
+    found = find_lungs(a_phantom.scan, builtin=True)
+    assert found.sha256 == ""
+    assert array_view(found.image).any()
+
+
+def test_a_drowned_base_stays_inside_the_lung_mask(a_healthy_phantom: Phantom) -> None:
+    """Fluid in the lower third of both lungs, of the density of the liver beneath."""
+    lungs = array_view(a_healthy_phantom.lungs) > 0
+    low = np.zeros_like(lungs)
+    held = np.flatnonzero(lungs.any(axis=(1, 2)))
+    low[held[0] : held[0] + len(held) // 3] = True
+    hu = array_view(a_healthy_phantom.scan).copy()
+    hu[lungs & low] = 25
+    drowned = image_like(hu, a_healthy_phantom.scan)
+    found = array_view(find_lungs(drowned, builtin=True).image) > 0
+    assert found[lungs & low].mean() > 0.8
+    without = array_view(find_lungs(a_healthy_phantom.scan, builtin=True).image) > 0
+    assert (found & ~without & ~lungs).sum() < 0.1 * (lungs & low).sum()

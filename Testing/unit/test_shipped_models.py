@@ -1,0 +1,109 @@
+"""The packages in the repository: what they say of themselves, and what they find."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from COVIDSelfSegLib.cli import main
+from COVIDSelfSegLib.models import ModelPackage, find_package, open_package
+from COVIDSelfSegLib.phantom import Phantom, make_phantom
+from COVIDSelfSegLib.phantom_scanner import draw_acquisition
+from COVIDSelfSegLib.pipeline import Options, Run, segment
+from COVIDSelfSegLib.quantification import dice
+from COVIDSelfSegLib.volume import array_view, read_scan
+from COVIDSelfSegTrainingLib.baselines import THRESHOLDS_HU, hu_threshold
+from COVIDSelfSegTrainingLib.evaluation import slice_auc
+from COVIDSelfSegTrainingLib.shipped import shipped_sources
+
+FOLDER = Path(__file__).resolve().parents[2] / "COVIDSelfSeg" / "Resources" / "Models"
+OPTIONS = Options(builtin_lungs=True, device="cpu")
+EVALUATION_ONLY = ("medseg", "radiopaedia", "lung1")
+
+
+@pytest.fixture(scope="session")
+def the_package() -> ModelPackage:
+    return find_package()
+
+
+@pytest.fixture(scope="session")
+def a_held_out_phantom() -> Phantom:
+    """Its seed is below 1000, so no shipped weights have seen it."""
+    return make_phantom(5, severity=2, acquisition=draw_acquisition(np.random.default_rng(5)))
+
+
+@pytest.fixture(scope="session")
+def its_run(a_held_out_phantom: Phantom, the_package: ModelPackage) -> Run:
+    return segment(a_held_out_phantom.scan, the_package, OPTIONS)
+
+
+def test_they_are_small_and_whole() -> None:
+    files = sorted(FOLDER.glob("*.safetensors"))
+    assert files
+    assert sum(file.stat().st_size for file in files) < 40e6
+    for file in files:
+        package = open_package(file)
+        assert not package.generator().training
+        assert not package.segmenter().training
+
+
+def test_they_say_how_they_were_made_and_from_what(the_package: ModelPackage) -> None:
+    card = the_package.card
+    assert card.command.startswith("covidselfseg train")
+    names = {scan.name for scan in card.trained_on}
+    assert names
+    assert names <= {source.name for source in shipped_sources(FOLDER)}
+    assert not [name for name in names if name.startswith(EVALUATION_ONLY)]
+    assert all(scan.licence for scan in card.trained_on)
+    assert not [scan for scan in card.trained_on if "NC" in scan.licence]
+
+
+def test_the_commands_list_names_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models"]) == 0
+    assert "covidselfseg-default" in capsys.readouterr().out
+
+
+def test_lesions_of_an_unseen_phantom_are_found_better_than_by_any_threshold(
+    a_held_out_phantom: Phantom, its_run: Run
+) -> None:
+    truth = array_view(a_held_out_phantom.lesions) > 0
+    hu, lungs = array_view(a_held_out_phantom.scan), array_view(its_run.lungs.image) > 0
+    ours = dice(array_view(its_run.lesions) > 0, truth)
+    best = max(dice(hu_threshold(hu, lungs, level), truth) for level in THRESHOLDS_HU)
+    assert ours > 0.6
+    assert ours > best + 0.05
+
+
+def test_the_pseudo_healthy_lung_is_nearer_to_the_healthy_twin(
+    a_held_out_phantom: Phantom, its_run: Run
+) -> None:
+    lesions = array_view(a_held_out_phantom.lesions) > 0
+    twin, healthy, scan = (
+        array_view(image)[lesions].astype(float)
+        for image in (
+            a_held_out_phantom.healthy_twin,
+            its_run.heatmap.pseudo_healthy,
+            a_held_out_phantom.scan,
+        )
+    )
+    assert np.abs(healthy - twin).mean() < 0.45 * np.abs(scan - twin).mean()
+
+
+def test_a_healthy_twin_has_hardly_a_lesion(a_held_out_phantom: Phantom, the_package: ModelPackage) -> None:
+    run = segment(a_held_out_phantom.healthy_twin, the_package, OPTIONS)
+    assert run.numbers.both.infected_share < 0.02
+
+
+def test_a_normal_real_scan_has_hardly_a_lesion(real_scans: Path, the_package: ModelPackage) -> None:
+    run = segment(read_scan(real_scans / "ct" / "covidctmd_normal001.nii.gz"), the_package, OPTIONS)
+    assert run.numbers.both.infected_share < 0.02
+
+
+def test_infected_slices_of_a_real_scan_hold_more_lesion(real_scans: Path, the_package: ModelPackage) -> None:
+    run = segment(read_scan(real_scans / "ct" / "covidctmd_P001.nii.gz"), the_package, OPTIONS)
+    labels = json.loads((real_scans / "labels" / "covidctmd_slice_labels.json").read_text())
+    infected = np.array(labels["volumes"]["covidctmd_P001"]["slice_infected"], bool)
+    lungs = array_view(run.lungs.image) > 0
+    assert slice_auc(array_view(run.lesions) > 0, lungs, infected) > 0.85
