@@ -41,8 +41,8 @@ _LEAST_SIDE = 0.04
 """Smallest share of the whole that counts as a lung of its own; less is a rest of the other one."""
 _SIDES_APART_MM = 40.0
 _CLOSING_MM = 11.0
-_DENSE_SHARE = 0.85
-"""Probability of the lung network from which on dense tissue is lung."""
+_DENSE_SHARE, _DENSE_IN_A_HOLE = 0.85, 0.5
+"""Lung network's probability from which on dense tissue is lung: anywhere, and where lung surrounds it."""
 _BONE_HU = 150.0
 """A closing may add consolidation, vessels and pleural disease, but not bone."""
 
@@ -113,7 +113,7 @@ def label_lungs(
     if dense is not None:
         added = (dense > _DENSE_SHARE) & (hu < _BONE_HU) & ~airways & ~lungs
         lungs = _tied_to(_thick_parts(added, pooled), lungs)
-    return _close(_split_sides(lungs, pooled), pooled)
+    return _close(_split_sides(lungs, pooled), pooled, dense)
 
 
 def _thick_parts(mask: BoolArray, pooled: _Pooled) -> BoolArray:
@@ -315,13 +315,16 @@ def _body_middle(pooled: _Pooled) -> float:
     return float(columns.mean()) if columns.size else pooled.hu.shape[2] / 2
 
 
-def _close(sides: LabelArray, pooled: _Pooled) -> LabelArray:
+def _close(sides: LabelArray, pooled: _Pooled, dense: FloatArray | None) -> LabelArray:
     """Fill vessels, lesions inside, and dents that dense disease makes at the pleura, lung by lung.
 
-    The dome of the diaphragm is a hole of the lung in a slice; in 3D it hangs together with the abdomen.
+    The dome of the diaphragm is a hole of the lung in a slice; in 3D it hangs together with the abdomen. So
+    does a consolidation at the base, which the lung network tells from it.
     """
     soft = pooled.hu < _BONE_HU
     body = _body_around(sides == 0, pooled)
+    if dense is not None:
+        body &= dense < _DENSE_IN_A_HOLE
     result = sides.copy()
     for side in (RIGHT, LEFT):
         lung = sides == side

@@ -29,6 +29,7 @@ from .segmentation import (
     lesion_mask,
     predict_logits,
     probability_image,
+    smooth_along_z,
 )
 from .synthesis import Heatmap, heatmap, synthesise
 from .volume import read_scan, write_image
@@ -246,6 +247,7 @@ def _find_lesions(
 
     def work(on: Device, batch: int) -> sitk.Image:
         logits = predict_logits(on.place(segmenter), slices, batch=batch, device=on, progress=clock.within)
+        logits = smooth_along_z(logits, slices)
         calibration = Calibration(inference.calibration_slope, inference.calibration_shift)
         return probability_image(logits, slices, calibration, lungs.image, inference.threshold_kind)
 

@@ -129,7 +129,23 @@ def predict_logits(
     return logits
 
 
+def smooth_along_z(logits: FloatArray, slices: LungSlices) -> FloatArray:
+    """Let neighbouring slices agree: the network judges each by itself, a lesion goes through several.
+
+    A Gaussian of :data:`_AGREE_MM` over the slices that hold lung; thick slices stay as they are.
+    """
+    sigma = _AGREE_MM / slices.frame.voxel_mm[0]
+    holding = np.flatnonzero(slices.lungs.any(axis=(1, 2)))
+    if sigma <= 0.5 or holding.size < 2:
+        return logits
+    smooth = logits.copy()
+    part = slice(holding[0], holding[-1] + 1)
+    smooth[part] = ndimage.gaussian_filter1d(logits[part], sigma, axis=0, mode="nearest", truncate=2.0)
+    return smooth
+
+
 _NO_LESION = -20.0
+_AGREE_MM = 2.5
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from COVIDSelfSegLib.segmentation import (
     probability_image,
     segmenter_input,
     slice_and_neighbours,
+    smooth_along_z,
 )
 from COVIDSelfSegLib.threshold_curve import level_of
 from COVIDSelfSegLib.volume import grid_difference, image_like
@@ -126,3 +127,19 @@ def test_a_device_that_is_not_there_is_refused() -> None:
     with pytest.raises(UserError, match="No CUDA device"):
         choose_device("cuda")
     assert choose_device("auto").handle.type == "cpu"
+
+
+def test_neighbouring_thin_slices_agree_and_thick_ones_keep_their_own(a_phantom: Phantom) -> None:
+    slices = LungSlices.of_scan(
+        a_phantom.scan, a_phantom.lungs, plane=(32, 48), margin_mm=5, neighbour_mm=2.5
+    )
+    logits = np.full(slices.hu.shape, -3.0, np.float32)
+    middle = len(logits) // 2
+    logits[middle] = 3.0
+    assert np.array_equal(smooth_along_z(logits, slices), logits), "slices of 5 mm"
+    thin = replace(slices, frame=replace(slices.frame, spacing=(2.3, 2.3, 1.0)))
+    smooth = smooth_along_z(logits, thin)
+    assert smooth[middle].max() < 0
+    assert np.allclose(smooth[: middle - 6], -3)
+    steady = np.full_like(logits, 2.0)
+    assert np.allclose(smooth_along_z(steady, thin), steady)
