@@ -112,7 +112,9 @@ def label_lungs(
     lungs = _lung_parts(pooled, lungs & ~_swallowed_gas(pooled, lungs))
     if dense is not None:
         added = (dense > _DENSE_SHARE) & (hu < _BONE_HU) & ~airways & ~lungs
-        lungs = _tied_to(_thick_parts(added, pooled), lungs)
+        if added.any():
+            box = _wider(_bounding_box(added | lungs), lungs.shape)
+            lungs[box] = _tied_to(_thick_parts(added[box], pooled), lungs[box])
     return _close(_split_sides(lungs, pooled), pooled, dense)
 
 
@@ -186,6 +188,14 @@ def _lung_parts(pooled: _Pooled, air: BoolArray) -> BoolArray:
 def _bounding_box(mask: BoolArray) -> tuple[slice, slice, slice]:
     box: tuple[slice, slice, slice] = ndimage.find_objects(mask.astype(np.uint8))[0]
     return box
+
+
+def _wider(box: tuple[slice, slice, slice], shape: tuple[int, ...]) -> tuple[slice, slice, slice]:
+    """A box with a margin of what :func:`_body_around` and :func:`_thick_parts` look at."""
+    deep, rows, columns = (
+        slice(max(0, part.start - 6), min(size, part.stop + 6)) for part, size in zip(box, shape, strict=True)
+    )
+    return deep, rows, columns
 
 
 def _millilitres(parts: npt.NDArray[np.int32], count: int, pooled: _Pooled) -> npt.NDArray[np.floating]:
@@ -322,7 +332,10 @@ def _close(sides: LabelArray, pooled: _Pooled, dense: FloatArray | None) -> Labe
     does a consolidation at the base, which the lung network tells from it.
     """
     soft = pooled.hu < _BONE_HU
-    body = _body_around(sides == 0, pooled)
+    body = np.zeros(sides.shape, bool)
+    if sides.any():
+        box = _wider(_bounding_box(sides > 0), sides.shape)
+        body[box] = _body_around(sides[box] == 0, pooled)
     if dense is not None:
         body &= dense < _DENSE_IN_A_HOLE
     result = sides.copy()
