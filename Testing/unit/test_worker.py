@@ -262,8 +262,7 @@ def test_a_scan_of_one_lung_goes_through(a_phantom: Phantom, a_package: ModelPac
     sitk.WriteImage(image_like(hu, a_phantom.scan), str(tmp_path / "scan.nrrd"))
     code, events = run(command(tmp_path / "scan.nrrd", tmp_path / "out", a_package))
     assert code == 0
-    numbers = events[-1].values["numbers"]
-    assert numbers["left"]["volume_ml"] < 0.05 * numbers["right"]["volume_ml"]
+    assert events[-1].values["numbers"]["right"]["volume_ml"] > 1000
     assert any("left lung" in finding["what"] for finding in events[-1].values["findings"])
 
 
