@@ -101,7 +101,9 @@ class LungNetwork:
             log.warning("The lung network is not used: %s (%s)", error, path)
             return None
         device = device or choose_device()
-        return cls(device.place(network).eval(), device, digest)
+        # Not channels-last: group norms would then add up in an order that depends on the threads, and the
+        # cohort that several processes prepare would differ from that of one.
+        return cls(network.to(device.handle).eval(), device, digest)
 
     def probability(self, hu: FloatArray) -> FloatArray:
         """Lung probability 0 .. 1 (z, y, x) of HU on a grid of about 5 mm; z up, y back, x left."""
@@ -112,8 +114,7 @@ class LungNetwork:
         pads = [(0, -size % SHRINKAGE) for size in hu.shape]
         padded = np.pad(hu, pads, constant_values=AIR_HU)
         x = torch.from_numpy(padded)[None, None].to(self._device.handle)
-        x = to_unit(x).contiguous(memory_format=torch.channels_last_3d)
         with torch.inference_mode(), self._device.autocast():
-            logits = self._network(x)[0, 0].float()
+            logits = self._network(to_unit(x))[0, 0].float()
         found: FloatArray = torch.sigmoid(logits).cpu().numpy()
         return found[tuple(slice(0, size) for size in hu.shape)]
