@@ -25,6 +25,8 @@ from COVIDSelfSegTrainingLib.training import train
 
 from .conftest import SMALL, SMALL_GRIDS
 
+pytestmark = pytest.mark.slow
+
 CPU = Device(torch.device("cpu"), torch.float32, "CPU")
 LEVELS = np.linspace(0.05, 0.95, 19)
 COMPACT = {"width": 8, "blocks": 1, "heads": 2, "mlp": 16}
