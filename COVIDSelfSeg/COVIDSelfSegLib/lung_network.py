@@ -84,15 +84,22 @@ class LungNetwork:
         self._network, self._device, self.sha256 = network, device, sha256
 
     @classmethod
-    def shipped(cls, device: Device | None = None, path: Path = SHIPPED_WEIGHTS) -> LungNetwork | None:
+    def shipped(cls, device: Device | None = None, path: Path | None = None) -> LungNetwork | None:
         """The network that came with the program; None, and a line in the log, where it cannot be used."""
-        if not path.is_file() or find_spec("torch") is None:
-            log.warning("The lung network is not used: its weights or torch are missing (%s)", path)
+        if find_spec("torch") is None:
+            log.warning("The lung network is not used: torch is missing")
             return None
         from .devices import choose_device  # noqa: PLC0415 (with torch)
+        from .models import model_folders  # noqa: PLC0415
         from .networks.lung_unet import LungUNet  # noqa: PLC0415
         from .weight_file import DamagedFileError, check_weights, read_weights  # noqa: PLC0415
 
+        inside = Path(SHIPPED_WEIGHTS.parent.name) / SHIPPED_WEIGHTS.name
+        found = [folder / inside for folder in model_folders() if (folder / inside).is_file()]
+        path = path or (found[0] if found else SHIPPED_WEIGHTS)
+        if not path.is_file():
+            log.warning("The lung network is not used: its weights are missing (%s)", path)
+            return None
         try:
             about, digest = check_weights(path)
             network = LungUNet(widths=LungCard.from_json(about["card"]).widths)
