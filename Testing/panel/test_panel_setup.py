@@ -227,7 +227,7 @@ def test_the_panel_imports_neither_torch_nor_lungmask_nor_simpleitk(samples, tmp
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "Testing"), str(MODULE)])}
     done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, env=environment, check=True
+        [sys.executable, str(script)], capture_output=True, encoding="utf-8", env=environment, check=True
     )
     imported = done.stdout.splitlines()[-1]
     assert "'numpy'" in imported

@@ -93,7 +93,7 @@ def test_a_cancelled_training_says_so_by_its_exit_code(
         env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
     )
     assert process.stdout is not None
     assert json.loads(process.stdout.readline())["stage"] == "gan"

@@ -56,6 +56,15 @@ def command(scans: list[CohortScan], output: Path, preset: Path, *more: str) -> 
     return ["-m", "COVIDSelfSegTrainingLib", "train", *given, *more]
 
 
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """As in the child processes: sums over threads have an order of their own."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def environment() -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
 
@@ -93,7 +102,7 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(
     assert int(read_recipe(first)["iteration"]) == 30
     assert 0 < int(read_recipe(second)["iteration"]) < 30
     done = subprocess.run(
-        [sys.executable, *arguments], env=environment(), check=True, capture_output=True, text=True
+        [sys.executable, *arguments], env=environment(), check=True, capture_output=True, encoding="utf-8"
     )
     assert "going on at step" in done.stderr
 
