@@ -85,8 +85,6 @@ def showHeatmap(ctNode) -> None:
 
 def showCompare(ctNode) -> None:
     """CT, pseudo-healthy and difference in three views that move together."""
-    if layouts.CT_VIEW not in layouts.sliceCompositeNodes():
-        _removeLegend(ctNode)  # Slicer draws a legend in those views only that were there before it
     layouts.showCompare()
     showLungWindow(ctNode)
     heatmap = resultNodes.findNode(ctNode, resultNodes.HEATMAP)
@@ -215,11 +213,19 @@ def _showSegments2D(ctNode, lesionFill: float) -> None:
 def _showLegend(ctNode, visible: bool) -> None:
     heatmap = resultNodes.findNode(ctNode, resultNodes.HEATMAP)
     logic = slicer.modules.colors.logic()
-    legend = logic.GetColorLegendDisplayNode(heatmap)
-    if legend is None:
-        if not visible:
-            return
-        legend = logic.AddDefaultColorLegendDisplayNode(heatmap)
+    before = logic.GetColorLegendDisplayNode(heatmap)
+    if not visible:
+        if before is not None:
+            before.SetVisibility(False)
+        return
+    # A view that was hidden, or not there yet, when a legend or the layers changed does not draw that legend
+    # later on. A new one is drawn wherever it belongs; it looks as the user left the former one.
+    if before is not None:
+        slicer.mrmlScene.RemoveNode(before)
+    legend = logic.AddDefaultColorLegendDisplayNode(heatmap)
+    if before is not None:
+        legend.CopyContent(before)
+    else:
         legend.SetTitleText(_("HU above\nhealthy"))
         legend.SetLabelFormat("%.0f")
         legend.SetMaxNumberOfColors(256)
@@ -227,14 +233,7 @@ def _showLegend(ctNode, visible: bool) -> None:
         # The text grows with the box, not with its font size alone; a large one would hide the lung.
         legend.SetSize(*_LEGEND_SIZE)
         legend.SetPosition(*_LEGEND_PLACE)
-    legend.SetVisibility(visible)
-
-
-def _removeLegend(ctNode) -> None:
-    heatmap = resultNodes.findNode(ctNode, resultNodes.HEATMAP)
-    legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(heatmap)
-    if legend is not None:
-        slicer.mrmlScene.RemoveNode(legend)
+    legend.SetVisibility(True)
 
 
 def _showCloud(ctNode, visible: bool) -> None:

@@ -60,6 +60,10 @@ def blue(pixels):
     return values[..., 2] > values[..., 0] + 30
 
 
+def colorful(pixels):
+    return np.ptp(pixels, axis=-1) > 60
+
+
 def middle_of(mask):
     """Row and column of the middle of a mask, as shares of the picture."""
     return np.argwhere(mask).mean(0) / mask.shape
@@ -109,7 +113,7 @@ def test_the_heatmap_has_a_bar_with_numbers_that_hides_no_lung(a_view):
     text = changed & (shown.min(-1) > 200) & (np.ptp(shown, axis=-1) < 30)
     assert share(text[:, int(0.78 * SIZE[0]) :]) > 0.001
     assert share(text[:, : int(0.75 * SIZE[0])]) < 0.001
-    hot = changed & (np.ptp(shown, axis=-1) > 60)
+    hot = changed & colorful(shown)
     assert share(hot[:, int(0.9 * SIZE[0]) :]) > 0.02, "the bar"
     assert share(hot[:, : int(0.75 * SIZE[0])]) > 0.005, "the heat"
 
@@ -117,7 +121,6 @@ def test_the_heatmap_has_a_bar_with_numbers_that_hides_no_lung(a_view):
 def test_compare_shows_three_views_of_one_size_at_one_place(a_view):
     user.press(a_view.ui.overlayButton)
     offset = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceNode().GetSliceOffset()
-    user.press(a_view.ui.heatmapButton)  # a color bar that is older than the views
     user.press(a_view.ui.compareButton)
     a_view.picture("compare")
     names = (layouts.CT_VIEW, layouts.HEALTHY_VIEW, layouts.DIFFERENCE_VIEW)
@@ -126,10 +129,19 @@ def test_compare_shows_three_views_of_one_size_at_one_place(a_view):
     assert max(widths) - min(widths) <= 2
     for widget in widgets:
         assert widget.mrmlSliceNode().GetSliceOffset() == pytest.approx(offset, abs=1.5)
-    ct, healthy, difference = (grab(name, size=SIZE) for name in names)
-    bar = np.abs(difference.astype(int) - ct)[:, int(0.85 * SIZE[0]) :].max(-1) > 40
-    assert share(bar) > 0.01, "the color bar stands in the difference"
+    ct, healthy = (grab(name, size=SIZE) for name in names[:2])
     assert share(np.abs(healthy.astype(int) - ct).max(-1) > 25) > 0.001, "the lesions are gone in the twin"
+
+
+@pytest.mark.parametrize("before", ["", "overlay", "overlay heatmap", "compare", "compare show3D"])
+def test_the_bar_is_drawn_whatever_was_shown_before(a_view, before):
+    for display_of, view in (("heatmap", "Red"), ("compare", layouts.DIFFERENCE_VIEW)):
+        for name in (*before.split(), display_of):
+            user.press(getattr(a_view.ui, f"{name}Button"))
+        user.let_run(0.1)
+        margin = grab(view, size=SIZE)[:, int(0.9 * SIZE[0]) :]
+        assert share(colorful(margin)) > 0.02, display_of
+    assert share(colorful(grab(layouts.CT_VIEW, size=SIZE)[:, int(0.9 * SIZE[0]) :])) == 0
 
 
 def test_linked_views_scroll_together(a_view):
