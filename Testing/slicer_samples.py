@@ -18,7 +18,16 @@ ROOT = Path(__file__).resolve().parents[1]
 MODULE = ROOT / "COVIDSelfSeg"
 sys.path.insert(0, str(MODULE))  # as Slicer does for every module folder
 
-__all__ = ["a_ct", "a_panel", "a_segmented_ct", "a_window", "expected", "real_scans", "samples"]
+__all__ = [
+    "a_ct",
+    "a_panel",
+    "a_segmented_ct",
+    "a_window",
+    "expected",
+    "real_scans",
+    "remembered_status",
+    "samples",
+]
 
 
 @functools.cache
@@ -117,9 +126,50 @@ def a_window(an_application: Any) -> Iterator[Callable[..., Any]]:  # noqa: ARG0
         window.deleteLater()
 
 
+_answers: list[tuple[Any, str]] = []
+
+
+@pytest.fixture
+def remembered_status(an_application: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - runs it
+    """Asks the worker's Python what it has once for a whole run of the tests: each answer takes seconds."""
+    from COVIDSelfSegSlicer import setup
+
+    class Remembered:
+        def __init__(self, onAnswer: Callable[..., None]) -> None:
+            def remember(*answer: Any) -> None:
+                _answers.append(answer)
+                onAnswer(*answer)
+
+            self._onAnswer = onAnswer
+            self._asked = None if _answers else ask(remember)
+            self._waits = self._asked is None
+
+        @property
+        def isRunning(self) -> bool:
+            return self._waits if self._asked is None else self._asked.isRunning
+
+        def poll(self) -> None:
+            if self._asked is not None:
+                self._asked.poll()
+            elif self._waits:
+                self._waits = False
+                self._onAnswer(*_answers[0])
+
+        def kill(self) -> None:
+            self._waits = False
+            if self._asked is not None:
+                self._asked.kill()
+
+    ask = setup.StatusQuery
+    monkeypatch.setattr(setup, "StatusQuery", Remembered)
+
+
 @pytest.fixture
 def a_panel(
-    a_module_panel: Callable[..., Any], samples: Path, monkeypatch: pytest.MonkeyPatch
+    a_module_panel: Callable[..., Any],
+    samples: Path,
+    remembered_status: None,  # noqa: ARG001 - is in force
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Any]:
     """The module's panel, with what its worker has looked up, and the small model to choose."""
     from host import user

@@ -46,6 +46,11 @@ gets a lesion. It is there to reproduce the paper.
 """
 
 
+def is_non_commercial(licence: str) -> bool:
+    """Whether a licence text forbids commercial use (CC BY-NC and the like)."""
+    return _NON_COMMERCIAL.search(licence) is not None
+
+
 @dataclass(frozen=True)
 class Architecture:
     """A network by name and the arguments that build it."""
@@ -139,7 +144,7 @@ class ModelCard:
     @property
     def non_commercial(self) -> tuple[TrainingScan, ...]:
         """What it was trained on under a licence that forbids commercial use; that use ends with it."""
-        return tuple(scan for scan in self.trained_on if _NON_COMMERCIAL.search(scan.licence))
+        return tuple(scan for scan in self.trained_on if is_non_commercial(scan.licence))
 
     @classmethod
     def from_json(cls, text: str) -> ModelCard:

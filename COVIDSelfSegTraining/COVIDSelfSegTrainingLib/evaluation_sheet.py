@@ -15,7 +15,6 @@ from .score_curves import add_calibration, add_groups, add_threshold_sweep
 from .score_tables import add_healthy, add_paper_protocol, add_scan_protocol, add_slice_labels, with_lesions
 from .sheet import Cell, Sheet
 from .slice_sets import SliceSet, add_slice_sets
-from .sources import is_non_commercial
 
 
 def draw_sheet(
@@ -58,7 +57,7 @@ def _add_head(sheet: Sheet, evaluated: Evaluated, notes: Sequence[str]) -> None:
     for one in evaluated.contenders:
         card = one.package.card
         licences = sorted({scan.licence for scan in card.trained_on})
-        restricted = sum(is_non_commercial(scan.licence) for scan in card.trained_on)
+        restricted = len(card.non_commercial)
         rows.append(
             {
                 "method": one.label,

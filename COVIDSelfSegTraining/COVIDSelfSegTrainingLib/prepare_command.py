@@ -14,6 +14,7 @@ from typing import Any
 
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.events import EventWriter
+from COVIDSelfSegLib.models import is_non_commercial
 
 from .cutting import LungChoice
 from .layouts import MOSMED_LICENCE
@@ -22,7 +23,7 @@ from .preparation import Outcome, Settings, prepare
 from .rows import Row
 from .scan_folders import Found, Root, search
 from .shipped import data_folder, shipped_sources
-from .sources import LICENCE_UNKNOWN, is_non_commercial
+from .sources import LICENCE_UNKNOWN
 
 
 def add_prepare(commands: Any) -> None:

@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.models import is_non_commercial
 
 from .cutting import Facts
-from .sources import Source, is_non_commercial
+from .sources import Source
 
 Verdict = Literal["used", "rejected", "failed"]
 

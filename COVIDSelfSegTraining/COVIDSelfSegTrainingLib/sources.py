@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,8 +9,6 @@ Group = Literal["healthy", "diseased"]
 Split = Literal["train", "held_out"]
 
 LICENCE_UNKNOWN = "not stated"
-
-_NON_COMMERCIAL = re.compile(r"\bnc\b|non-?\s?commercial", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -52,8 +49,3 @@ class Source:
     def is_phantom(self) -> bool:
         """Whether it is synthetic; phantoms and real scans are never scored together."""
         return self.path is None
-
-
-def is_non_commercial(licence: str) -> bool:
-    """Whether a licence text forbids commercial use (CC BY-NC and the like)."""
-    return _NON_COMMERCIAL.search(licence) is not None

@@ -16,6 +16,11 @@ from host.slicerlib import packaging
 from Testing.slicer_samples import MODULE, ROOT
 
 
+@pytest.fixture
+def remembered_status():
+    """Nothing is remembered here: each panel asks anew."""
+
+
 def wait_for_the_answer(panel):
     user.wait_until(lambda: "Looking" not in panel.ui.setupSummaryLabel.text, seconds=120)
 
@@ -158,15 +163,27 @@ def test_a_damaged_model_is_shown_not_offered_and_can_be_deleted(a_panel, sample
     assert not (folder / "half.safetensors").exists()
 
 
-def test_without_any_model_the_button_says_so(a_module_panel, tmp_path, monkeypatch, samples):
-    if any((MODULE / "Resources" / "Models").glob("*.safetensors")):
-        pytest.skip("a model came with the extension")
-    monkeypatch.setenv("COVIDSELFSEG_MODELS", str(tmp_path))
-    panel = a_module_panel(MODULE)
+@pytest.fixture
+def a_python_without_models(tmp_path):
+    """An interpreter that says what this one says, but knows no model package, not even the shipped one."""
+    program = tmp_path / "nomodels"
+    lines = (
+        "import json",
+        "from COVIDSelfSegLib.status import status",
+        'print(json.dumps(status() | {"models": []}))',
+    )
+    program.write_text("\n".join([f"#!{sys.executable}", *lines]))
+    program.chmod(0o755)
+    return program
+
+
+def test_without_any_model_the_button_says_so(a_panel, a_python_without_models, samples):
     slicer.util.loadVolume(str(samples / "scan.nrrd"))
-    wait_for_the_answer(panel)
-    assert panel.ui.modelsStatusLabel.text == "missing"
-    assert "no usable model package" in panel.ui.segmentButton.toolTip
+    assert a_panel.ui.segmentButton.enabled
+    choose_python(a_panel, a_python_without_models)
+    assert a_panel.ui.modelsStatusLabel.text == "missing"
+    assert not a_panel.ui.segmentButton.enabled
+    assert "no usable model package" in a_panel.ui.segmentButton.toolTip
 
 
 def test_torch_comes_from_the_pytorch_extension_only(a_panel, a_bare_python, monkeypatch):

@@ -8,7 +8,17 @@ from COVIDSelfSegSlicer import selfTestData
 def test_the_self_test_passes_without_a_worker(monkeypatch):
     import COVIDSelfSeg
 
-    monkeypatch.setattr(selfTestData, "whatTheWorkerLacks", lambda: "nothing was installed")
+    # Not the module imported above: reloading the panel, as another test does, makes a new one.
+    monkeypatch.setattr(COVIDSelfSeg.selfTestData, "whatTheWorkerLacks", lambda: "nothing was installed")
+    COVIDSelfSeg.COVIDSelfSegTest().runTest()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("a_panel")
+def test_the_self_test_segments_a_phantom():
+    import COVIDSelfSeg
+
+    assert COVIDSelfSeg.selfTestData.whatTheWorkerLacks() == ""
     COVIDSelfSeg.COVIDSelfSegTest().runTest()
 
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.models import is_non_commercial
 from COVIDSelfSegTrainingLib.layouts import mask_of, stated_class
 from COVIDSelfSegTrainingLib.patients import doubtful_patients
 from COVIDSelfSegTrainingLib.scan_folders import Found, Root, Search, search
-from COVIDSelfSegTrainingLib.sources import Source, is_non_commercial
+from COVIDSelfSegTrainingLib.sources import Source
 
 from .test_dicom import write_series
 
