@@ -135,7 +135,7 @@ def remembered_status(an_application: Any, monkeypatch: pytest.MonkeyPatch) -> N
     from COVIDSelfSegSlicer import setup
 
     class Remembered:
-        def __init__(self, onAnswer: Callable[..., None]) -> None:
+        def __init__(self, onAnswer: Callable[..., None]) -> None:  # noqa: N803 - its real name
             def remember(*answer: Any) -> None:
                 _answers.append(answer)
                 onAnswer(*answer)

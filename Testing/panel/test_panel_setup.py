@@ -179,7 +179,7 @@ def a_python_without_models(tmp_path):
 
 def test_without_any_model_the_button_says_so(a_panel, a_python_without_models, samples):
     slicer.util.loadVolume(str(samples / "scan.nrrd"))
-    assert a_panel.ui.segmentButton.enabled
+    user.wait_until(lambda: a_panel.ui.segmentButton.enabled)
     choose_python(a_panel, a_python_without_models)
     assert a_panel.ui.modelsStatusLabel.text == "missing"
     assert not a_panel.ui.segmentButton.enabled
