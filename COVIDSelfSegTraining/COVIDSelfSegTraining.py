@@ -77,13 +77,16 @@ class COVIDSelfSegTrainingLogic(ScriptedLoadableModuleLogic):
         """Whether a child process works."""
         return self._worker is not None and self._worker.isRunning
 
-    def prepare(self, healthyFolder, covidFolder, cohortFolder, callback=None, options=()):
+    def prepare(
+        self, healthyFolder, covidFolder, cohortFolder, preset="default", *, callback=None, options=()
+    ):
         """Make a cohort of two folders of scans (DICOM, NIfTI, NRRD, MHA), with a verdict on every scan.
 
         Args:
             healthyFolder: scans of lungs without disease.
             covidFolder: scans of lungs with COVID-19.
             cohortFolder: where the cohort goes.
+            preset: whose networks it is for; scans are cut into their grids.
             callback: see the class.
             options: more arguments of ``covidselfseg prepare``, for example ``["--licence", "CC BY 4.0"]``.
 
@@ -97,6 +100,8 @@ class COVIDSelfSegTrainingLogic(ScriptedLoadableModuleLogic):
             str(covidFolder),
             "--output",
             str(cohortFolder),
+            "--preset",
+            str(preset),
         ]
         return self._run(["prepare", *folders, *options], callback)
 

@@ -124,18 +124,15 @@ def prepare_cohort(
     return scans
 
 
-def open_cohort(
-    folder: Path, split: Split | None = "train", inference: Inference | None = None
-) -> list[CohortScan]:
+def open_cohort(folder: Path, split: Split | None = "train") -> list[CohortScan]:
     """The scans of a cohort, by name; scans that were rejected are not among them.
 
     Args:
         folder: of the cohort.
         split: side to take; None takes both. Cohorts of format 1 know no sides and are all for training.
-        inference: grids that the scans must have been cut into; None asks for nothing.
 
     Raises:
-        UserError: there is no cohort, it was not finished, a file is damaged, or the grids are others.
+        UserError: there is no cohort, it was not finished, or a file is damaged.
     """
     names = used_names(folder)
     if names is None:
@@ -147,9 +144,6 @@ def open_cohort(
             fix="Make it with 'covidselfseg prepare', or name the folder that it was told to write.",
         )
     scans = [open_scan(folder / name) for name in names]
-    if inference is not None:
-        for scan in scans:
-            _check_grids(scan, inference)
     return [scan for scan in scans if split is None or scan.source.split == split]
 
 
@@ -185,18 +179,6 @@ def open_scan(folder: Path) -> CohortScan:
             fix="Run the command that made the cohort again with --verify: it makes what is damaged anew.",
         ) from error
     return scan
-
-
-def _check_grids(scan: CohortScan, inference: Inference) -> None:
-    of_scan = (scan.volume_frame.shape, scan.slice_frame.shape[1:])
-    wanted = (inference.generator_grid, inference.slice_plane)
-    if of_scan != wanted:
-        raise UserError(
-            f"The cohort was cut into grids of {of_scan[0]} and {of_scan[1]}, "
-            f"not {wanted[0]} and {wanted[1]}.",
-            why="The preset's networks were asked for on other grids.",
-            fix="Make a cohort for this preset, in a folder of its own.",
-        )
 
 
 def _scaled(voxel_mm: tuple[float, float, float], step: tuple[int, int, int]) -> tuple[float, float, float]:

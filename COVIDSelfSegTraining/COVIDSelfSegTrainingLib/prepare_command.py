@@ -20,6 +20,7 @@ from .cutting import LungChoice
 from .layouts import MOSMED_LICENCE
 from .manifest import MANIFEST, TABLE
 from .preparation import Outcome, Settings, prepare
+from .preset_files import find_preset
 from .rows import Row
 from .scan_folders import Found, Root, search
 from .shipped import data_folder, shipped_sources
@@ -50,6 +51,9 @@ def add_prepare(commands: Any) -> None:
     parser.add_argument("--split-seed", type=int, default=0, metavar="N")
     parser.add_argument("--lung-model", type=Path, metavar="FILE", help="R231 weights for lungmask")
     parser.add_argument("--builtin-lungs", action="store_true", help="do not use lungmask")
+    parser.add_argument(
+        "--preset", default="default", metavar="NAME|FILE", help="whose grids to cut into (default)"
+    )
     parser.set_defaults(command=_prepare)
     _add_common(parser)
 
@@ -93,6 +97,7 @@ def _prepare(parsed: argparse.Namespace) -> None:
     found = search(roots)
     scans = _corrected(found.found, parsed.corrections) if parsed.corrections else list(found.found)
     settings = Settings(
+        inference=find_preset(parsed.preset).inference,
         lungs=LungChoice(parsed.lung_model, parsed.builtin_lungs),
         held_out=parsed.held_out,
         split_seed=parsed.split_seed,

@@ -125,8 +125,8 @@ def check_cohort(scans: list[CohortScan], preset: Preset) -> None:
                 f"The scan {scan.source.name} was cut into grids of {grids[0]} and {grids[1]}; "
                 f"the preset '{preset.name}' wants {inference.generator_grid} and {inference.slice_plane}.",
                 why="A network must be trained on the grids that it is run on.",
-                fix="Prepare a cohort for this preset in a folder of its own, or set the preset's "
-                "inference.generator_grid and inference.slice_plane to the cohort's.",
+                fix="Prepare a cohort for this preset in a folder of its own ('covidselfseg prepare --preset "
+                "NAME'), or set the preset's generator_grid and slice_plane to the cohort's.",
             )
 
 

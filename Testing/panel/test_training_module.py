@@ -71,6 +71,8 @@ def test_the_answer_of_a_command_is_what_the_logic_returns(
         "c",
         "--output",
         "cohort",
+        "--preset",
+        "default",
         "--events",
     ]
     values = a_logic.evaluate("cohort", "page", model="m.safetensors")

@@ -19,7 +19,9 @@ from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.events import Event, Failure, Result, StageProgress, parse_event
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.volume import array_view
+from COVIDSelfSegTrainingLib.cli import main
 from COVIDSelfSegTrainingLib.cohort import open_cohort, open_scan
+from COVIDSelfSegTrainingLib.presets import PRESETS
 
 
 @pytest.fixture(scope="module")
@@ -230,15 +232,22 @@ def test_who_is_who_can_be_corrected_without_cutting_again(scans: Path, cohort: 
     assert "must have 'scan'" in failure_of(events).why
 
 
+def test_a_cohort_is_cut_for_the_preset_that_is_named(scans: Path, tmp_path: Path) -> None:
+    folders = ["--covid", str(scans / "covid"), "--output", str(tmp_path / "cohort")]
+    more = ["--held-out", "0", "--builtin-lungs", "--workers", "2", "--preset", "paper"]
+    assert main(["prepare", *folders, *more]) == 0
+    wanted = PRESETS["paper"].inference
+    for scan in open_cohort(tmp_path / "cohort"):
+        assert scan.volume_frame.shape == wanted.generator_grid
+        assert scan.slice_frame.shape[1:] == wanted.slice_plane == (128, 128)
+
+
 def test_a_folder_of_other_settings_or_a_later_version_is_refused(cohort: Path, tmp_path: Path) -> None:
     from COVIDSelfSegLib.models import Inference
     from COVIDSelfSegTrainingLib.preparation import Settings, prepare
 
     with pytest.raises(UserError, match="other grids"):
         prepare([], cohort, Settings(Inference(slice_plane=(128, 128))))
-    with pytest.raises(UserError, match="cut into grids"):
-        open_cohort(cohort, inference=Inference(slice_plane=(128, 128)))
-    open_cohort(cohort, inference=Inference())
     target = tmp_path / "cohort"
     subprocess.run(["cp", "-rp", str(cohort), str(target)], check=True)
     for name in ("manifest.json", "*/scan.json"):

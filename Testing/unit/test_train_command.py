@@ -75,6 +75,16 @@ def test_resume_must_and_never_do_as_they_say(
     assert "holds a checkpoint already" in capsys.readouterr().err
 
 
+def test_a_cohort_of_other_grids_is_refused_with_the_command_that_makes_one(
+    training_scans: list[CohortScan], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments(training_scans, tmp_path / "out", "paper")) == ExitCode.INPUT_REFUSED
+    said = capsys.readouterr().err
+    assert "(48, 64)" in said
+    assert "(128, 128)" in said
+    assert "covidselfseg prepare --preset" in said
+
+
 def test_a_preset_is_written_to_start_from(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     assert main(["train", "--preset", "paper", "--gan-iterations", "12", "--write-preset", str(path)]) == 0
