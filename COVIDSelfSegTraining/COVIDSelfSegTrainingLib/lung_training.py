@@ -46,7 +46,7 @@ class LungPreset:
     """
 
     seed: int = 21
-    iterations: int = 700
+    iterations: int = 1600
     batch: int = 2
     window: tuple[int, int, int] = (64, 64, 80)
     real_share: float = 0.6

@@ -109,6 +109,7 @@ def make_pseudo_mask(
     if preset.rescale == "min-max":
         excess = np.maximum(_stretched(scan.volume, lungs) - _stretched(healthy, lungs), 0)
     else:
+        # Soft, not firm as in the heatmap: a target that jumps at the residual would teach its noise.
         excess = np.maximum(scan.volume - healthy - residual, 0) * lungs
     if preset.median > 1:
         # The difference is noisier than the disease: lesions are larger than one coarse voxel.

@@ -10,38 +10,22 @@ import numpy as np
 import pytest
 import torch
 from COVIDSelfSegLib.devices import Device
-from COVIDSelfSegLib.models import Inference, open_package
+from COVIDSelfSegLib.models import open_package
 from COVIDSelfSegTrainingLib import cutting, training
 from COVIDSelfSegTrainingLib.augmentation import draw_variation, vary_intensity, vary_mask, warp
 from COVIDSelfSegTrainingLib.checkpoint import load_checkpoint, save_checkpoint
 from COVIDSelfSegTrainingLib.cohort import CohortScan, Source, open_cohort, prepare_cohort
 from COVIDSelfSegTrainingLib.corruption import paint_slabs, paint_volumes
 from COVIDSelfSegTrainingLib.gan import GanTrainer
-from COVIDSelfSegTrainingLib.presets import GanPreset, Preset, SegmenterPreset
+from COVIDSelfSegTrainingLib.presets import Preset
 from COVIDSelfSegTrainingLib.segmenter import SegmenterTrainer
 from COVIDSelfSegTrainingLib.shipped import shipped_sources
 from COVIDSelfSegTrainingLib.slice_selection import scan_chances
 from torch import nn
 
-from .conftest import SMALL
+from .conftest import SMALL, SMALL_GRIDS, TINY
 
 CPU = Device(torch.device("cpu"), torch.float32, "CPU")
-SMALL_GRIDS = Inference(generator_grid=(16, 32, 32), slice_plane=(48, 64), latent_draws=1)
-TINY = Preset(
-    name="tiny",
-    seed=1,
-    gan=GanPreset(iterations=3, batch=2, base_width=2),
-    segmenter=SegmenterPreset(
-        iterations=4,
-        painted=3,
-        clean=1,
-        high=2,
-        low=2,
-        warm_up=2,
-        network={"width": 8, "blocks": 1, "heads": 2, "mlp": 16},
-    ),
-    inference=SMALL_GRIDS,
-)
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +122,7 @@ def test_training_ends_in_a_package_that_says_what_it_was_trained_on(
     package = open_package(outcome.package.path)
     assert package.card.preset == "tiny"
     assert {scan.name for scan in package.card.trained_on} == {"healthy_a", "healthy_b", "sick"}
-    assert package.card.recipe["gan"]["iterations"] == 3
+    assert package.card.recipe["gan"]["iterations"] == TINY.gan.iterations
     assert package.card.inference.generator_grid == (16, 32, 32)
     generator = package.generator()
     assert generator.composite
