@@ -30,7 +30,12 @@ pytestmark = pytest.mark.slow
 CPU = Device(torch.device("cpu"), torch.float32, "CPU")
 LEVELS = np.linspace(0.05, 0.95, 19)
 COMPACT = {"width": 8, "blocks": 1, "heads": 2, "mlp": 16}
-TINY: dict[str, dict[str, Any]] = {
+QUICK_GAN = {"iterations": 250, "generator_rate": 2e-3, "discriminator_rate": 1e-3}
+# Without a running mean of the weights, and with a heavy adversarial loss, a quick discriminator makes the
+# generator swing.
+CALM_GAN = {"iterations": 125, "generator_rate": 1e-3, "discriminator_rate": 1e-4}
+GAN: dict[str, dict[str, Any]] = {"default": QUICK_GAN, "paper": CALM_GAN, "transunet": CALM_GAN}
+SEGMENTER: dict[str, dict[str, Any]] = {
     "default": {"iterations": 250, "rate": 3e-3, "network": COMPACT},
     "paper": {"iterations": 150, "rate": 4e-3, "network": {"in_channels": 1, "width": 4}, "high_share": 0.2},
     "transunet": {
@@ -50,18 +55,16 @@ def tiny(name: str) -> Preset:
     preset = PRESETS[name]
     gan = replace(
         preset.gan,
-        iterations=250,
         batch=4,
         base_width=2,
         discriminator_width=4,
-        generator_rate=2e-3,
-        discriminator_rate=1e-3,
+        **GAN[name],
     )
     grids = {name: getattr(SMALL_GRIDS, name) for name in ("generator_grid", "slice_plane", "latent_draws")}
     return replace(
         preset,
         gan=gan,
-        segmenter=replace(preset.segmenter, warm_up=20, **TINY[name]),
+        segmenter=replace(preset.segmenter, warm_up=20, **SEGMENTER[name]),
         inference=replace(preset.inference, **grids),
     )
 
@@ -117,4 +120,4 @@ def test_a_preset_learns_to_find_lesions_better_than_any_hu_threshold(
     theirs = best_dice(
         [[hu_threshold(hu, lungs, level) for hu, lungs in scans] for level in THRESHOLDS_HU], truths
     )
-    assert ours > theirs
+    assert ours > theirs + 0.03, "by more than chance"
