@@ -3,28 +3,64 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
+import functools
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+_IN_MEMORY, _WITHOUT_SCREEN = "vtkOSOpenGLRenderWindow", "vtkEGLRenderWindow"
+_LIBRARIES = ("libOSMesa.so.8", "libOSMesa.so.6", "libOSMesa.so")
 
 
 def prepare() -> None:
     """Choose a Qt platform and an OpenGL window that work without a screen.
 
     A user's own choice (``QT_QPA_PLATFORM``, ``VTK_DEFAULT_OPENGL_WINDOW``) is respected. VTK renders into
-    memory with OSMesa (Debian package libosmesa6) because views are grabbed, never shown as native windows.
+    memory with OSMesa (Debian package libosmesa6) because views are grabbed, never shown as native windows;
+    where that is missing, with EGL.
 
     Raises:
-        RuntimeError: Qt or VTK was imported earlier, so the choice would come too late.
+        RuntimeError: Qt or VTK was imported earlier, so the choice would come too late; or VTK cannot draw.
     """
+    problem = drawing_problem()
+    if problem:
+        raise RuntimeError(problem)
     if "QT_QPA_PLATFORM" not in os.environ and not _has_display():
         _refuse_if_imported("PySide6.QtGui", "QT_QPA_PLATFORM")
         os.environ["QT_QPA_PLATFORM"] = "offscreen"
     if "VTK_DEFAULT_OPENGL_WINDOW" not in os.environ and sys.platform == "linux":
         _refuse_if_imported("vtkmodules.vtkRenderingOpenGL2", "VTK_DEFAULT_OPENGL_WINDOW")
-        os.environ["VTK_DEFAULT_OPENGL_WINDOW"] = "vtkOSOpenGLRenderWindow"
+        os.environ["VTK_DEFAULT_OPENGL_WINDOW"] = _window_class()
+
+
+def drawing_problem() -> str:
+    """Why VTK cannot draw without a screen here; empty where it can.
+
+    To be asked before the host is imported: VTK ends the process where it finds nothing to draw with.
+    """
+    if sys.platform != "linux" or "VTK_DEFAULT_OPENGL_WINDOW" in os.environ or _window_class():
+        return ""
+    return "VTK finds nothing to draw with; install libosmesa6 (Debian, Ubuntu) or mesa-libOSMesa (Fedora)"
+
+
+@functools.cache
+def _window_class() -> str:
+    """VTK's render window that works here without a screen; empty where none does."""
+    for library in _LIBRARIES:
+        try:
+            ctypes.CDLL(library)
+        except OSError:
+            continue
+        return _IN_MEMORY
+    # Whether EGL finds a device is only known by drawing, and where it does not that ends the process.
+    draw = "import slicer, vtk; window = vtk.vtkRenderWindow(); window.Render()"
+    chosen = os.environ | {"VTK_DEFAULT_OPENGL_WINDOW": _WITHOUT_SCREEN}
+    done = subprocess.run([sys.executable, "-c", draw], env=chosen, capture_output=True, check=False)
+    return "" if done.returncode else _WITHOUT_SCREEN
 
 
 def scratch_folder() -> Path:

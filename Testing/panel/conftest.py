@@ -1,5 +1,8 @@
-"""Runs the tests of this folder inside the stand-in for Slicer."""
+"""Runs the tests of this folder inside the stand-in for Slicer; without it, nothing here is collected."""
 
-from host.fixtures import *  # noqa: F403
+from host import environment
 
-from Testing.slicer_samples import *  # noqa: F403
+if not environment.drawing_problem():
+    from host.fixtures import *  # noqa: F403
+
+    from Testing.slicer_samples import *  # noqa: F403
