@@ -35,9 +35,9 @@ _GRADIENTS = (
     (1, 0, -1), (-1, 0, -1), (0, -1, 1), (0, 1, 1),
 )  # fmt: skip
 
-_FEW_POINTS = 24
+_FEW_POINTS = 32
 """Lattice points along an axis up to which a small matrix product is cheaper than a table."""
-_CHUNK_BYTES = 6 << 20
+_CHUNK_BYTES = 4 << 20
 """Of the summed table; it stays in the processor's cache."""
 
 

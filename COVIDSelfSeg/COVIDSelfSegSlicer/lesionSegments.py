@@ -22,6 +22,8 @@ _TERMINOLOGY = Path(__file__).resolve().parents[1] / "Resources" / "Terminologie
 _FINGERPRINT = "COVIDSelfSeg.fingerprint"
 _SURFACE_MM = {RIGHT_LUNG: 3.0, LEFT_LUNG: 3.0, LESION: 1.5}
 """Voxels that a surface is made of; lungs are large and smooth."""
+_writtenAt: dict[tuple[str, str], int] = {}
+"""What :func:`_changedAt` said after writing, so that fingerprints, which take longer, are rarely taken."""
 
 
 def prepare(segmentationNode, ctNode) -> None:
@@ -59,13 +61,19 @@ def write(segmentationNode, segmentID: str, mask: np.ndarray, ctNode) -> None:
     labels = _orientedImage(mask, box, ctNode)
     segment = segmentationNode.GetSegmentation().GetSegment(segmentID)
     surfaceName = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
-    # A surface that is there would be made anew by Slicer, at full resolution, as soon as labels change.
-    segment.RemoveRepresentation(surfaceName)
-    slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(
-        labels, segmentationNode, segmentID, slicer.vtkSlicerSegmentationsModuleLogic.MODE_REPLACE
-    )
-    segment.AddRepresentation(surfaceName, _surface(mask, box, ctNode, _SURFACE_MM[segmentID]))
-    segment.SetTag(_FINGERPRINT, _fingerprint(segmentationNode, segmentID))
+    surface = _surface(mask, box, ctNode, _SURFACE_MM[segmentID])
+    wasModifying = segmentationNode.StartModify()  # views that looked in between would make a surface too
+    try:
+        # One that is there would be made anew by Slicer, at full resolution, as soon as labels change.
+        segment.RemoveRepresentation(surfaceName)
+        slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(
+            labels, segmentationNode, segmentID, slicer.vtkSlicerSegmentationsModuleLogic.MODE_REPLACE
+        )
+        segment.AddRepresentation(surfaceName, surface)
+        segment.SetTag(_FINGERPRINT, _fingerprint(segmentationNode, segmentID))
+        _writtenAt[segmentationNode.GetID(), segmentID] = _changedAt(segment)
+    finally:
+        segmentationNode.EndModify(wasModifying)
     segmentationNode.Modified()
 
 
@@ -74,10 +82,19 @@ def isEdited(segmentationNode, segmentID: str) -> bool:
     segment = segmentationNode.GetSegmentation().GetSegment(segmentID)
     if segment is None:
         return False
+    if _writtenAt.get((segmentationNode.GetID(), segmentID)) == _changedAt(segment):
+        return False
     written = vtk.mutable("")
     if not segment.GetTag(_FINGERPRINT, written):
         return False
     return str(written) != _fingerprint(segmentationNode, segmentID)
+
+
+def _changedAt(segment) -> int:
+    """When the labels that a segment may share with others changed last, as VTK counts in a process."""
+    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    labels = segment.GetRepresentation(name)
+    return labels.GetMTime() if labels is not None else 0
 
 
 def boxOf(mask: np.ndarray) -> tuple[slice, slice, slice] | None:
@@ -223,6 +240,9 @@ def _surface(mask: np.ndarray, box: tuple[slice, slice, slice] | None, ctNode, v
 def _pooled(mask: np.ndarray, steps: list[int]) -> np.ndarray:
     """Share (0 .. 255) of each block of ``steps`` voxels that lies inside."""
     pads = [(0, -size % step) for size, step in zip(mask.shape, steps)]
-    padded = np.pad(mask > 0, pads)
-    blocks = [count for size, step in zip(padded.shape, steps) for count in (size // step, step)]
-    return (255 * padded.reshape(blocks).mean(axis=(1, 3, 5), dtype=np.float32)).astype(np.uint8)
+    padded = np.pad((mask > 0).view(np.uint8), pads)
+    count = np.zeros([size // step for size, step in zip(padded.shape, steps)], np.uint16)
+    for shift in np.ndindex(*steps):
+        count += padded[tuple(slice(start, None, step) for start, step in zip(shift, steps))]
+    share: np.ndarray = np.arange(np.prod(steps) + 1) * 255 // np.prod(steps)
+    return share.astype(np.uint8)[count]

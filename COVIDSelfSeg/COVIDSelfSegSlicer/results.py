@@ -119,12 +119,12 @@ def _withoutSpecks(mask: np.ndarray, ctNode, leastMl: float) -> np.ndarray:
     box = lesionSegments.boxOf(mask)
     if box is None:
         return mask
-    parts, count = ndimage.label(mask[box])
+    parts, _count = ndimage.label(mask[box])
     least = leastMl / (float(np.prod(ctNode.GetSpacing())) / 1000)
-    keep = np.bincount(parts.reshape(-1), minlength=count + 1) >= least
-    keep[0] = False
+    parts = parts[mask[box]]
+    kept = np.bincount(parts) >= least
     cleaned = np.zeros_like(mask)
-    cleaned[box] = keep[parts]
+    cleaned[box][mask[box]] = kept[parts]
     return cleaned
 
 

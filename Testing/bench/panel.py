@@ -20,7 +20,7 @@ _SECTION = "Panel, 512 x 512 x 300"
 _SHAPE = (300, 512, 512)
 _SPACING = (0.75, 0.75, 1.0)
 _ROWS = (
-    ("step_ms", "slider step while dragging, without drawing", "ms", "<= 50 ms"),
+    ("step_ms", "slider step while dragging", "ms", "<= 50 ms"),
     ("release_s", "release: lesion, surface, table", "s", "<= 2 s"),
     ("finish_s", "the results of a run into the scene", "s", "marked"),
     ("block_ms", "longest block of the panel while the worker runs", "ms", "<= 100 ms"),
@@ -144,25 +144,39 @@ def _slider(panel: Any, ct: Any) -> dict[str, Any]:
     user.wait_until(lambda: panel.ui.thresholdSlider.enabled)
     user.press(panel.ui.overlayButton)
     slicer.util.forceRenderAllViews()
-    steps = []
+    steps, drawings = [], []
     user.hold(panel.ui.thresholdSlider, 0.5)
     for value in (0.49, 0.48, 0.47, 0.46, 0.45):
+        user.let_run(0.2)  # what is left to draw
         step = Stopwatch()
-        panel.thresholdSection._onMoving(value)  # drawing is Slicer's own work, and in software here
+        user.hold(panel.ui.thresholdSlider, value)
         steps.append(step.stop())
+        drawn = Stopwatch()
         slicer.util.forceRenderAllViews()
+        drawings.append(drawn.stop())
+    before = _lesion_voxels(ct)
     release = Stopwatch()
     user.inner_slider(panel.ui.thresholdSlider).setSliderDown(False)
     release.stop()
-    step = sorted(steps, key=lambda one: one.wall)[len(steps) // 2]
+    if _lesion_voxels(ct) <= before:
+        raise RuntimeError("letting go of the slider did not write the larger lesion")
+    step, drawn = (sorted(some, key=lambda one: one.wall)[len(some) // 2] for some in (steps, drawings))
     return {
         "step_ms": 1000 * step.wall,
-        "step_ms_beside": f"{1000 * step.cpu:.0f} ms of CPU",
+        "step_ms_beside": f"and {1000 * drawn.wall:.0f} ms to draw four views in software",
         "release_s": release.wall,
         "release_s_beside": f"{release.cpu:.2f} s of CPU",
         "finish_s": finish.wall,
         "finish_s_beside": f"{finish.cpu:.2f} s of CPU",
     }
+
+
+def _lesion_voxels(ct: Any) -> int:
+    import slicer
+    from COVIDSelfSegSlicer import lesionSegments, resultNodes
+
+    segmentation = resultNodes.findNode(ct, resultNodes.SEGMENTATION)
+    return int(slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, lesionSegments.LESION, ct).sum())
 
 
 def _run(panel: Any, _ct: Any) -> dict[str, float]:
@@ -179,6 +193,7 @@ def _run(panel: Any, _ct: Any) -> dict[str, float]:
         longest = max(longest, time.perf_counter() - start)
 
     panel.logic.poll = timed
+    user.let_run(0.5)  # what is left to draw
     start = time.perf_counter()
     user.press(panel.ui.segmentButton)
     press = time.perf_counter() - start
