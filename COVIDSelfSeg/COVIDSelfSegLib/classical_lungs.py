@@ -377,7 +377,12 @@ def _closed(mask: BoolArray, radius_mm: float, voxel_mm: tuple[float, float, flo
 
 def _to_scan(frame: LungFrame, labels: LabelArray) -> sitk.Image:
     """Bring labels to the scan's grid, each lung interpolated on its own so that borders stay smooth."""
-    right, left = (frame.to_scan(255.0 * (labels == side), dtype=np.uint8) for side in (RIGHT, LEFT))
-    of_right, of_left = array_view(right), array_view(left)
-    side = np.where(of_right >= of_left, np.uint8(RIGHT), np.uint8(LEFT))
-    return image_like(np.where(np.maximum(of_right, of_left) > 127, side, np.uint8(0)), right)
+    whole = np.zeros(frame.size[::-1], np.uint8)
+    turned = frame.turn(whole)
+    deep, rows, columns = frame.box
+    right, left = labels == RIGHT, labels == LEFT
+    for z in range(deep.start, deep.stop):
+        of_right, of_left = frame.plane(right, z), frame.plane(left, z)
+        side = np.where(of_right >= of_left, np.uint8(RIGHT), np.uint8(LEFT))
+        turned[z, rows, columns] = side * (np.maximum(of_right, of_left) >= 0.5)
+    return frame.image(whole)
