@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 import torch
-from scipy import ndimage
+from scipy import ndimage, special
 from torch import Tensor, nn
 
 from .devices import Device
@@ -157,7 +157,7 @@ class Calibration:
 
     def probability(self, logits: FloatArray) -> FloatArray:
         """Probability 0 .. 1 of each logit."""
-        probability: FloatArray = 1 / (1 + np.exp(-(self.slope * logits + self.shift)))
+        probability: FloatArray = special.expit(self.slope * logits + self.shift)
         return probability
 
 

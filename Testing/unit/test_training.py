@@ -18,7 +18,9 @@ from COVIDSelfSegTrainingLib.cohort import CohortScan, Source, open_cohort, prep
 from COVIDSelfSegTrainingLib.corruption import paint_slabs, paint_volumes
 from COVIDSelfSegTrainingLib.gan import GanTrainer
 from COVIDSelfSegTrainingLib.presets import Preset
+from COVIDSelfSegTrainingLib.pseudo_masks import PseudoMask
 from COVIDSelfSegTrainingLib.segmenter import SegmenterTrainer
+from COVIDSelfSegTrainingLib.segmenter_batches import SegmenterBatches
 from COVIDSelfSegTrainingLib.shipped import shipped_sources
 from COVIDSelfSegTrainingLib.slice_selection import scan_chances
 from torch import nn
@@ -179,3 +181,45 @@ def test_few_real_scans_are_drawn_as_often_as_asked_beside_many_phantoms(a_cohor
     assert np.allclose(chances, [0.6, 0.4 / 3, 0.4 / 3, 0.4 / 3])
     for alike in ([real, real], [phantom, phantom]):
         assert np.allclose(scan_chances(alike, 0.6), 0.5)
+
+
+@pytest.fixture
+def a_masked_scan(a_cohort: list[CohortScan]) -> tuple[CohortScan, PseudoMask]:
+    """The sick scan with a pseudo-mask that calls its dense half lesion."""
+    scan = a_cohort[2]
+    dense = np.asarray(scan.slices > -700) & np.asarray(scan.slice_depths > 0)
+    burden = dense.sum(axis=(1, 2)) / np.maximum((scan.slice_depths > 0).sum(axis=(1, 2)), 1)
+    return scan, PseudoMask((255 * dense).astype(np.uint8), burden, np.zeros(dense.shape, np.uint8))
+
+
+def test_the_teacher_teaches_from_its_start_on_and_has_nothing_to_say_to_its_equal(
+    a_cohort: list[CohortScan], a_masked_scan: tuple[CohortScan, PseudoMask]
+) -> None:
+    phase = replace(
+        TINY.segmenter, teacher_weight=1.0, teacher_start=0.5, iterations=4, augmentation="none", ema=0.9
+    )
+    trainer = SegmenterTrainer(replace(TINY, segmenter=phase), a_cohort[:2], [a_masked_scan], CPU)
+    assert "teacher" not in trainer.step()
+    trainer.iteration = 2
+    trainer.average.load_state_dict(trainer.network.state_dict())
+    equal = trainer.step()["teacher"].item()
+    for parameter in trainer.average.parameters():
+        parameter.data += 0.3
+    trainer.iteration = 2
+    assert equal < 1e-6 < trainer.step()["teacher"].item()
+
+
+def test_pose_alone_moves_slices_and_leaves_their_hu(
+    a_cohort: list[CohortScan], a_masked_scan: tuple[CohortScan, PseudoMask]
+) -> None:
+    drawn = {}
+    for kind in ("none", "pose", "scanner"):
+        batches = SegmenterBatches(
+            replace(TINY.segmenter, augmentation=kind), a_cohort[:2], [a_masked_scan], CPU
+        )
+        drawn[kind], _ = batches.draw(np.random.default_rng(3))
+    assert torch.equal(drawn["pose"].hu, drawn["pose"].plain_hu)
+    assert not torch.equal(drawn["pose"].hu, drawn["none"].hu)
+    assert torch.equal(drawn["pose"].plain_hu, drawn["scanner"].plain_hu)
+    assert not torch.equal(drawn["scanner"].hu, drawn["scanner"].plain_hu)
+    assert drawn["pose"].hu.max() <= drawn["none"].hu.max()
