@@ -17,7 +17,7 @@ app: $(VENV)/.ready-dev
 	$(BIN)/python Testing/app.py $(if $(SCAN),--scan "$(SCAN)") $(if $(PICTURE),--picture "$(PICTURE)")
 
 test: $(VENV)/.ready-dev
-	$(BIN)/python -m pytest
+	sh Testing/run_tests.sh $(BIN)
 
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
