@@ -13,16 +13,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
-from COVIDSelfSegLib.classical_lungs import label_lungs
-from COVIDSelfSegLib.frame import FloatArray, LungFrame
+from COVIDSelfSegLib.classical_lungs import builtin_lung_mask
+from COVIDSelfSegLib.frame import FloatArray
+from COVIDSelfSegLib.lung_network import LungNetwork
 from COVIDSelfSegLib.volume import array_view
 from PIL import Image
 from scipy import ndimage
 
+from .equalisation import DARK_LUNG_HU, DARK_SHARE, TISSUE_HU
+
 BoolArray = npt.NDArray[np.bool_]
 
-_DARK_LUNG_HU, _TISSUE_HU = -880.0, 40.0
-_DARK_PERCENTILE = 8
 _CHEST_MM = 330.0
 """Width that a chest in a picture is taken to have, since pictures carry no voxel size."""
 _COPIES, _COPY_MM = 24, 6.0
@@ -45,15 +46,11 @@ class AnnotatedSlice:
     lungs: BoolArray | None
     lesions: BoolArray
 
-    def found_lungs(self) -> npt.NDArray[np.uint8]:
-        """Lung labels (y, x) by the built-in classical method."""
+    def found_lungs(self, network: LungNetwork | None = None) -> npt.NDArray[np.uint8]:
+        """Lung labels (y, x), 1 right and 2 left, by the built-in method, with its network if given."""
         stack = sitk.GetImageFromArray(np.repeat(array_view(self.hu), _COPIES, axis=0))
         stack.SetSpacing((*self.hu.GetSpacing()[:2], _COPY_MM))
-        frame = LungFrame.whole_scan(stack, 2.5)
-        labels = label_lungs(frame.to_network(stack), frame.voxel_mm)
-        middle = _COPIES // 2
-        right, left = (frame.plane((labels == side).astype(np.float32), middle) for side in (1, 2))
-        return np.where(np.maximum(right, left) > 0.5, np.where(right >= left, 1, 2), 0).astype(np.uint8)
+        return array_view(builtin_lung_mask(stack, network))[_COPIES // 2].copy()
 
 
 def read_medseg(folder: Path) -> Iterator[AnnotatedSlice]:
@@ -86,11 +83,11 @@ def approximate_hu(gray: npt.NDArray[np.uint8]) -> FloatArray:
     inside = (dark > 0) & ~np.isin(dark, outside)
     if inside.sum() < 0.01 * gray.size:
         inside = gray < cut
-    lung = float(np.percentile(gray[inside], _DARK_PERCENTILE))
+    lung = float(np.quantile(gray[inside], DARK_SHARE))
     levels = np.bincount(gray[gray >= cut], minlength=256).astype(float)
     tissue = float(np.argmax(ndimage.gaussian_filter1d(levels, 2, mode="nearest")))
-    scale = (_TISSUE_HU - _DARK_LUNG_HU) / max(tissue - lung, 1.0)
-    return (_DARK_LUNG_HU + (gray.astype(np.float32) - lung) * scale).astype(np.float32)
+    scale = (TISSUE_HU - DARK_LUNG_HU) / max(tissue - lung, 1.0)
+    return (DARK_LUNG_HU + (gray.astype(np.float32) - lung) * scale).astype(np.float32)
 
 
 def _as_scan(gray: npt.NDArray[np.uint8]) -> sitk.Image:

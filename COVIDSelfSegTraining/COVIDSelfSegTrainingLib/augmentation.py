@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from .equalisation import equalised_hu
+
 _KERNEL = 4
 """Half-width of blur kernels in pixels."""
 
@@ -28,7 +30,8 @@ class Variation:
         low: HU below which values are clipped, as a window does.
         high: HU above which values are clipped.
         steps: number of gray levels left; 0 leaves HU as they are.
-        local: strength of local contrast equalisation.
+        equalised: how strongly contrast is equalised, see :func:`.equalisation.equalise`; 0 leaves it.
+        white: HU that is white in an equalised picture.
     """
 
     pose: Tensor
@@ -40,7 +43,8 @@ class Variation:
     low: Tensor
     high: Tensor
     steps: Tensor
-    local: Tensor
+    equalised: Tensor
+    white: Tensor
 
 
 def draw_variation(count: int, rng: np.random.Generator) -> Variation:
@@ -69,7 +73,8 @@ def draw_variation(count: int, rng: np.random.Generator) -> Variation:
         low=_tensor(np.where(windowed, rng.uniform(-1350, -900, count), -3000)),
         high=_tensor(np.where(windowed, rng.uniform(-150, 300, count), 3000)),
         steps=_tensor(np.where(windowed & (rng.random(count) < 0.7), 256, 0)),
-        local=_tensor(_sometimes(0.15, rng.uniform(0.2, 1.0, count), rng)),
+        equalised=_tensor(_sometimes(0.2, np.exp(rng.uniform(np.log(1.5), np.log(10), count)), rng)),
+        white=_tensor(rng.uniform(200, 2000, count)),
     )
 
 
@@ -93,7 +98,7 @@ def vary_intensity(
     Args:
         variation: drawn parameters.
         hu: slices with their neighbours.
-        lungs: (batch, 1, y, x); local equalisation is about the lung.
+        lungs: (batch, 1, y, x), 0 or 1.
         seed: of the noise.
         rows: which rows of the joint batch these are.
         count: rows of the joint batch; 0 means that these are all.
@@ -106,8 +111,11 @@ def vary_intensity(
     noise = _blur(noise, columns["grain"].clamp_min(0.05).flatten())
     noise = noise / noise.std(dim=(2, 3), keepdim=True).clamp_min(1e-6)
     hu = hu + columns["noise"] * noise
+    chosen = variation.equalised > 0
+    if chosen.any():
+        pictures = hu[chosen], lungs[chosen], variation.white[chosen], variation.equalised[chosen]
+        hu[chosen] = equalised_hu(*(part.to(hu.device) for part in pictures))
     hu = (hu + 850) * columns["gain"] - 850 + columns["offset"]
-    hu = hu + columns["local"] * _local_excess(hu.clamp(-1000, 200), lungs)
     hu = hu.clamp(columns["low"], columns["high"])
     step = (columns["high"] - columns["low"]) / columns["steps"].clamp_min(1)
     return torch.where(
@@ -129,16 +137,6 @@ def vary_mask(
     chosen = torch.from_numpy(choices).to(lungs.device)
     options = torch.stack([lungs, larger, smaller, smallest])
     return options[chosen, torch.arange(len(lungs), device=lungs.device)]
-
-
-def _local_excess(hu: Tensor, lungs: Tensor) -> Tensor:
-    """How much brighter each pixel is than the lung within some 20 pixels of it."""
-    coarser, size = 4, 9
-    weighted = functional.avg_pool2d(torch.cat([hu * lungs, lungs], 1), coarser)
-    around = functional.avg_pool2d(weighted, size, 1, size // 2)
-    mean = around[:, :-1] / around[:, -1:].clamp_min(1e-3)
-    mean = functional.interpolate(mean, size=hu.shape[2:], mode="bilinear", align_corners=False)
-    return (hu - mean) * lungs
 
 
 def _blur(images: Tensor, sigmas: Tensor) -> Tensor:

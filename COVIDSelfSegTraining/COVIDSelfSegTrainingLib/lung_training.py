@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.hounsfield import to_unit
+from COVIDSelfSegLib.lung_network import LUNG_GRID_MM
 from COVIDSelfSegLib.networks.lung_unet import LungUNet
 from torch import Tensor, nn
 from torch.nn import functional
@@ -26,6 +27,10 @@ from .lung_corruption import FloatArray, paint_dense_disease
 _STREAM = 5
 _AIR_HU = -1000.0
 _AERATED_HU = -500.0
+_PICTURES = 0.25
+"""Share of the windows that look like 8-bit pictures mapped to HU: stretched, shifted and clipped."""
+_STACK_MM = (60.0, 200.0)
+"""Height of the stack that a single slice stands for."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class LungPreset:
         batch: chests a step.
         window: what is cut out of each chest (z, y, x), in voxels.
         real_share: share of the chests that are real, where there are phantoms too.
+        single_share: share of the windows that hold one slice over and over, as for a scan of one slice.
         rate: peak learning rate of AdamW, after a warm-up, before a cosine.
         warm_up: steps of linear warm-up.
         weight_decay: of AdamW.
@@ -50,6 +56,7 @@ class LungPreset:
     batch: int = 2
     window: tuple[int, int, int] = (64, 64, 80)
     real_share: float = 0.6
+    single_share: float = 0.25
     rate: float = 2e-3
     warm_up: int = 100
     weight_decay: float = 0.02
@@ -150,6 +157,8 @@ class LungTrainer:
             chest = pool[rng.integers(len(pool))]
             painted = paint_dense_disease(chest.hu.astype(np.float32), chest.lungs, chest.voxel_mm, rng)
             hu, mask = _moved(painted, (chest.lungs > 0).astype(np.float32), self.preset.window, rng)
+            if rng.random() < self.preset.single_share:
+                hu, mask = _one_slice(hu, mask, rng)
             volumes.append(_scanned(hu, mask, rng))
             masks.append(mask)
         stacked = [np.stack(arrays)[:, None].astype(np.float32) for arrays in (volumes, masks)]
@@ -185,9 +194,26 @@ def _moved(
     return moved, moved_mask
 
 
+def _one_slice(hu: FloatArray, mask: FloatArray, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+    """A stack of copies of one slice that holds lung, in the middle of the window; beyond it there is air."""
+    holding = np.flatnonzero(mask.any(axis=(1, 2)))
+    if not len(holding):
+        return hu, mask
+    place, count = rng.choice(holding), len(hu)
+    half = int(rng.uniform(*_STACK_MM) / LUNG_GRID_MM / 2)
+    rows = slice(max(0, count // 2 - half), count // 2 + half)
+    stack, stack_mask = np.full_like(hu, _AIR_HU), np.zeros_like(mask)
+    stack[rows], stack_mask[rows] = hu[place], mask[place]
+    return stack, stack_mask
+
+
 def _scanned(hu: FloatArray, mask: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Noise and a calibration error; contrast that lifts what is not lung."""
+    """Noise and a calibration error, as of a picture now and then; contrast that lifts what is not lung."""
     scanned = hu + np.float32(rng.normal(0, 12))
+    if rng.random() < _PICTURES:
+        scanned = (scanned + 850) * np.float32(np.exp(rng.normal(0, 0.1))) - 850
+        scanned = np.clip(scanned + np.float32(rng.normal(0, 40)), rng.uniform(-1300, -950), None)
+        scanned = np.minimum(scanned, np.float32(rng.uniform(20, 300)))
     scanned += rng.standard_normal(hu.shape).astype(np.float32) * np.float32(rng.uniform(0, 25))
     if rng.random() < 0.3:
         scanned += np.where((mask == 0) & (hu > -50), np.float32(rng.uniform(0, 150)), np.float32(0))

@@ -61,7 +61,6 @@ def _share(section: str, **values: float) -> Iterator[Fault]:
 def _gan(gan: GanPreset) -> Iterator[Fault]:
     yield from _positive(
         "gan",
-        iterations=gan.iterations,
         generator_rate=gan.generator_rate,
         discriminator_rate=gan.discriminator_rate,
         base_width=gan.base_width,
@@ -70,6 +69,7 @@ def _gan(gan: GanPreset) -> Iterator[Fault]:
     )
     yield from _at_least_zero(
         "gan",
+        iterations=gan.iterations,
         adversarial=gan.adversarial,
         reconstruction=gan.reconstruction,
         lesion_weight=gan.lesion_weight,

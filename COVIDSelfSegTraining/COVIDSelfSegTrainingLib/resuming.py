@@ -8,6 +8,7 @@ import logging
 from pathlib import Path
 
 from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.models import ModelPackage
 
 from .checkpoint import read_recipe
 from .cohort import CohortScan
@@ -29,16 +30,17 @@ _AFTERWARDS = (
 _OF_PHASE_1 = ("seed:", "gan.", "inference.generator_grid", "inference.margin_mm")
 
 
-def recipe_of(preset: Preset, scans: list[CohortScan]) -> dict[str, str]:
-    """What a checkpoint keeps of its training."""
+def recipe_of(preset: Preset, scans: list[CohortScan], start: ModelPackage | None = None) -> dict[str, str]:
+    """What a checkpoint keeps of its training, which started from a package or from nothing."""
     names = json.dumps(sorted(scan.source.name for scan in scans))
     return {
         "preset": json.dumps(preset_to_dict(preset)),
         "scans": hashlib.sha256(names.encode()).hexdigest(),
+        "start": "" if start is None else start.sha256,
     }
 
 
-def check_resumable(path: Path, phase: str, preset: Preset, scans: list[CohortScan]) -> None:
+def check_resumable(path: Path, phase: str, preset: Preset, recipe: dict[str, str]) -> None:
     """Refuse a checkpoint of other options.
 
     More iterations of phase 1 may be asked for, since its rates do not depend on their number.
@@ -47,10 +49,10 @@ def check_resumable(path: Path, phase: str, preset: Preset, scans: list[CohortSc
         path: the checkpoint.
         phase: ``gan`` or ``segmenter``.
         preset: what the training is to be now.
-        scans: the cohort.
+        recipe: of that training; see :func:`recipe_of`.
 
     Raises:
-        UserError: it was made with other options.
+        UserError: it was made with other options, or started elsewhere.
     """
     kept = read_recipe(path)
     if "preset" not in kept:
@@ -64,8 +66,19 @@ def check_resumable(path: Path, phase: str, preset: Preset, scans: list[CohortSc
             why="Going on under changed options would give weights that no preset describes.",
             fix="Use the preset of that training, or train into another folder.",
         )
-    if kept.get("scans") != recipe_of(preset, scans)["scans"]:
+    if kept.get("start", "") != recipe["start"]:
+        raise UserError(
+            f"{path} belongs to a training that started from {_weights(kept.get('start', ''))}; this one is "
+            f"to start from {_weights(recipe['start'])}.",
+            why="Its weights go on from where it stopped, so another start would be without effect.",
+            fix="Name the same --start-from as before, or train into another folder.",
+        )
+    if kept.get("scans") != recipe["scans"]:
         log.warning("The cohort has other scans than when %s was made", path)
+
+
+def _weights(sha256: str) -> str:
+    return f"the weights {sha256[:12]}" if sha256 else "nothing"
 
 
 def _matters(line: str, phase: str) -> bool:

@@ -13,6 +13,7 @@ import torch
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.errors import Cancelled, UserError
 from COVIDSelfSegLib.events import EventWriter
+from COVIDSelfSegLib.models import find_package
 
 from .cohort import open_cohort
 from .distributed import rank_of_launcher
@@ -21,6 +22,7 @@ from .plan import make_plan
 from .preset_checks import check_preset
 from .preset_files import find_preset, write_preset
 from .presets import PRESETS, Preset
+from .starting import check_start
 from .training import PHASES, Outcome, checkpoint_of, train
 
 _SPANS = {"gan": (0.0, 0.6), "masks": (0.6, 0.65), "segmenter": (0.65, 1.0)}
@@ -43,6 +45,12 @@ def add_train(commands: Any) -> None:
         default="default",
         metavar="NAME|FILE",
         help=f"{', '.join(PRESETS)}, or a .toml or .json file",
+    )
+    parser.add_argument(
+        "--start-from",
+        metavar="NAME|FILE",
+        help="package whose weights to start from, as for a hospital's own scans; --gan-iterations 0 then "
+        "keeps its generator",
     )
     parser.add_argument("--gan-iterations", type=int, metavar="N", help="instead of the preset's")
     parser.add_argument("--segmenter-iterations", type=int, metavar="N", help="instead of the preset's")
@@ -83,6 +91,8 @@ def _train(parsed: argparse.Namespace) -> None:
             why="A training reads scans from one and writes its package to the other.",
             fix="Use: covidselfseg train COHORT OUTPUT [--preset NAME|FILE]",
         )
+    start = None if parsed.start_from is None else find_package(parsed.start_from)
+    check_start(preset, start)
     scans = open_cohort(parsed.cohort)
     device = choose_device(parsed.device)
     if parsed.precision == "float32":
@@ -101,6 +111,7 @@ def _train(parsed: argparse.Namespace) -> None:
             command=shlex.join(["covidselfseg", *sys.argv[1:]]),
             report=_print_losses if writer is None else _events(writer),
             running=Running(save_every=parsed.save_every, compiled=parsed.compile),
+            start=start,
         )
     except (KeyboardInterrupt, Cancelled):
         sys.stderr.write(f"Stopped. The same command goes on from the last checkpoint in {parsed.output}\n")

@@ -35,6 +35,7 @@ from .resuming import check_resumable, recipe_of
 from .samples import gan_picture, segmenter_picture
 from .segmenter import SegmenterTrainer, segmenter_architecture
 from .slice_selection import MaskedSlice
+from .starting import check_start, learned_from, start_generator, start_segmenter
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ def train(
     command: str,
     report: Report,
     running: Running | None = None,
+    start: ModelPackage | None = None,
 ) -> Outcome:
     """Train both networks and write their package; a folder with checkpoints is gone on with.
 
@@ -82,20 +84,22 @@ def train(
         command: what the user typed, for the model card.
         report: see :data:`.phase_run.Report`.
         running: how often what is written, and how the networks are run.
+        start: package whose weights to start from; a phase without iterations keeps them as they are.
 
     Raises:
-        UserError: the preset or the cohort cannot work, a checkpoint is of another preset, a loss is no
-            number, or the disk is full.
+        UserError: the preset, the cohort or the package to start from cannot work, a checkpoint is of
+            another training, a loss is no number, or the disk is full.
     """
     check_preset(preset, f"The preset '{preset.name}'")
+    check_start(preset, start)
     check_cohort(scans, preset)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with joined(device) as mine:
             log.setLevel(logging.INFO if rank() == 0 else logging.WARNING)
-            return _Training(preset, scans, folder, mine, report=report, running=running or Running()).run(
-                command
-            )
+            return _Training(
+                preset, scans, folder, mine, report=report, running=running or Running(), start=start
+            ).run(command)
     except OSError as error:
         refusal = disk_error(folder, error)
         if refusal is None:
@@ -142,22 +146,25 @@ class _Training:
         *,
         report: Report,
         running: Running,
+        start: ModelPackage | None,
     ) -> None:
         self.preset, self.scans, self.folder, self.device = preset, scans, folder, device
-        self.report, self.running = report, running
+        self.report, self.running, self.start = report, running, start
         self.healthy = [scan for scan in scans if scan.source.group == "healthy"]
         self.diseased = [scan for scan in scans if scan.source.group == "diseased"]
-        self.recipe = recipe_of(preset, scans)
+        self.recipe = recipe_of(preset, scans, start)
 
     def run(self, command: str) -> Outcome:
         """All phases; what is there already is gone on with."""
         preset, running = self.preset, self.running
         for phase in PHASES:
             if checkpoint_of(self.folder, phase).is_file():
-                check_resumable(checkpoint_of(self.folder, phase), phase, preset, self.scans)
+                check_resumable(checkpoint_of(self.folder, phase), phase, preset, self.recipe)
         if rank() == 0:
             remove_leftovers(self.folder)
         gan = GanTrainer(preset, self.healthy, self.diseased, self.device, compiled=running.compiled)
+        if self.start is not None:
+            start_generator(gan, self.start)
         PhaseRun(
             "gan",
             gan,
@@ -174,6 +181,8 @@ class _Training:
         residual, masks = self._pseudo_masks(generator)
         pairs = list(zip(self.diseased, masks, strict=True))
         segmenter = SegmenterTrainer(preset, self.healthy, pairs, self.device, compiled=running.compiled)
+        if self.start is not None:
+            start_segmenter(segmenter, self.start)
         shown = segmenter.batches.high[0] if segmenter.batches.high else _first(pairs)
         steps = preset.segmenter.iterations
         PhaseRun(
@@ -211,7 +220,7 @@ class _Training:
         path = self.folder / f"covidselfseg-{self.preset.name}.safetensors"
         if rank() == 0:
             inference = replace(self._calibrated(segmenter), residual_hu=round(residual, 1))
-            card = _card(self.preset, self.scans, inference, command)
+            card = _card(self.preset, self.scans, inference, command, self.start)
             write_package(path, card, generator.state_dict(), segmenter.average.state_dict())
             self._show("segmenter", segmenter.iteration, segmenter.iteration, 0.0, finished=True)
         wait_for_all()
@@ -222,7 +231,11 @@ class _Training:
         preset = self.preset
         if preset.calibration_batches == 0:
             return preset.inference
-        calibrated = calibrate(*segmenter.judge_unseen(preset.calibration_batches))
+        logits, lesion = segmenter.judge_unseen(preset.calibration_batches)
+        if not lesion.any():
+            log.warning("No lesion was painted to calibrate with; the preset's threshold is kept")
+            return preset.inference
+        calibrated = calibrate(logits, lesion)
         log.info(
             "Dice %.3f on unseen painted lesions at threshold %.2f, calibration error %.3f",
             calibrated.dice,
@@ -260,10 +273,15 @@ def _first(pairs: list[tuple[CohortScan, PseudoMask]]) -> MaskedSlice:
     return MaskedSlice(scan, int(scan.holding[len(scan.holding) // 2]), mask)
 
 
-def _card(preset: Preset, scans: list[CohortScan], inference: Inference, command: str) -> ModelCard:
-    trained_on = tuple(
-        TrainingScan(scan.source.name, scan.source.licence, scan.source.group) for scan in scans
-    )
+def _card(
+    preset: Preset,
+    scans: list[CohortScan],
+    inference: Inference,
+    command: str,
+    start: ModelPackage | None,
+) -> ModelCard:
+    own = tuple(TrainingScan(scan.source.name, scan.source.licence, scan.source.group) for scan in scans)
+    trained_on, before = learned_from(own, start)
     return ModelCard(
         name=f"covidselfseg-{preset.name}",
         preset=preset.name,
@@ -271,7 +289,7 @@ def _card(preset: Preset, scans: list[CohortScan], inference: Inference, command
         segmenter=segmenter_architecture(preset),
         inference=inference,
         trained_on=trained_on,
-        recipe=asdict(preset),
+        recipe=asdict(preset) | before,
         command=command,
         code_version=__version__,
     )

@@ -1,0 +1,79 @@
+"""Start a training from the weights of a package instead of from nothing, as for a hospital's own scans."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.models import Architecture, ModelPackage, TrainingScan
+from torch import nn
+
+from .gan import GanTrainer, generator_architecture
+from .presets import Preset
+from .segmenter import SegmenterTrainer, segmenter_architecture
+
+
+def check_start(preset: Preset, start: ModelPackage | None) -> None:
+    """Refuse a package that this preset cannot start from, and phase 1 left out where nothing replaces it.
+
+    Raises:
+        UserError: other networks, other grids, or no iterations and no package.
+    """
+    if start is None:
+        if preset.gan.iterations == 0:
+            raise UserError(
+                "gan.iterations is 0, and there is no package to take a generator from.",
+                why="The 2D network learns from what the generator makes of diseased lungs.",
+                fix="Give phase 1 some iterations, or name a package with --start-from.",
+            )
+        return
+    card = start.card
+    pairs: tuple[tuple[str, object, object], ...] = (
+        ("generator", _plain(card.generator), _plain(generator_architecture(preset))),
+        ("2D network", _plain(card.segmenter), _plain(segmenter_architecture(preset))),
+        ("generator's grid", card.inference.generator_grid, preset.inference.generator_grid),
+        ("2D network's grid", card.inference.slice_plane, preset.inference.slice_plane),
+    )
+    for name, theirs, ours in pairs:
+        if theirs != ours:
+            raise UserError(
+                f"The training cannot start from '{card.name}': its {name} is {theirs}, and the preset "
+                f"'{preset.name}' wants {ours}.",
+                why="Weights fit the network and the grid that they were trained for alone.",
+                fix=f"Use the preset that it was trained with ('{card.preset}'), or start from nothing.",
+            )
+
+
+def start_generator(trainer: GanTrainer, start: ModelPackage) -> None:
+    """Give generator and running mean the weights of a package; the discriminator starts afresh."""
+    _take(start.generator(), trainer.generator, trainer.average)
+
+
+def start_segmenter(trainer: SegmenterTrainer, start: ModelPackage) -> None:
+    """Give the 2D network and its running mean the weights of a package."""
+    _take(start.segmenter(), trainer.network, trainer.average)
+
+
+def learned_from(
+    scans: tuple[TrainingScan, ...], start: ModelPackage | None
+) -> tuple[tuple[TrainingScan, ...], dict[str, Any]]:
+    """Every scan that ever shaped the weights, and what to say in the recipe of where they began.
+
+    A licence that forbids commercial use is thereby inherited.
+    """
+    if start is None:
+        return scans, {}
+    names = {scan.name for scan in scans}
+    inherited = tuple(scan for scan in start.card.trained_on if scan.name not in names)
+    before = {"name": start.card.name, "weights_sha256": start.sha256, "command": start.card.command}
+    return scans + inherited, {"started_from": before | {"recipe": start.card.recipe}}
+
+
+def _plain(architecture: Architecture) -> dict[str, Any]:
+    return asdict(architecture)
+
+
+def _take(source: nn.Module, *targets: nn.Module) -> None:
+    for target in targets:
+        target.load_state_dict(source.state_dict())

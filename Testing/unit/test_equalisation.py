@@ -1,0 +1,54 @@
+"""Pictures with equalised contrast are made as other programs make them, and read back as HU."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from COVIDSelfSegTrainingLib.equalisation import DARK_LUNG_HU, TISSUE_HU, equalise, equalised_hu
+from scipy import ndimage
+
+exposure = pytest.importorskip("skimage.exposure", reason="scikit-image is the oracle")
+
+
+def a_textured_picture() -> np.ndarray:
+    rng = np.random.default_rng(4)
+    smooth = ndimage.gaussian_filter(rng.normal(size=(192, 256)), 12)
+    texture = ndimage.gaussian_filter(rng.normal(size=(192, 256)), 1)
+    picture = smooth / np.ptp(smooth) + 0.15 * texture / np.ptp(texture)
+    return ((picture - picture.min()) / np.ptp(picture)).astype(np.float32)
+
+
+@pytest.mark.parametrize("clip", [1.5, 3.0, 10.0])
+def test_it_equalises_as_scikit_image_does(clip: float) -> None:
+    picture = a_textured_picture()
+    ours = equalise(torch.from_numpy(picture)[None], torch.tensor([clip]))[0].numpy()
+    theirs = exposure.equalize_adapthist(picture, kernel_size=(32, 32), clip_limit=clip / 128, nbins=128)
+    assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.99
+    assert np.abs(ours - theirs).mean() < 0.04
+
+
+def test_the_least_limit_leaves_the_picture_as_it_is() -> None:
+    picture = torch.from_numpy(a_textured_picture())[None]
+    assert (equalise(picture, torch.tensor([1.0])) - picture).abs().max() < 0.03
+
+
+def test_dark_lung_and_soft_tissue_come_back_to_their_hu_and_noise_is_lifted() -> None:
+    rng = np.random.default_rng(1)
+    hu = torch.full((2, 3, 192, 256), 40.0)
+    lungs = torch.zeros(2, 1, 192, 256)
+    lungs[:, :, 40:150, 30:220] = 1
+    hu = torch.where(lungs > 0, -850.0, hu) + torch.from_numpy(rng.normal(0, 25, hu.shape)).float()
+    seen = equalised_hu(hu, lungs, torch.tensor([600.0, 1800.0]), torch.tensor([6.0, 6.0]))
+    inside, tissue = (lungs > 0).expand_as(hu), (lungs == 0).expand_as(hu)
+    for number in range(2):
+        dark = np.quantile(seen[number][inside[number]].numpy(), 0.08)
+        assert dark == pytest.approx(DARK_LUNG_HU, abs=15)
+        assert seen[number][tissue[number]].mean() == pytest.approx(TISSUE_HU, abs=60)
+    assert seen[inside].std() > 2 * hu[inside].std()
+
+
+def test_a_slice_without_lung_is_left_alone() -> None:
+    hu = torch.zeros(1, 3, 96, 128)
+    seen = equalised_hu(hu, torch.zeros(1, 1, 96, 128), torch.tensor([900.0]), torch.tensor([4.0]))
+    assert torch.equal(seen, hu)
