@@ -1,4 +1,4 @@
-# make demo | app | test | lint | bench: each makes its own virtual environment first and can be repeated.
+# make demo | app | test | lint | bench | benchmark: each makes its own virtual environment first and can be repeated.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV := .venv
@@ -7,7 +7,7 @@ OUT ?= demo
 SCAN ?=
 PICTURE ?=
 
-.PHONY: demo app test lint bench clean
+.PHONY: demo app test lint bench benchmark clean
 
 demo: $(VENV)/.ready
 	$(BIN)/covidselfseg demo --output $(OUT) $(if $(SCAN),"$(SCAN)")
@@ -27,6 +27,10 @@ lint: $(VENV)/.ready-dev
 bench: $(VENV)/.ready-dev
 	$(BIN)/python -m Testing.bench --output bench
 
+# How right the models are: every package, baseline and protocol on one sheet. Goes on where it was stopped.
+benchmark: $(VENV)/.ready
+	$(BIN)/covidselfseg benchmark --output benchmark --builtin-lungs
+
 $(VENV)/.ready: pyproject.toml Testing/install_torch.sh
 	$(PYTHON) -m venv $(VENV)
 	sh Testing/install_torch.sh $(BIN)
@@ -43,4 +47,4 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo bench
+	rm -rf $(VENV) demo bench benchmark

@@ -71,8 +71,8 @@ def run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int
         else:
             sys.stderr.write(f"{error}\n")
         return int(error.code)
-    except (KeyboardInterrupt, Cancelled):
-        sys.stderr.write("Cancelled; nothing was written.\n")
+    except (KeyboardInterrupt, Cancelled) as stop:
+        sys.stderr.write(f"{str(stop) or 'Cancelled; nothing was written.'}\n")
         return int(ExitCode.CANCELLED)
     return int(ExitCode.DONE)
 

@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.phantom import make_phantom
-from COVIDSelfSegLib.phantom_scanner import draw_acquisition
+from COVIDSelfSegLib.phantom_scanner import Acquisition, draw_acquisition
 from COVIDSelfSegLib.volume import array_view, grid_difference, image_like, read_mask
 
 from .cutting import read_source
@@ -79,8 +79,7 @@ class Case:
         """
         source = self.source
         if source.is_phantom:
-            acquisition = draw_acquisition(np.random.default_rng([source.seed, 9]))
-            phantom = make_phantom(source.seed, source.severity, acquisition)
+            phantom = make_phantom(source.seed, source.severity, acquisition_of(source))
             return CaseImages(phantom.scan, phantom.lesions, phantom.healthy_twin)
         scan = read_source(source)
         if source.lesion_mask is None:
@@ -94,6 +93,11 @@ class Case:
                 fix="Export the mask with the CT as its reference geometry, or resample it to the CT.",
             )
         return CaseImages(scan, image_like((array_view(mask) > 0).astype(np.uint8), scan))
+
+
+def acquisition_of(source: Source) -> Acquisition:
+    """The scanner of a phantom."""
+    return draw_acquisition(np.random.default_rng([source.seed, 9]))
 
 
 def empty_mask(scan: sitk.Image) -> sitk.Image:
@@ -116,7 +120,7 @@ def cases_of_cohort(folder: Path, split: Split | None, labels: Path | None = Non
         UserError: there is no finished cohort, or the labels cannot be read.
     """
     rows, _ = read_manifest(folder)
-    of_slices = _read_labels(labels) if labels else {}
+    of_slices = read_slice_labels(labels) if labels else {}
     cases = []
     for row in rows:
         source = row.source
@@ -155,7 +159,12 @@ def bool_view(image: sitk.Image) -> BoolArray:
     return array_view(image) > 0
 
 
-def _read_labels(path: Path) -> dict[str, tuple[bool, ...]]:
+def read_slice_labels(path: Path) -> dict[str, tuple[bool, ...]]:
+    """Labels of slices by the name of their scan; see :func:`cases_of_cohort`.
+
+    Raises:
+        UserError: the file cannot be read, or is another one.
+    """
     try:
         volumes = json.loads(path.read_text())["volumes"]
         return {name: tuple(map(bool, values["slice_infected"])) for name, values in volumes.items()}

@@ -1,4 +1,4 @@
-"""The commands of training beside those of the pipeline: prepare, train, evaluate, compare."""
+"""The commands of training beside those of the pipeline: prepare, train, evaluate, compare, benchmark."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from COVIDSelfSegLib.cli import build_parser, run
 
+from .benchmark_command import add_benchmark
 from .evaluate_command import add_compare, add_evaluate
 from .lung_command import add_train_lungs
 from .prepare_command import add_prepare, add_prepare_shipped
@@ -23,4 +24,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_train_lungs(commands)
     add_evaluate(commands)
     add_compare(commands)
+    add_benchmark(commands)
     return run(parser, arguments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,14 @@ from COVIDSelfSegLib.events import EventWriter, Progress
 from COVIDSelfSegLib.models import DEFAULT_PACKAGE, ModelPackage, find_package
 from COVIDSelfSegLib.pipeline import Options
 
-from .cases import Case, cases_of_cohort, phantom_cases
+from .benchmark_cases import benchmark_phantoms
+from .cases import Case, cases_of_cohort
 from .evaluated import Evaluated, evaluate
 from .evaluation_sheet import draw_sheet
+from .lung_scores import LungScore
 from .score_tables import with_lesions
 from .slice_sets import SliceSet, read_slices, score_slice_set
 from .statistics import summarise
-
-_FIRST_SEED = 200
-"""Of the phantoms to evaluate on; training takes none below 1000."""
 
 
 def add_evaluate(commands: Any) -> None:
@@ -61,15 +60,20 @@ def add_compare(commands: Any) -> None:
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("cohort", type=Path, nargs="?", help="folder that 'covidselfseg prepare' wrote")
-    parser.add_argument(
-        "--output", type=Path, required=True, metavar="DIR", help="folder for page and tables"
-    )
     parser.add_argument("--all", action="store_true", help="evaluate the training side of the cohort too")
     parser.add_argument("--phantoms", type=int, default=0, metavar="N", help="add N held-out phantoms")
     parser.add_argument(
         "--slices", type=Path, action="append", default=[], metavar="DIR|NPZ", help="annotated single slices"
     )
     parser.add_argument("--slice-labels", type=Path, metavar="JSON", help="labels of slices (see the docs)")
+    add_run_options(parser)
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """How packages are run, and where the sheet goes."""
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="DIR", help="folder for page and tables"
+    )
     parser.add_argument("--threshold", type=float, metavar="T", help="0..1; default: each model's own")
     parser.add_argument("--lung-model", type=Path, metavar="FILE", help="R231 weights for lungmask")
     parser.add_argument("--builtin-lungs", action="store_true", help="do not use lungmask")
@@ -95,6 +99,34 @@ def _compare(parsed: argparse.Namespace) -> None:
 def _run(parsed: argparse.Namespace, models: Sequence[str], title: str) -> None:
     packages = open_packages(models)
     cases, notes = _cases(parsed)
+    where = f" on {parsed.cohort.name}" if parsed.cohort else ""
+    write_sheet(parsed, packages, cases, title=f"{title}{where}", notes=notes, slice_files=parsed.slices)
+
+
+def write_sheet(
+    parsed: argparse.Namespace,
+    packages: Sequence[tuple[str, ModelPackage]],
+    cases: Sequence[Case],
+    *,
+    title: str,
+    notes: Sequence[str],
+    slice_files: Sequence[Path],
+    score_lungs: Callable[[Progress], Sequence[LungScore]] = lambda _progress: (),
+) -> None:
+    """Run packages over everything, write the sheet, and say where it is.
+
+    Args:
+        parsed: with what :func:`add_run_options` adds.
+        packages: label and package.
+        cases: scans.
+        title: of the page.
+        notes: what a reader must know of the choice of scans.
+        slice_files: sets of annotated slices.
+        score_lungs: scores lung masks.
+
+    Raises:
+        UserError: as :func:`.evaluated.evaluate`.
+    """
     options = Options(
         threshold=parsed.threshold,
         lung_model=parsed.lung_model,
@@ -104,9 +136,10 @@ def _run(parsed: argparse.Namespace, models: Sequence[str], title: str) -> None:
     writer = EventWriter() if parsed.events else None
     progress = writer.progress if writer else _print_line
     evaluated = evaluate(cases, packages, parsed.output, options, progress)
-    where = f" on {parsed.cohort.name}" if parsed.cohort else ""
-    sets = [_score_slices(path, packages, parsed.device, progress) for path in parsed.slices]
-    page = draw_sheet(evaluated, f"{title}{where}", notes, parsed.pictures, sets).write(parsed.output)
+    sets = [_score_slices(path, packages, parsed.device, progress) for path in slice_files]
+    lungs = score_lungs(progress)
+    sheet = draw_sheet(evaluated, title, notes, parsed.pictures, slice_sets=sets, lung_scores=lungs)
+    page = sheet.write(parsed.output)
     if writer:
         writer.result({"page": str(page), **_summary(evaluated)})
     else:
@@ -154,7 +187,7 @@ def _cases(parsed: argparse.Namespace) -> tuple[list[Case], list[str]]:
         if parsed.all:
             notes.append("Scans of the cohort's training side are among these (--all).")
     if parsed.phantoms:
-        cases += phantom_cases(range(_FIRST_SEED, _FIRST_SEED + parsed.phantoms))
+        cases += benchmark_phantoms(parsed.phantoms)
     if not cases and not parsed.slices:
         raise UserError(
             "There is no scan to evaluate on.",

@@ -11,14 +11,28 @@ from PIL import Image
 from .cases import Case
 from .comparison import add_ablation, add_help_card
 from .evaluated import Evaluated
+from .lung_scores import LungScore, add_lung_masks
 from .score_curves import add_calibration, add_groups, add_threshold_sweep
-from .score_tables import add_healthy, add_paper_protocol, add_scan_protocol, add_slice_labels, with_lesions
+from .score_tables import (
+    add_healthy,
+    add_paper_protocol,
+    add_phantom_groups,
+    add_scan_protocol,
+    add_slice_labels,
+    with_lesions,
+)
 from .sheet import Cell, Sheet
 from .slice_sets import SliceSet, add_slice_sets
 
 
 def draw_sheet(
-    evaluated: Evaluated, title: str, notes: Sequence[str], pictures: int, slice_sets: Sequence[SliceSet] = ()
+    evaluated: Evaluated,
+    title: str,
+    notes: Sequence[str],
+    pictures: int,
+    *,
+    slice_sets: Sequence[SliceSet] = (),
+    lung_scores: Sequence[LungScore] = (),
 ) -> Sheet:
     """Put a sheet together.
 
@@ -28,15 +42,18 @@ def draw_sheet(
         notes: what a reader must know of the choice of scans.
         pictures: cases to show.
         slice_sets: annotated slices that were scored.
+        lung_scores: lung masks that were scored.
     """
     sheet = Sheet(title)
     _add_head(sheet, evaluated, notes)
     add_help_card(sheet, evaluated)
     add_scan_protocol(sheet, evaluated)
+    add_phantom_groups(sheet, evaluated)
     add_paper_protocol(sheet, evaluated)
     add_healthy(sheet, evaluated)
     add_slice_labels(sheet, evaluated)
     add_slice_sets(sheet, slice_sets, [one.label for one in evaluated.contenders])
+    add_lung_masks(sheet, lung_scores)
     add_ablation(sheet, evaluated)
     add_threshold_sweep(sheet, evaluated)
     add_calibration(sheet, evaluated)

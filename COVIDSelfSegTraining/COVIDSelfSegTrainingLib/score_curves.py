@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from .cases import Case
@@ -69,35 +71,47 @@ def add_calibration(sheet: Sheet, evaluated: Evaluated) -> None:
         )
         if kind == "phantoms":
             sheet.warn(PHANTOM_NOTE)
-        rows: list[dict[str, Cell]] = []
-        series = []
+        pooled = {}
         for contender in evaluated.contenders:
-            pooled = _histogram(contender, cases[0])
-            for case in cases[1:]:
-                pooled = pooled + _histogram(contender, case)
-            bins = pooled.reliability()
-            series.append(Series(contender.label, tuple((one.stated, one.observed) for one in bins)))
-            for one in bins:
-                rows.append(
-                    {
-                        "method": contender.label,
-                        "stated": one.stated,
-                        "observed": one.observed,
-                        "voxels": one.voxels,
-                        "ECE of the method": pooled.calibration_error(),
-                        "voxel AUC of the method": pooled.auc(),
-                    }
-                )
-        figure = plot(
-            series,
-            "stated probability",
-            "share that is lesion",
-            x_range=(0, 1),
-            y_range=(0, 1),
-            diagonal=True,
-        )
-        sheet.figure(figure, f"Reliability, {kind}, {len(cases)} scans; the dashed line is perfect.")
-        sheet.table(f"calibration_{kind.replace(' ', '_')}", rows)
+            first, *others = (_histogram(contender, case) for case in cases)
+            pooled[contender.label] = sum(others, first)
+        name = f"calibration_{kind.replace(' ', '_')}"
+        add_reliability(sheet, pooled, name, f"Reliability, {kind}, {len(cases)} scans")
+
+
+def add_reliability(
+    sheet: Sheet, pooled: Mapping[str, ProbabilityHistogram], name: str, caption: str
+) -> None:
+    """A reliability diagram and its table.
+
+    Args:
+        sheet: to add to.
+        pooled: by method, counted over everything.
+        name: of the table.
+        caption: of the diagram.
+    """
+    rows: list[dict[str, Cell]] = []
+    series = []
+    for label, histogram in pooled.items():
+        bins = histogram.reliability()
+        series.append(Series(label, tuple((one.stated, one.observed) for one in bins)))
+        for one in bins:
+            rows.append(
+                {
+                    "method": label,
+                    "stated": one.stated,
+                    "observed": one.observed,
+                    "voxels": one.voxels,
+                    "ECE of the method": histogram.calibration_error(),
+                    "voxel AUC of the method": histogram.auc(),
+                }
+            )
+    if not series:
+        return
+    axes = "stated probability", "share that is lesion"
+    figure = plot(series, *axes, x_range=(0, 1), y_range=(0, 1), diagonal=True)
+    sheet.figure(figure, f"{caption}; the dashed line is perfect.")
+    sheet.table(name, rows)
 
 
 def add_groups(sheet: Sheet, evaluated: Evaluated) -> None:

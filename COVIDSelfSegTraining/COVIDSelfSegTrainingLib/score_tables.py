@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
-from .cases import Case, Kind
+from .cases import Case, Kind, acquisition_of
 from .evaluated import Contender, Evaluated
 from .overlap import Overlap
 from .protocols import PAPER_PROTOCOL, SCAN_PROTOCOL, ScanScores
@@ -29,6 +29,9 @@ _SCORES = (
     ("share_error", "infected share error, points"),
 )
 
+_THICKNESSES = ((1.3, "up to 1.25 mm"), (3.0, "2 to 3 mm"), (8.0, "5 to 8 mm"))
+_NOISES = ((20.0, "up to 20 HU"), (1e9, "above 20 HU"))
+
 
 def add_scan_protocol(sheet: Sheet, evaluated: Evaluated) -> None:
     """Every scan with a drawn lesion: packages beside the baselines, and each scan by itself."""
@@ -47,6 +50,33 @@ def add_scan_protocol(sheet: Sheet, evaluated: Evaluated) -> None:
             "threshold, not a method."
         )
         sheet.table(f"scans_{_file(kind)}", list(_case_rows(evaluated, cases)))
+
+
+def add_phantom_groups(sheet: Sheet, evaluated: Evaluated) -> None:
+    """Phantoms by how they were scanned and how ill they are: where a package is weak."""
+    cases = with_lesions(evaluated, "phantoms")
+    if not cases:
+        return
+    sheet.section("Phantoms by scanner and severity", f"Protocol: {SCAN_PROTOCOL}.")
+    sheet.warn(PHANTOM_NOTE)
+    groups: dict[tuple[str, str], list[Case]] = {}
+    for case in cases:
+        scanner = acquisition_of(case.source)
+        thickness = next(name for most, name in _THICKNESSES if scanner.slice_mm <= most)
+        noise = next(name for most, name in _NOISES if scanner.noise_hu <= most)
+        tilt = "oblique" if any(scanner.tilt) else "straight"
+        named = (("slices", thickness), ("noise", noise), ("axes", tilt))
+        for group in (*named, ("severity", f"CT-{case.source.severity}")):
+            groups.setdefault(group, []).append(case)
+    rows: list[dict[str, Cell]] = []
+    for (what, value), members in sorted(groups.items()):
+        for contender in evaluated.contenders:
+            scores = [_scores(contender.results[case.name]) for case in members]
+            row: dict[str, Cell] = {"what": what, "value": value}
+            row |= _dice_cells(contender.label, (one.dice for one in scores))
+            row["surface Dice, 3 mm"] = summarise(one.surface_dice_3mm for one in scores).mean
+            rows.append(row)
+    sheet.table("phantom_groups", rows)
 
 
 def add_paper_protocol(sheet: Sheet, evaluated: Evaluated) -> None:
@@ -117,6 +147,7 @@ def add_healthy(sheet: Sheet, evaluated: Evaluated) -> None:
             }
         )
         sheet.table(f"healthy_{_file(kind)}", rows)
+        sheet.table(f"healthy_scans_{_file(kind)}", list(_healthy_rows(evaluated, cases)))
 
 
 def add_slice_labels(sheet: Sheet, evaluated: Evaluated) -> None:
@@ -155,6 +186,18 @@ def best_level(contender: Contender, cases: Iterable[Case], name: str) -> str | 
     cases = list(cases)
     names = [key for key in contender.results[cases[0].name].baselines if key.startswith(name)]
     return max(names, key=lambda key: _mean_dice(contender, cases, key), default=None)
+
+
+def _healthy_rows(evaluated: Evaluated, cases: list[Case]) -> Iterable[dict[str, Cell]]:
+    for case in cases:
+        side = {0: "both", 1: "right", 2: "left"}[case.source.only_side]
+        row: dict[str, Cell] = {"scan": case.name, "lungs": side}
+        for contender in evaluated.contenders:
+            row[f"{contender.label}, %"] = 100 * contender.results[case.name].found_share
+        plain = evaluated.contenders[0].results[case.name].baselines[PLAIN]
+        row[f"{PLAIN}, %"] = 100 * (1 - plain.specificity)
+        seen = [one.label for one in evaluated.contenders if case.seen_by(one.package)]
+        yield row | {"trained on, without labels, by": ", ".join(seen) or "none"}
 
 
 def _package_row(contender: Contender, cases: list[Case]) -> dict[str, Cell]:

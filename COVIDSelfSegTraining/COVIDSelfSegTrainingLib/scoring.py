@@ -97,6 +97,9 @@ def score_case(package: ModelPackage, case: Case, options: Options, look: Look) 
     run = segment(images.scan, package, options)
     look(images, run)
     found, lungs = bool_view(run.lesions), bool_view(run.lungs.image)
+    if case.source.only_side:
+        lungs = array_view(run.lungs.image) == case.source.only_side
+        found = found & lungs
     made = _synthesise(package, images.scan, run.lungs.image, choose_device(options.device))
     scores: ScanScores | None = None
     slices: tuple[SliceScores, ...] = ()

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.lung_network import LungNetwork
 from COVIDSelfSegLib.models import Inference, ModelPackage
 from COVIDSelfSegLib.segmentation import (
     Calibration,
@@ -34,7 +35,10 @@ from .baselines import (
     otsu_per_slice,
     threshold_without_vessels,
 )
+from .histogram import ProbabilityHistogram
+from .lung_scores import BUILT_IN, CLASSICAL
 from .overlap import BoolArray, Overlap, overlap
+from .score_curves import add_reliability
 from .scoring import EVERYTHING, MIXTURE, OTSU, PLAIN, THRESHOLD
 from .sheet import Cell, Sheet
 from .statistics import summarise
@@ -53,14 +57,15 @@ class SliceSet:
     Attributes:
         name: of the set.
         counts: by method, one entry a slice.
-        recall_in_lungs: share of the lesion that lies inside the lung mask that was used, a slice each.
-        lungs_given: whether the set brings its own lung masks.
+        histograms: of the probability of each package, over all slices.
+        recall_in_lungs: by lung mask, the share of the lesion that lies inside of it, a slice each. The
+            first of them is the one that was used.
     """
 
     name: str
     counts: dict[str, list[Overlap]]
-    recall_in_lungs: list[float]
-    lungs_given: bool
+    histograms: dict[str, ProbabilityHistogram]
+    recall_in_lungs: dict[str, list[float]]
 
 
 def read_slices(path: Path) -> Iterator[AnnotatedSlice]:
@@ -98,34 +103,42 @@ def score_slice_set(
     networks = [
         (label, package.card.inference, device.place(package.segmenter())) for label, package in packages
     ]
+    lung_network = LungNetwork.shipped(device)
     counts: dict[str, list[Overlap]] = {}
-    recall: list[float] = []
-    lungs_given = False
+    histograms: dict[str, ProbabilityHistogram] = {}
+    recall: dict[str, list[float]] = {}
     for number, one in enumerate(read_slices(path), start=1):
-        lungs_given = one.lungs is not None
-        labels = one.found_lungs() if one.lungs is None else one.lungs.astype(np.uint8)
+        labels_of = {} if one.lungs is None else {"published": one.lungs.astype(np.uint8)}
+        labels_of |= {BUILT_IN: one.found_lungs(lung_network), CLASSICAL: one.found_lungs()}
         truth = one.lesions[None]
-        recall.append(overlap(labels[None] > 0, truth).sensitivity)
-        masks = _baselines(one, labels[None] > 0)
+        for name, labels in labels_of.items():
+            recall.setdefault(name, []).append(overlap(labels[None] > 0, truth).sensitivity)
+        labels = next(iter(labels_of.values()))
+        lungs = labels[None] > 0
+        masks = _baselines(one, lungs)
         for label, inference, network in networks:
-            masks[label] = found_in_slice(network, inference, one, labels, device)
+            probability = slice_probability(network, inference, one, labels, device)
+            mask = lesion_mask(probability, inference.threshold, inference.least_lesion_ml)
+            masks[label] = array_view(mask) > 0
+            counted = ProbabilityHistogram.of_scan(array_view(probability), truth, lungs)
+            histograms[label] = histograms[label] + counted if label in histograms else counted
         for name, mask in masks.items():
-            counts.setdefault(name, []).append(overlap(mask, truth, within=labels[None] > 0))
+            counts.setdefault(name, []).append(overlap(mask, truth, within=lungs))
         progress(number, one.name)
-    return SliceSet(path.stem if path.is_file() else path.name, counts, recall, lungs_given)
+    return SliceSet(path.stem if path.is_file() else path.name, counts, histograms, recall)
 
 
-def found_in_slice(
+def slice_probability(
     network: nn.Module,
     inference: Inference,
     one: AnnotatedSlice,
     labels: npt.NDArray[np.uint8],
     device: Device,
-) -> BoolArray:
-    """Lesions (1, y, x) that a package finds in a single slice, with its own threshold and clean-up."""
-    if not labels.any():
-        return np.zeros((1, *labels.shape), bool)
+) -> sitk.Image:
+    """Lesion probability (1, y, x; 0 .. 255) that a package gives a single slice; 0 outside the lungs."""
     lungs = image_like(labels[None], one.hu)
+    if not labels.any():
+        return lungs
     slices = LungSlices.of_scan(
         one.hu,
         lungs,
@@ -135,28 +148,28 @@ def found_in_slice(
     )
     logits = predict_logits(network, slices, batch=1, device=device)
     calibration = Calibration(inference.calibration_slope, inference.calibration_shift)
-    probability: sitk.Image = probability_image(logits, slices, calibration, lungs)
-    found: BoolArray = (
-        array_view(lesion_mask(probability, inference.threshold, inference.least_lesion_ml)) > 0
-    )
-    return found
+    return probability_image(logits, slices, calibration, lungs)
 
 
 def add_slice_sets(sheet: Sheet, sets: Sequence[SliceSet], labels: Sequence[str]) -> None:
     """A section for each set: packages first, then the baselines."""
     for one in sets:
         sheet.section(f"Annotated slices, {one.name}", PROTOCOL)
-        lungs = "published" if one.lungs_given else "built-in"
-        inside = summarise(one.recall_in_lungs).mean
-        sheet.note(
-            f"Lung mask: {lungs}; {100 * inside:.1f} % of the lesion lies inside of it, mean over slices."
-        )
+        sheet.note(f"Lung mask: {next(iter(one.recall_in_lungs))}.")
         levels = [name for name in one.counts if name.startswith(THRESHOLD)]
         best = max(levels, key=lambda name: summarise(c.dice for c in one.counts[name]).mean)
         names = [(label, label) for label in labels]
         names += [(name, name) for name in (EVERYTHING, PLAIN, OTSU, MIXTURE)]
         names.append((best, f"{best}, best level"))
         sheet.table(f"slices_{one.name}", [_row(title, one.counts[name]) for name, title in names])
+        inside: list[dict[str, Cell]] = [
+            {"lung mask": name, "lesion recall inside, mean over slices": summarise(recall).mean}
+            for name, recall in one.recall_in_lungs.items()
+        ]
+        sheet.table(f"lung_recall_{one.name}", inside)
+        add_reliability(
+            sheet, one.histograms, f"calibration_{one.name}", f"Reliability on the lung of {one.name}"
+        )
 
 
 def _row(title: str, counts: Sequence[Overlap]) -> dict[str, Cell]:

@@ -113,9 +113,10 @@ def _train(parsed: argparse.Namespace) -> None:
             running=Running(save_every=parsed.save_every, compiled=parsed.compile),
             start=start,
         )
-    except (KeyboardInterrupt, Cancelled):
-        sys.stderr.write(f"Stopped. The same command goes on from the last checkpoint in {parsed.output}\n")
-        raise
+    except (KeyboardInterrupt, Cancelled) as stop:
+        raise Cancelled(
+            f"Stopped. The same command goes on from the last checkpoint in {parsed.output}"
+        ) from stop
     if writer is not None:
         writer.result(_result(outcome))
     elif rank_of_launcher() == 0:

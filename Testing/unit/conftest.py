@@ -112,3 +112,24 @@ def an_oblique_image() -> sitk.Image:
     image.SetOrigin((-103.5, 42.25, -871.0))
     image.SetDirection(sitk.Euler3DTransform((0, 0, 0), 0.3, 0.0, -0.2).GetMatrix())
     return image
+
+
+def finding_package(
+    path: Path, seed: int, contrastive: float = 0.0, trained_on: str = "nothing"
+) -> ModelPackage:
+    """Small networks with random weights that find something, but not everything."""
+    torch.manual_seed(seed)
+    generator = Architecture("generator", {"base_width": 2, "lung_channel": True, "composite": True})
+    segmenter = Architecture("compact-transunet", {"width": 8, "blocks": 1, "heads": 2, "mlp": 32})
+    card = ModelCard(
+        name=f"small{seed}",
+        preset="none",
+        generator=generator,
+        segmenter=segmenter,
+        inference=Inference((16, 32, 32), (48, 64), latent_draws=1, calibration_slope=20.0),
+        trained_on=(TrainingScan(trained_on, "CC BY-NC 4.0", "healthy"),),
+        recipe={"seed": 1, "segmenter": {"contrastive_weight": contrastive}},
+        command="written by a test",
+        code_version="0",
+    )
+    return write_package(path, card, generator.build().state_dict(), segmenter.build().state_dict())

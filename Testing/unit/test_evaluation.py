@@ -15,16 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import torch
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.events import Failure, Result, StageProgress, parse_event
 from COVIDSelfSegLib.models import (
-    Architecture,
-    Inference,
-    ModelCard,
     ModelPackage,
-    TrainingScan,
-    write_package,
 )
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.pipeline import Options, segment
@@ -36,37 +30,18 @@ from COVIDSelfSegTrainingLib.evaluate_command import open_packages
 from COVIDSelfSegTrainingLib.evaluated import evaluate
 from COVIDSelfSegTrainingLib.evaluation_sheet import draw_sheet
 
-from .conftest import SMALL
+from .conftest import SMALL, finding_package
 
 OPTIONS = Options(builtin_lungs=True, device="cpu")
 COMMAND = (sys.executable, "-m", "COVIDSelfSegTrainingLib")
-
-
-def package(path: Path, seed: int, contrastive: float, trained_on: str = "nothing") -> ModelPackage:
-    """Small networks with random weights that find something, but not everything."""
-    torch.manual_seed(seed)
-    generator = Architecture("generator", {"base_width": 2, "lung_channel": True, "composite": True})
-    segmenter = Architecture("compact-transunet", {"width": 8, "blocks": 1, "heads": 2, "mlp": 32})
-    card = ModelCard(
-        name=f"small{seed}",
-        preset="none",
-        generator=generator,
-        segmenter=segmenter,
-        inference=Inference((16, 32, 32), (48, 64), latent_draws=1, calibration_slope=20.0),
-        trained_on=(TrainingScan(trained_on, "CC BY-NC 4.0", "healthy"),),
-        recipe={"seed": 1, "segmenter": {"contrastive_weight": contrastive}},
-        command="written by a test",
-        code_version="0",
-    )
-    return write_package(path, card, generator.build().state_dict(), segmenter.build().state_dict())
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelPackage]:
     folder = tmp_path_factory.mktemp("models")
     return {
-        "old": package(folder / "old.safetensors", 1, 0.0),
-        "new": package(folder / "new.safetensors", 2, 0.05, trained_on="sick"),
+        "old": finding_package(folder / "old.safetensors", 1, 0.0),
+        "new": finding_package(folder / "new.safetensors", 2, 0.05, trained_on="sick"),
     }
 
 

@@ -43,13 +43,18 @@ def test_pictures_are_scored_beside_the_baselines(
     truth = [int(array_view(a_phantom.lesions)[z].sum()) for z in (24, 30, 36)]
     assert [counts.truth for counts in one.counts["small"]] == truth
     lungs = one.counts["everything in the lung"]
-    assert [counts.sensitivity for counts in lungs] == one.recall_in_lungs
-    assert all(recall > 0.5 for recall in one.recall_in_lungs)
+    assert list(one.recall_in_lungs) == ["built-in", "classical, without its network"]
+    assert [counts.sensitivity for counts in lungs] == one.recall_in_lungs["built-in"]
+    assert all(recall > 0.5 for recall in one.recall_in_lungs["built-in"])
+    # The histogram holds each voxel of the truth once, wherever it is.
+    assert one.histograms["small"].lesion.sum() == sum(truth)
     sheet = Sheet("slices")
     add_slice_sets(sheet, [one], ["small"])
     page = sheet.write(pictures.parent / "out").read_text()
     assert "never trained on" in page
     assert "best level" in page
+    assert "Reliability on the lung of set" in page
+    assert (pictures.parent / "out" / "lung_recall_set.csv").is_file()
 
 
 def test_what_is_no_set_is_refused(tmp_path: Path) -> None:

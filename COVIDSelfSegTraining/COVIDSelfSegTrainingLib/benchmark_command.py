@@ -1,0 +1,93 @@
+"""``covidselfseg benchmark``: model packages on everything at hand, beside their baselines, on one sheet."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from COVIDSelfSegLib.devices import choose_device
+from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.events import Progress
+from COVIDSelfSegLib.models import DEFAULT_PACKAGE
+
+from .benchmark_cases import LUNG_MASKS, SLICE_SETS, benchmark_phantoms, shared_cases
+from .cases import Case
+from .evaluate_command import add_run_options, open_packages, write_sheet
+from .lung_scores import LungScore, lung_methods, score_lung_masks
+from .shipped import data_folder
+
+_NO_DATA = (
+    "The shared real scans are not here, so there are no real rows: phantoms show that the machinery works, "
+    "and no more."
+)
+
+
+def add_benchmark(commands: Any) -> None:
+    """Add ``benchmark``."""
+    parser = commands.add_parser(
+        "benchmark",
+        help="score model packages on everything at hand",
+        description="Runs packages and baselines on the shared real scans and annotated slices and on "
+        "held-out phantoms, and writes every table to one page, with CSV files beside it. Stopped and run "
+        "again, it goes on where it was.",
+    )
+    parser.add_argument(
+        "--model", action="append", metavar="[LABEL=]NAME|FILE", help="package; may be given several times"
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="folder of the shared scans; default: $COVIDSELFSEG_DATA, or shared/data beside the checkout",
+    )
+    parser.add_argument("--phantoms", type=int, default=12, metavar="N", help="seeds of phantoms (12)")
+    add_run_options(parser)
+    parser.set_defaults(command=_benchmark)
+
+
+def _benchmark(parsed: argparse.Namespace) -> None:
+    if parsed.data is not None and not parsed.data.is_dir():
+        raise UserError(
+            f"The folder {parsed.data} does not exist.",
+            why="The real scans are read from it.",
+            fix="Name the folder with 'ct', 'ct_cropped' and 'medseg_dev', or leave --data out.",
+        )
+    data = parsed.data or data_folder()
+    packages = open_packages(parsed.model or [DEFAULT_PACKAGE])
+    phantoms = benchmark_phantoms(parsed.phantoms)
+    real = [] if data is None else shared_cases(data)
+    sets = [] if data is None else [data / name for name in SLICE_SETS if (data / name).exists()]
+    masks = [] if data is None else [(name, data / scan, data / mask) for name, scan, mask in LUNG_MASKS]
+    masks = [one for one in masks if all(path.is_file() for path in one[1:])]
+    if not real and not phantoms and not sets:
+        raise UserError(
+            "There is nothing to score.",
+            why="The shared scans are not here, and no phantom was asked for.",
+            fix="Name their folder with --data, or give --phantoms 12.",
+        )
+    notes = [] if real or sets else [_NO_DATA]
+    score_lungs = partial(_score_lungs, parsed, masks, phantoms)
+    write_sheet(
+        parsed,
+        packages,
+        [*real, *phantoms],
+        title="Benchmark",
+        notes=notes,
+        slice_files=sets,
+        score_lungs=score_lungs,
+    )
+
+
+def _score_lungs(
+    parsed: argparse.Namespace,
+    masks: Sequence[tuple[str, Path, Path]],
+    phantoms: Sequence[Case],
+    progress: Progress,
+) -> list[LungScore]:
+    methods = lung_methods(choose_device(parsed.device), parsed.lung_model)
+    return score_lung_masks(
+        methods, masks, phantoms, lambda name: progress("lungs", 1.0, f"lung masks of {name}")
+    )

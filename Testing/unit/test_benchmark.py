@@ -1,0 +1,147 @@
+"""``covidselfseg benchmark`` on a small copy of the shared data's layout, made of one phantom."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from COVIDSelfSegLib.classical_lungs import builtin_lung_mask
+from COVIDSelfSegLib.errors import ExitCode
+from COVIDSelfSegLib.models import ModelPackage
+from COVIDSelfSegLib.phantom import Phantom
+from COVIDSelfSegLib.pipeline import Options, segment
+from COVIDSelfSegLib.volume import array_view, read_scan
+from COVIDSelfSegTrainingLib import cases as cases_module
+from COVIDSelfSegTrainingLib.cli import main
+from PIL import Image
+
+from .conftest import SMALL, finding_package
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, a_phantom: Phantom) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    files = {
+        "ct/covidctmd_normal001.nii.gz": a_phantom.healthy_twin,
+        "ct/covidctmd_P001.nii.gz": a_phantom.scan,
+        "ct_cropped/lidc_0314.nii.gz": a_phantom.scan,
+        "ct_cropped/lung1_001.nii.gz": a_phantom.scan,
+        "ct_cropped/lung1_001_lung_mask.nii.gz": a_phantom.lungs,
+    }
+    for name, image in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        sitk.WriteImage(image, str(folder / name))
+    infected = [int(row.any()) for row in array_view(a_phantom.lesions)]
+    (folder / "labels").mkdir()
+    text = json.dumps({"volumes": {"covidctmd_P001": {"slice_infected": infected}}})
+    (folder / "labels" / "covidctmd_slice_labels.json").write_text(text)
+    for part in ("images", "masks"):
+        (folder / "medseg_dev" / part).mkdir(parents=True)
+    gray = np.clip((array_view(a_phantom.scan)[30].astype(float) + 1200) / 1400 * 255, 0, 255)
+    Image.fromarray(gray.astype(np.uint8)).save(folder / "medseg_dev" / "images" / "s.png")
+    mask = array_view(a_phantom.lesions)[30] * np.uint8(255)
+    Image.fromarray(mask).save(folder / "medseg_dev" / "masks" / "s.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def a_model(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
+    return finding_package(tmp_path_factory.mktemp("model") / "small.safetensors", seed=1)
+
+
+@pytest.fixture(scope="module")
+def sheet(data: Path, a_model: ModelPackage) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cases_module, "draw_acquisition", lambda _rng: SMALL)
+        model = ["--model", f"small={a_model.path}"]
+        where = ["--data", str(data), "--output", str(data / "out")]
+        code = main(["benchmark", *model, *where, "--phantoms", "3", "--device", "cpu", "--builtin-lungs"])
+    assert code == ExitCode.DONE
+    return data / "out"
+
+
+def table(folder: Path, name: str) -> list[dict[str, str]]:
+    with (folder / f"{name}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_real_scans_phantoms_and_slices_each_have_their_own_tables(sheet: Path) -> None:
+    kinds = {row["scan"]: row["kind"] for row in table(sheet, "every_scan")}
+    assert {name for name, kind in kinds.items() if kind == "real scans"} == {
+        "covidctmd_normal001",
+        "covidctmd_P001",
+        "lidc_0314_left",
+    }
+    assert sum(kind == "phantoms" for kind in kinds.values()) == 5
+    methods = [row["method"] for row in table(sheet, "slices_medseg_dev")]
+    assert methods[0] == "small"
+    assert "everything in the lung" in methods
+    assert table(sheet, "scan_protocol_phantoms")[0]["scans"] == "3"
+    assert not (sheet / "scan_protocol_real_scans.csv").exists()  # nobody drew their lesions
+
+
+def test_of_a_tumour_patient_only_the_clean_lung_counts(
+    sheet: Path, data: Path, a_model: ModelPackage
+) -> None:
+    (row,) = (row for row in table(sheet, "healthy_scans_real_scans") if row["scan"] == "lidc_0314_left")
+    scan = read_scan(data / "ct_cropped" / "lidc_0314.nii.gz")
+    run = segment(scan, a_model, Options(builtin_lungs=True, device="cpu"))
+    left = array_view(run.lungs.image) == 2
+    found = (array_view(run.lesions) > 0) & left
+    assert row["lungs"] == "left"
+    share, both = 100 * found.sum() / left.sum(), 100 * run.numbers.both.infected_share
+    assert float(row["small, %"]) == pytest.approx(share)
+    assert 0 < share != pytest.approx(both, abs=0.01)
+
+
+def test_lung_masks_are_scored_with_the_published_one_and_on_dense_phantoms(
+    sheet: Path, a_phantom: Phantom
+) -> None:
+    rows = {row["method"]: row for row in table(sheet, "lung_masks_real_scans")}
+    assert list(rows) == ["built-in", "classical, without its network"]
+    oracle = sitk.LabelOverlapMeasuresImageFilter()
+    found = sitk.Cast(builtin_lung_mask(a_phantom.scan) > 0, sitk.sitkUInt8)
+    oracle.Execute(found, sitk.Cast(a_phantom.lungs > 0, sitk.sitkUInt8))
+    classical = rows["classical, without its network"]
+    assert float(classical["Dice, LUNG1-001"]) == pytest.approx(oracle.GetDiceCoefficient())
+    # Of seeds 200 to 202, one is of severity CT-3 and none of CT-4.
+    dense = table(sheet, "lung_masks_phantoms")
+    assert {row["scans"] for row in dense} == {"1"}
+    assert all(0.5 < float(row["lesion recall"]) <= 1 for row in dense)
+
+
+def test_labelled_scans_are_ranked_slice_by_slice(sheet: Path) -> None:
+    (row,) = table(sheet, "slice_labels")
+    assert row["scan"] == "covidctmd_P001"
+    assert 0 <= float(row["AUC"]) <= 1
+
+
+def test_phantoms_are_told_apart_by_scanner_and_severity(sheet: Path) -> None:
+    rows = table(sheet, "phantom_groups")
+    assert {row["what"] for row in rows} == {"slices", "noise", "axes", "severity"}
+    severities = [row["value"] for row in rows if row["what"] == "severity"]
+    assert severities == ["CT-1", "CT-2", "CT-3"]
+
+
+def test_reliability_is_drawn_for_phantoms_and_for_annotated_slices(sheet: Path) -> None:
+    for name in ("calibration_phantoms", "calibration_medseg_dev"):
+        rows = table(sheet, name)
+        assert rows
+        assert all(0 <= float(row["observed"]) <= 1 for row in rows)
+
+
+def test_without_the_shared_scans_the_page_says_so(
+    tmp_path: Path, a_model: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cases_module, "draw_acquisition", lambda _rng: SMALL)
+    (tmp_path / "empty").mkdir()
+    model = ["--model", str(a_model.path), "--output", str(tmp_path / "out"), "--device", "cpu"]
+    nothing = ["benchmark", *model, "--data", str(tmp_path / "empty")]
+    assert main([*nothing, "--phantoms", "1", "--builtin-lungs"]) == ExitCode.DONE
+    assert "no real rows" in (tmp_path / "out" / "sheet.html").read_text()
+    assert main([*nothing, "--phantoms", "0"]) == ExitCode.INPUT_REFUSED
+    assert main(["benchmark", *model, "--data", str(tmp_path / "gone")]) == ExitCode.INPUT_REFUSED
