@@ -2,7 +2,7 @@
 
 Floors, bottom to top; a module imports only from floors below its own:
 ``errors, perlin, networks`` / ``volume, dicom, events, models`` / ``lungs, frame, phantom, doctor`` /
-``synthesis, segmentation, quantification`` / ``pipeline`` / ``cli``.
+``synthesis, segmentation, quantification`` / ``pipeline`` / ``batch`` / ``cli``.
 
 Importing this package imports neither torch nor SimpleITK, so Slicer's own process can use the light
 parts (``events``, ``errors``) while the networks run in a child process.

@@ -1,4 +1,4 @@
-"""The command line: ``covidselfseg segment | phantom | doctor | models | demo``.
+"""The command line: ``covidselfseg segment | batch | phantom | doctor | models | demo``.
 
 The worker that Slicer's panel starts is this command line too: ``python -m COVIDSelfSegLib segment ...
 --events``.
@@ -20,12 +20,14 @@ from typing import Any
 import SimpleITK as sitk
 
 from . import __version__, demo, results
+from .batch_command import add_batch
 from .doctor import Severity, examine
 from .errors import Cancelled, ExitCode, UserError
 from .events import EventWriter
-from .models import DEFAULT_PACKAGE, list_package_files, model_folders, open_package
+from .models import list_package_files, model_folders, open_package
 from .phantom import SEVERITY_SHARES, make_phantom
 from .pipeline import Options, segment_file
+from .run_options import add_run_options, chosen_options
 from .volume import read_scan, write_image
 
 Command = Callable[[argparse.Namespace], None]
@@ -45,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"covidselfseg {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_segment(commands)
+    add_batch(commands)
     _add_phantom(commands)
     _add_doctor(commands)
     _add_models(commands)
@@ -86,30 +89,13 @@ def _add_segment(commands: Any) -> None:
     parser.add_argument("scan", type=Path, help="NIfTI, NRRD or MHA file, or a folder of DICOM slices")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--series", metavar="ID", help="DICOM series to take, if the folder holds several")
-    parser.add_argument("--model", default=DEFAULT_PACKAGE, metavar="NAME|FILE", help="model package")
-    parser.add_argument("--threshold", type=_share, metavar="T", help="0..1; default: the model's own")
     parser.add_argument("--lung-mask", type=Path, metavar="FILE", help="a lung mask on the scan's grid")
-    parser.add_argument("--lung-model", type=Path, metavar="FILE", help="R231 weights for lungmask")
-    parser.add_argument("--builtin-lungs", action="store_true", help="do not use lungmask")
-    parser.add_argument(
-        "--plain-lungmask", action="store_true", help="lungmask on every slice in float32 (slow)"
-    )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--events", action="store_true", help="progress as JSON lines on stdout")
+    add_run_options(parser)
     parser.set_defaults(command=_segment)
 
 
 def _segment(parsed: argparse.Namespace) -> None:
-    options = Options(
-        series_id=parsed.series,
-        model=parsed.model,
-        threshold=parsed.threshold,
-        lung_mask=parsed.lung_mask,
-        lung_model=parsed.lung_model,
-        builtin_lungs=parsed.builtin_lungs,
-        plain_lungmask=parsed.plain_lungmask,
-        device=parsed.device,
-    )
+    options = chosen_options(parsed, series_id=parsed.series, lung_mask=parsed.lung_mask)
     if parsed.events:
         writer = EventWriter()
         writer.result(segment_file(parsed.scan, parsed.output, options, writer.progress))
@@ -256,10 +242,3 @@ def _models(_parsed: argparse.Namespace) -> None:
             sys.stdout.write(
                 f"  NOT FOR COMMERCIAL USE: {len(card.non_commercial)} of its training scans forbid it\n"
             )
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError("must lie between 0 and 1")
-    return value

@@ -146,16 +146,24 @@ def segment_file(scan_path: Path, output: Path, options: Options, progress: Prog
             with clock.stage("read"):
                 scan = read_scan(scan_path, options.series_id)
             run = segment(scan, package, options, clock)
-            with clock.stage("write"):
-                for name, image in _images(run).items():
-                    write_image(image, folder / name)
-            with clock.stage("picture"):
-                overview = draw_overview(run.scan, run.lungs.image, run.heatmap, run.lesions, run.numbers)
-                overview.save(folder / results.OVERVIEW)
-            report = {"scan": str(scan_path), **run.report, "seconds": clock.seconds}
-            (folder / results.REPORT).write_text(json.dumps(report, indent=1))
+            return write_results(run, folder, {"scan": str(scan_path)}, clock)
     except MemoryError as error:
-        raise _not_enough_memory() from error
+        raise not_enough_memory() from error
+
+
+def write_results(
+    run: Run, folder: Path, about: dict[str, Any], clock: StageClock | None = None
+) -> dict[str, Any]:
+    """Write all files of a run into a folder; ``about`` is put before the report, which is returned."""
+    clock = clock or StageClock()
+    with clock.stage("write"):
+        for name, image in _images(run).items():
+            write_image(image, folder / name)
+    with clock.stage("picture"):
+        overview = draw_overview(run.scan, run.lungs.image, run.heatmap, run.lesions, run.numbers)
+        overview.save(folder / results.OVERVIEW)
+    report = about | run.report | {"seconds": clock.seconds}
+    (folder / results.REPORT).write_text(json.dumps(report, indent=1))
     return report
 
 
@@ -272,7 +280,7 @@ def _where_it_fits(work: Callable[[Device, int], T], device: Device, batch: int)
             elif device.handle.type == "cuda":
                 device, batch = choose_device("cpu"), _CPU_BATCH
             else:
-                raise _not_enough_memory() from error
+                raise not_enough_memory() from error
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
@@ -281,7 +289,8 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return out_of_cuda or isinstance(error, MemoryError) or "can't allocate memory" in str(error)
 
 
-def _not_enough_memory() -> UserError:
+def not_enough_memory() -> UserError:
+    """What to say when no batch is small enough."""
     return UserError(
         "There is not enough memory for this scan.",
         why="Smaller batches and the CPU were tried already.",

@@ -12,6 +12,7 @@ from COVIDSelfSegTrainingLib.shipped import data_folder
 
 from .panel import measure_panel
 from .speed import measure_speed
+from .stages import measure_stages
 from .table import Table
 
 
@@ -19,14 +20,17 @@ def main() -> None:
     """Run the parts asked for."""
     parser = argparse.ArgumentParser(prog="python -m Testing.bench", description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("bench"))
-    parser.add_argument("--only", choices=("speed", "panel"))
+    parser.add_argument("--only", choices=("speed", "stages", "panel"))
+    parser.add_argument("--compare", type=Path, metavar="JSON", help="bench.json of an earlier run")
     parsed = parser.parse_args()
     data = data_folder()
     if data is None:
         print("The real scans are not here (../shared/data or $COVIDSELFSEG_DATA): phantoms only.")
-    table = Table()
+    table = Table.beside(parsed.compare) if parsed.compare else Table()
     if parsed.only in (None, "speed"):
         measure_speed(table, data)
+    if parsed.only in (None, "stages") and data is not None:
+        measure_stages(table, data)
     if parsed.only in (None, "panel"):
         measure_panel(table)
     table.write(parsed.output)

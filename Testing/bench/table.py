@@ -23,9 +23,19 @@ class Row:
 
 @dataclass
 class Table:
-    """All rows of one run, under headings."""
+    """All rows of one run, under headings; beside those of an earlier one, if there was one."""
 
     sections: dict[str, list[Row]] = field(default_factory=dict)
+    earlier: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    @classmethod
+    def beside(cls, file: Path) -> Table:
+        """An empty table that will show the values of an earlier run beside its own."""
+        sections = json.loads(file.read_text())
+        del sections["machine"]
+        return cls(
+            earlier={(name, row["name"]): row["value"] for name, rows in sections.items() for row in rows}
+        )
 
     def add(self, section: str, name: str, value: str, *, beside: str = "", wanted: str = "") -> None:
         """Add a row and print it at once: a run takes minutes."""
@@ -47,8 +57,12 @@ class Table:
         (folder / "bench.json").write_text(json.dumps({"machine": machine, **values}, indent=1))
         lines = [f"Measured on {machine['device']}, torch {machine['torch']}."]
         for name, rows in self.sections.items():
-            lines += ["", f"## {name}", "", "| what | measured | beside it | wanted |", "|---|---|---|---|"]
-            lines += [f"| {row.name} | {row.value} | {row.beside} | {row.wanted} |" for row in rows]
+            head = ["what", *(["before"] if self.earlier else []), "measured", "beside it", "wanted"]
+            lines += ["", f"## {name}", "", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+            for row in rows:
+                before = [self.earlier.get((name, row.name), "-")] if self.earlier else []
+                cells = [row.name, *before, row.value, row.beside, row.wanted]
+                lines.append(f"| {' | '.join(cells)} |")
         (folder / "bench.md").write_text("\n".join(lines) + "\n")
 
     @staticmethod

@@ -59,7 +59,7 @@ def sheet(data: Path, a_model: ModelPackage) -> Path:
         patch.setattr(cases_module, "draw_acquisition", lambda _rng: SMALL)
         model = ["--model", f"small={a_model.path}"]
         where = ["--data", str(data), "--output", str(data / "out")]
-        code = main(["benchmark", *model, *where, "--phantoms", "3", "--device", "cpu", "--builtin-lungs"])
+        code = main(["benchmark", *model, *where, "--phantoms", "1", "--device", "cpu", "--builtin-lungs"])
     assert code == ExitCode.DONE
     return data / "out"
 
@@ -76,11 +76,11 @@ def test_real_scans_phantoms_and_slices_each_have_their_own_tables(sheet: Path) 
         "covidctmd_P001",
         "lidc_0314_left",
     }
-    assert sum(kind == "phantoms" for kind in kinds.values()) == 5
+    assert sum(kind == "phantoms" for kind in kinds.values()) == 2
     methods = [row["method"] for row in table(sheet, "slices_medseg_dev")]
     assert methods[0] == "small"
     assert "everything in the lung" in methods
-    assert table(sheet, "scan_protocol_phantoms")[0]["scans"] == "3"
+    assert table(sheet, "scan_protocol_phantoms")[0]["scans"] == "1"
     assert not (sheet / "scan_protocol_real_scans.csv").exists()  # nobody drew their lesions
 
 
@@ -108,10 +108,8 @@ def test_lung_masks_are_scored_with_the_published_one_and_on_dense_phantoms(
     oracle.Execute(found, sitk.Cast(a_phantom.lungs > 0, sitk.sitkUInt8))
     classical = rows["classical, without its network"]
     assert float(classical["Dice, LUNG1-001"]) == pytest.approx(oracle.GetDiceCoefficient())
-    # Of seeds 200 to 202, one is of severity CT-3 and none of CT-4.
-    dense = table(sheet, "lung_masks_phantoms")
-    assert {row["scans"] for row in dense} == {"1"}
-    assert all(0.5 < float(row["lesion recall"]) <= 1 for row in dense)
+    dense = {row["method"]: float(row["lesion recall"]) for row in table(sheet, "lung_masks_phantoms")}
+    assert 0 < dense["classical, without its network"] < dense["built-in"] <= 1
 
 
 def test_labelled_scans_are_ranked_slice_by_slice(sheet: Path) -> None:
@@ -124,7 +122,7 @@ def test_phantoms_are_told_apart_by_scanner_and_severity(sheet: Path) -> None:
     rows = table(sheet, "phantom_groups")
     assert {row["what"] for row in rows} == {"slices", "noise", "axes", "severity"}
     severities = [row["value"] for row in rows if row["what"] == "severity"]
-    assert severities == ["CT-1", "CT-2", "CT-3"]
+    assert severities == ["CT-4"]
 
 
 def test_reliability_is_drawn_for_phantoms_and_for_annotated_slices(sheet: Path) -> None:

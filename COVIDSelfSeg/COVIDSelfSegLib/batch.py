@@ -1,0 +1,234 @@
+"""Many scans, one after the other: while the networks run on one, the next is read and the last written.
+
+All cores (or the GPU) so stay busy with little more memory than a single run takes. A scan that is refused
+is a row of the table and stops nothing; what an earlier run finished is not done again.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import SimpleITK as sitk
+
+from . import results
+from .errors import ExitCode, UserError
+from .models import ModelPackage, find_package
+from .pipeline import Options, Run, not_enough_memory, segment, write_results
+from .volume import output_not_writable, read_scan
+
+_ENDINGS = re.compile(r"(\.seg)?\.(nii|nii\.gz|nrrd|nhdr|mha|mhd)$", re.IGNORECASE)
+_FATAL = (ExitCode.MODEL_UNUSABLE, ExitCode.OUTPUT_NOT_WRITABLE)
+"""The next scan would fail in the same way."""
+
+Tell = Callable[["Outcome", int, int], object]
+"""Called with each outcome, how many there are now, and of how many."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A scan to segment.
+
+    Attributes:
+        name: of its folder of results; unique.
+        scan: file or folder of DICOM slices.
+    """
+
+    name: str
+    scan: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job.
+
+    Attributes:
+        job: the scan.
+        verdict: ``done``, ``already done`` or ``refused``.
+        why: it was refused.
+        report: of the run; empty where it was refused.
+        seconds: from the end of the scan before to the end of this one.
+    """
+
+    job: Job
+    verdict: str
+    why: str
+    report: dict[str, Any]
+    seconds: float
+
+    def row(self) -> dict[str, Any]:
+        """Of the table: volumes in ml, shares of the lung 0 .. 1."""
+        row: dict[str, Any] = {"name": self.job.name, "scan": str(self.job.scan), "verdict": self.verdict}
+        if self.report:
+            numbers = self.report["numbers"]
+            for side in ("right", "left", "both"):
+                for key in ("volume_ml", "infected_ml", "infected_share"):
+                    row[f"{side} {key}"] = numbers[side][key]
+            row |= {"severity": numbers["severity"], "threshold": self.report["threshold"]}
+            row["warnings"] = " ".join(finding["what"] for finding in self.report["findings"])
+        return row | {"seconds": round(self.seconds, 1), "why": self.why}
+
+
+def name_jobs(scans: Sequence[Path]) -> list[Job]:
+    """Name each scan after its file or folder, with as much of its path as tells it from the others."""
+    names = [_ENDINGS.sub("", scan.name) or scan.absolute().name for scan in scans]
+    parents = [scan.absolute().parent for scan in scans]
+    while len(set(names)) < len(names):
+        twice = {name for name in names if names.count(name) > 1}
+        longer = [
+            f"{parent.name}_{name}" if name in twice and parent.name else name
+            for name, parent in zip(names, parents, strict=True)
+        ]
+        if longer == names:
+            again = next(scan for scan, name in zip(scans, names, strict=True) if name in twice)
+            raise UserError(
+                f"The scan {again} was named twice.",
+                why="Its results would be written twice to the same folder.",
+                fix="Name each scan once.",
+            )
+        parents = [
+            parent.parent if name in twice else parent for name, parent in zip(names, parents, strict=True)
+        ]
+        names = longer
+    return [Job(name, scan) for name, scan in zip(names, scans, strict=True)]
+
+
+def part_of(jobs: Sequence[Job], part: int, parts: int) -> list[Job]:
+    """Every ``parts``-th job from the ``part``-th (1 ..) on: what one machine of several does."""
+    return list(jobs[part - 1 :: parts])
+
+
+def segment_batch(jobs: Sequence[Job], output: Path, options: Options, tell: Tell) -> list[Outcome]:
+    """Segment scans into ``output/NAME``.
+
+    Args:
+        jobs: the scans.
+        output: folder for one folder of results each.
+        options: of every run; a lung mask or a series cannot be named.
+        tell: see :data:`Tell`.
+
+    Returns:
+        One outcome a job, in their order.
+
+    Raises:
+        UserError: the model is unusable (exit code 3) or the output not writable (5). What was finished
+            before stays, and the next run goes on from there.
+    """
+    package = find_package(options.model)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_not_writable(output) from error
+    outcomes: dict[str, Outcome] = {}
+    waiting = []
+    for job in jobs:
+        report = _finished(job, output, options, package)
+        if report is None:
+            waiting.append(job)
+        else:
+            outcomes[job.name] = Outcome(job, "already done", "", report, 0.0)
+            tell(outcomes[job.name], len(outcomes), len(jobs))
+    for outcome in _work(waiting, output, options, package):
+        outcomes[outcome.job.name] = outcome
+        tell(outcome, len(outcomes), len(jobs))
+    return [outcomes[job.name] for job in jobs]
+
+
+def write_table(outcomes: Sequence[Outcome], file: Path) -> None:
+    """Write one row a scan as CSV.
+
+    Raises:
+        UserError: the file cannot be written (exit code 5).
+    """
+    rows = [outcome.row() for outcome in outcomes]
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    try:
+        with file.open("w", newline="", encoding="utf-8") as text:
+            writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+    except OSError as error:
+        raise output_not_writable(file) from error
+
+
+def _work(jobs: Sequence[Job], output: Path, options: Options, package: ModelPackage) -> Iterator[Outcome]:
+    """Segment in this thread; another reads one scan ahead, a third writes one behind."""
+    before = time.perf_counter()
+    pending: tuple[Job, Future[dict[str, Any]]] | None = None
+    with ThreadPoolExecutor(1) as writing:
+        for job, read in _read_ahead(jobs):
+            result: Future[dict[str, Any]] = Future()
+            try:
+                run = _segment(read.result(), package, options)
+                if pending is not None:
+                    wait([pending[1]])  # at most one run waits in memory for its files
+                result = writing.submit(_write, run, job, output, options)
+            except UserError as error:
+                result.set_exception(error)
+            if pending is not None:
+                yield _outcome(*pending, time.perf_counter() - before)
+                before = time.perf_counter()
+            pending = job, result
+        if pending is not None:
+            yield _outcome(*pending, time.perf_counter() - before)
+
+
+def _read_ahead(jobs: Sequence[Job]) -> Iterator[tuple[Job, Future[sitk.Image]]]:
+    """Each scan; while it is worked on, the next one is read."""
+    with ThreadPoolExecutor(1) as reading:
+        reads = (reading.submit(read_scan, job.scan) for job in jobs)
+        following = next(reads, None)
+        for job in jobs:
+            read, following = following, None
+            assert read is not None
+            wait([read])
+            following = next(reads, None)
+            yield job, read
+
+
+def _outcome(job: Job, result: Future[dict[str, Any]], seconds: float) -> Outcome:
+    try:
+        return Outcome(job, "done", "", result.result(), seconds)
+    except UserError as error:
+        if error.code in _FATAL:
+            raise
+        return Outcome(job, "refused", f"{error.what} {error.fix}", {}, seconds)
+
+
+def _segment(image: sitk.Image, package: ModelPackage, options: Options) -> Run:
+    try:
+        return segment(image, package, options)
+    except MemoryError as error:
+        raise not_enough_memory() from error
+
+
+def _write(run: Run, job: Job, output: Path, options: Options) -> dict[str, Any]:
+    with results.results_folder(output / job.name) as folder:
+        return write_results(run, folder, {"scan": str(job.scan), "asked": _asked(job, options)})
+
+
+def _asked(job: Job, options: Options) -> dict[str, Any]:
+    """What decides the result; where it was computed does not."""
+    chosen = {name: str(value) for name, value in asdict(options).items() if name != "device"}
+    files = [job.scan] if job.scan.is_file() else [file for file in job.scan.rglob("*") if file.is_file()]
+    stamps = [file.stat() for file in files]
+    changed = max((stamp.st_mtime_ns for stamp in stamps), default=0)
+    return chosen | {"files": len(files), "bytes": sum(s.st_size for s in stamps), "changed": changed}
+
+
+def _finished(job: Job, output: Path, options: Options, package: ModelPackage) -> dict[str, Any] | None:
+    """The report of an earlier run of this scan with this model and these options; None otherwise."""
+    file = output / job.name / results.REPORT
+    try:
+        report: dict[str, Any] = json.loads(file.read_text())
+        same = report["scan"] == str(job.scan) and report["asked"] == _asked(job, options)
+        return report if same and report["model"]["sha256"] == package.sha256 else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

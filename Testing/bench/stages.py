@@ -1,0 +1,142 @@
+"""A whole run, stage by stage, on scans of 100 to 1,000 slices: time, memory, arithmetic and its limit."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import SimpleITK as sitk
+import torch
+from COVIDSelfSegLib.devices import Device, choose_device
+from COVIDSelfSegLib.models import ModelPackage, find_package
+from COVIDSelfSegLib.pipeline import Options, segment
+from COVIDSelfSegLib.volume import read_scan
+from torch.utils.flop_counter import FlopCounterMode
+
+from .table import Table
+
+SLICES = (100, 300, 700, 1000)
+_WANTED = {300: ("<= 45 s", "<= 2.5 GB"), 1000: ("", "<= 4 GB")}
+_MEASURED = """
+import sys
+from pathlib import Path
+from COVIDSelfSegLib.cli import main
+code = main(sys.argv[1:])
+print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+sys.exit(code)
+"""
+"""The command line, which then says its peak memory in kB; the system's own account of a child would include
+the parent's memory at the time of the fork."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run from file to files, in a process of its own.
+
+    Attributes:
+        seconds: of the whole process.
+        gigabytes: its peak memory.
+        stages: seconds of each.
+        read: bytes of the scan's file.
+        written: bytes of the results.
+    """
+
+    seconds: float
+    gigabytes: float
+    stages: dict[str, float]
+    read: int
+    written: int
+
+
+def measure_stages(table: Table, data: Path) -> None:
+    """Fill in the stages of each length of scan, and of P001 as it is."""
+    path = data / "ct" / "covidctmd_P001.nii.gz"
+    device, package = choose_device(), find_package()
+    peak = _peak_flops(device)
+    table.add("Limits of this machine", "matrix products", f"{peak / 1e9:.0f} GFLOP/s", beside=str(device))
+    with tempfile.TemporaryDirectory() as folder:
+        _stages(
+            table, "covidctmd_P001, 512 x 512 x 148", path, (package, device, peak), ("<= 90 s", "<= 3 GB")
+        )
+        for slices in SLICES:
+            file = Path(folder) / f"{slices}.nrrd"
+            sitk.WriteImage(resliced(path, slices), str(file), useCompression=True)
+            name = f"512 x 512 x {slices} (P001 resampled)"
+            _stages(table, name, file, (package, device, peak), _WANTED.get(slices, ("", "")))
+
+
+def resliced(path: Path, slices: int) -> sitk.Image:
+    """A scan with another number of slices over the same length."""
+    scan = read_scan(path)
+    spacing = scan.GetSpacing()
+    target = sitk.Image((*scan.GetSize()[:2], slices), sitk.sitkInt16)
+    target.SetSpacing((*spacing[:2], spacing[2] * scan.GetDepth() / slices))
+    target.SetOrigin(scan.GetOrigin())
+    target.SetDirection(scan.GetDirection())
+    return sitk.Resample(scan, target, sitk.Transform(), sitk.sitkLinear, -1024)
+
+
+def run_measured(scan: Path) -> Measured:
+    """Run the command line on a scan."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "out"
+        command = [sys.executable, "-c", _MEASURED, "segment", str(scan), "--output", str(output)]
+        start = time.perf_counter()
+        done = subprocess.run([*command, "--builtin-lungs", "--events"], stdout=subprocess.PIPE, check=True)
+        seconds = time.perf_counter() - start
+        stages = json.loads((output / "report.json").read_text())["seconds"]
+        written = sum(file.stat().st_size for file in output.iterdir())
+    gigabytes = int(done.stdout.split()[-1]) / 2**20
+    return Measured(seconds, gigabytes, stages, scan.stat().st_size, written)
+
+
+def _stages(
+    table: Table,
+    name: str,
+    scan: Path,
+    on: tuple[ModelPackage, Device, float],
+    wanted: tuple[str, str],
+) -> None:
+    measured = run_measured(scan)
+    package, device, peak = on
+    flops = _flops(read_scan(scan), package, device)
+    for stage, seconds in measured.stages.items():
+        beside = ""
+        if stage in flops:
+            share = flops[stage] / peak / seconds
+            beside = f"{flops[stage] / 1e12:.2f} TFLOP, {share:.0%} of the machine's limit"
+        table.add(name, stage, f"{seconds:.2f} s", beside=beside)
+    rest = measured.seconds - sum(measured.stages.values())
+    table.add(name, "start of the process", f"{rest:.1f} s")
+    table.add(name, "from file to files", f"{measured.seconds:.1f} s", wanted=wanted[0])
+    megabytes = f"{measured.read / 1e6:.0f} MB read, {measured.written / 1e6:.0f} MB written"
+    table.add(name, "peak memory", f"{measured.gigabytes:.2f} GB", beside=megabytes, wanted=wanted[1])
+
+
+def _flops(scan: sitk.Image, package: ModelPackage, device: Device) -> dict[str, float]:
+    """Arithmetic of the two networks in one run, by stage (a multiplication and an addition are two)."""
+    counted: dict[str, float] = {}
+    parts = {"synthesis": type(package.generator()), "segmentation": type(package.segmenter())}
+    with FlopCounterMode(display=False) as counter:
+        segment(scan, package, Options(builtin_lungs=True, device=device.handle.type))
+    by_module = counter.get_flop_counts()
+    for stage, kind in parts.items():
+        counted[stage] = float(sum(by_module.get(kind.__name__, {}).values()))
+    return counted
+
+
+def _peak_flops(device: Device) -> float:
+    """What large matrix products reach in the precision that the networks run in."""
+    size = 8192 if device.handle.type == "cuda" else 3072
+    one, other = (torch.randn(size, size, device=device.handle, dtype=device.precision) for _ in range(2))
+    best = float("inf")
+    for _ in range(4):
+        start = time.perf_counter()
+        (one @ other).sum().item()
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best

@@ -1,0 +1,166 @@
+"""``covidselfseg batch``: many scans, the same results as one by one, and nothing done twice."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from COVIDSelfSegLib.batch import Job, name_jobs, part_of
+from COVIDSelfSegLib.cli import main
+from COVIDSelfSegLib.errors import ExitCode, UserError
+from COVIDSelfSegLib.events import StageProgress, parse_event
+from COVIDSelfSegLib.models import ModelPackage
+from COVIDSelfSegLib.phantom import Phantom
+from COVIDSelfSegLib.volume import array_view
+
+from .conftest import finding_package
+
+LESIONS = "lesions.seg.nrrd"
+
+
+@pytest.fixture(scope="module")
+def a_model(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
+    return finding_package(tmp_path_factory.mktemp("model") / "small.safetensors", seed=1)
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory, a_phantom: Phantom) -> list[Path]:
+    """A sick chest, a picture that is no CT, a file cut short, a healthy chest."""
+    folder = tmp_path_factory.mktemp("scans")
+    sitk.WriteImage(a_phantom.scan, str(folder / "sick.nii.gz"))
+    gray = sitk.Cast(sitk.IntensityWindowing(a_phantom.scan, -1200, 200, 0, 255), sitk.sitkUInt8)
+    sitk.WriteImage(gray, str(folder / "picture.nrrd"))
+    (folder / "cut.nii.gz").write_bytes((folder / "sick.nii.gz").read_bytes()[:5000])
+    sitk.WriteImage(a_phantom.healthy_twin, str(folder / "well.mha"))
+    return [folder / name for name in ("sick.nii.gz", "picture.nrrd", "cut.nii.gz", "well.mha")]
+
+
+def arguments(a_model: ModelPackage, output: Path, *more: str) -> list[str]:
+    fixed = ["--model", str(a_model.path), "--builtin-lungs", "--device", "cpu"]
+    return ["batch", "--output", str(output), *fixed, *more]
+
+
+def table(output: Path, name: str = "batch.csv") -> list[dict[str, str]]:
+    with (output / name).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, a_model: ModelPackage, scans: list[Path]) -> Path:
+    output = tmp_path_factory.mktemp("batch") / "out"
+    assert main(arguments(a_model, output, *map(str, scans))) == ExitCode.DONE
+    return output
+
+
+def test_each_scan_has_the_results_that_it_has_alone(
+    finished: Path, a_model: ModelPackage, scans: list[Path], tmp_path: Path
+) -> None:
+    for scan, name in ((scans[0], "sick"), (scans[3], "well")):
+        alone = ["segment", str(scan), *arguments(a_model, tmp_path / name)[1:]]
+        assert main(alone) == ExitCode.DONE
+        for file in (LESIONS, "heatmap.nrrd", "probability.nrrd", "lungs.nrrd"):
+            ours, theirs = (sitk.ReadImage(str(folder / name / file)) for folder in (finished, tmp_path))
+            assert np.array_equal(array_view(ours), array_view(theirs)), (name, file)
+        reports = [json.loads((folder / name / "report.json").read_text()) for folder in (finished, tmp_path)]
+        assert reports[0]["numbers"] == reports[1]["numbers"]
+
+
+def test_a_refused_scan_is_a_row_that_says_why_and_the_others_are_done(finished: Path) -> None:
+    rows = table(finished)
+    assert [row["name"] for row in rows] == ["sick", "picture", "cut", "well"]
+    assert [row["verdict"] for row in rows] == ["done", "refused", "refused", "done"]
+    assert all(row["why"] for row in rows[1:3])
+    assert not (finished / "picture").exists()
+    assert not (finished / "cut").exists()
+    report = json.loads((finished / "sick" / "report.json").read_text())
+    assert float(rows[0]["both infected_ml"]) == report["numbers"]["both"]["infected_ml"] > 0
+
+
+def test_run_again_it_does_what_is_missing_alone(
+    finished: Path, a_model: ModelPackage, scans: list[Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    stamp = (finished / "sick" / LESIONS).stat().st_mtime_ns
+    assert main(arguments(a_model, finished, *map(str, scans))) == ExitCode.DONE
+    assert (finished / "sick" / LESIONS).stat().st_mtime_ns == stamp
+    assert "0 done, 2 already done, 2 refused" in capsys.readouterr().out
+    assert table(finished)[0]["verdict"] == "already done"
+    # Another threshold is another result.
+    again = arguments(a_model, finished, str(scans[0]), "--threshold", "0.9")
+    assert main(again) == ExitCode.DONE
+    assert (finished / "sick" / LESIONS).stat().st_mtime_ns != stamp
+
+
+def test_stopped_in_the_middle_it_goes_on_later(
+    a_model: ModelPackage, scans: list[Path], tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    third = tmp_path / "third.mha"
+    shutil.copy(scans[3], third)
+    typed = arguments(a_model, output, "--events", str(scans[0]), str(scans[3]), str(third))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "COVIDSelfSegLib", *typed],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        encoding="utf-8",
+    )
+    assert process.stdout is not None
+    assert isinstance(parse_event(process.stdout.readline()), StageProgress)
+    process.send_signal(signal.SIGTERM)
+    process.communicate()
+    assert process.returncode == ExitCode.CANCELLED
+    # What was finished when the first was told is whole; the rest is not there at all.
+    assert (output / "sick" / "report.json").is_file()
+    assert not (output / "third").exists()
+    assert not list(output.glob(".*"))
+    assert main(arguments(a_model, output, str(scans[0]), str(scans[3]), str(third))) == ExitCode.DONE
+    verdicts = {row["name"]: row["verdict"] for row in table(output)}
+    assert verdicts["sick"] == "already done"
+    assert verdicts["third"] == "done"
+
+
+def test_the_parts_of_a_job_array_share_the_scans_and_the_whole_collects_them(
+    a_model: ModelPackage, scans: list[Path], tmp_path: Path
+) -> None:
+    listed = tmp_path / "scans.txt"
+    listed.write_text(f"{scans[0]}\n\n{scans[3]}\n")
+    output = tmp_path / "out"
+    for part in ("1/2", "2/2"):
+        assert main(arguments(a_model, output, "--list", str(listed), "--part", part)) == ExitCode.DONE
+    assert [row["name"] for row in table(output, "batch-1-of-2.csv")] == ["sick"]
+    assert [row["name"] for row in table(output, "batch-2-of-2.csv")] == ["well"]
+    assert main(arguments(a_model, output, "--list", str(listed))) == ExitCode.DONE
+    assert [row["verdict"] for row in table(output)] == ["already done", "already done"]
+
+
+def test_every_job_is_in_one_part() -> None:
+    jobs = [Job(str(number), Path(str(number))) for number in range(10)]
+    parts = [part_of(jobs, part, 3) for part in (1, 2, 3)]
+    assert sorted((job for part in parts for job in part), key=lambda job: int(job.name)) == jobs
+
+
+def test_scans_of_one_name_are_told_apart_by_their_folders() -> None:
+    scans = [Path("/a/x/ct.nii.gz"), Path("/b/x/ct.nrrd"), Path("/c/head.mha"), Path("/d/series")]
+    assert [job.name for job in name_jobs(scans)] == ["a_x_ct", "b_x_ct", "head", "series"]
+    with pytest.raises(UserError, match="named twice"):
+        name_jobs([Path("/a/ct.nii"), Path("/a/ct.nii")])
+
+
+def test_an_unusable_model_ends_the_batch_at_once(scans: list[Path], tmp_path: Path) -> None:
+    typed = [
+        "batch",
+        str(scans[0]),
+        "--output",
+        str(tmp_path / "out"),
+        "--model",
+        str(tmp_path / "no.safetensors"),
+    ]
+    assert main(typed) == ExitCode.MODEL_UNUSABLE
+    assert main(["batch", "--output", str(tmp_path / "out")]) == ExitCode.INPUT_REFUSED
