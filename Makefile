@@ -1,4 +1,4 @@
-# make demo | app | test | lint | bench | benchmark: each makes its own virtual environment first and can be repeated.
+# make demo | app | test | lint | bench | benchmark | models: each makes its own virtual environment first and can be repeated.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV := .venv
@@ -7,7 +7,7 @@ OUT ?= demo
 SCAN ?=
 PICTURE ?=
 
-.PHONY: demo app test lint bench benchmark clean
+.PHONY: demo app test lint bench benchmark models clean
 
 demo: $(VENV)/.ready
 	$(BIN)/covidselfseg demo --output $(OUT) $(if $(SCAN),"$(SCAN)")
@@ -31,6 +31,12 @@ bench: $(VENV)/.ready-dev
 benchmark: $(VENV)/.ready
 	$(BIN)/covidselfseg benchmark --output benchmark --builtin-lungs
 
+# Trains packages like the shipped ones into models/: hours on two cores, less on a GPU. Goes on where it was stopped.
+models: $(VENV)/.ready
+	$(BIN)/covidselfseg prepare-shipped models/cohort
+	$(BIN)/covidselfseg train-lungs models/covidselfseg-lungs.safetensors
+	$(BIN)/covidselfseg train models/cohort models/training
+
 $(VENV)/.ready: pyproject.toml Testing/install_torch.sh
 	$(PYTHON) -m venv $(VENV)
 	sh Testing/install_torch.sh $(BIN)
@@ -47,4 +53,4 @@ $(VENV)/.ready-dev: $(VENV)/.ready
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo bench benchmark
+	rm -rf $(VENV) demo bench benchmark models

@@ -22,7 +22,7 @@ from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.volume import grid_difference, image_like, read_scan
 
-from .conftest import SMALL
+from ..conftest import SMALL
 
 ALL_FILES = {
     "lungs.nrrd",

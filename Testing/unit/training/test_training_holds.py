@@ -31,7 +31,7 @@ from COVIDSelfSegTrainingLib.preset_files import write_preset
 from COVIDSelfSegTrainingLib.presets import Preset
 from torch import nn
 
-from .conftest import TINY
+from ..conftest import TINY
 
 CPU = Device(torch.device("cpu"), torch.float32, "CPU")
 OFTEN = Running(report_every=1, save_every=1)

@@ -20,7 +20,7 @@ from COVIDSelfSegLib.models import (
     write_package,
 )
 
-from .conftest import small_package
+from ..conftest import small_package
 
 
 def refuse(path: Path, saying: str) -> None:

@@ -18,7 +18,7 @@ from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.quantification import dice
 from COVIDSelfSegLib.volume import array_view, grid_difference, image_like
 
-from .conftest import SMALL
+from ..conftest import SMALL
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from COVIDSelfSegTrainingLib import cases as cases_module
 from COVIDSelfSegTrainingLib.cli import main
 from PIL import Image
 
-from .conftest import SMALL, finding_package
+from ..conftest import SMALL, finding_package
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 MODULES = ("COVIDSelfSeg", "COVIDSelfSegTraining")
 
 

@@ -30,7 +30,7 @@ from COVIDSelfSegTrainingLib.evaluate_command import open_packages
 from COVIDSelfSegTrainingLib.evaluated import evaluate
 from COVIDSelfSegTrainingLib.evaluation_sheet import draw_sheet
 
-from .conftest import SMALL, finding_package
+from ..conftest import SMALL, finding_package
 
 OPTIONS = Options(builtin_lungs=True, device="cpu")
 COMMAND = (sys.executable, "-m", "COVIDSelfSegTrainingLib")

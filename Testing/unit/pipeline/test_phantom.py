@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from COVIDSelfSegLib.phantom import SEVERITY_SHARES, Phantom, make_phantom
 from COVIDSelfSegLib.phantom_scanner import draw_acquisition
 
-from .conftest import SMALL
+from ..conftest import SMALL
 
 
 def arrays(phantom: Phantom) -> dict[str, np.ndarray]:

@@ -18,7 +18,7 @@ from COVIDSelfSegLib.weight_file import check_weights, write_weights
 from COVIDSelfSegTrainingLib.lung_corruption import paint_dense_disease
 from COVIDSelfSegTrainingLib.lung_training import Chest, LungPreset, LungTrainer
 
-from .conftest import SMALL
+from ..conftest import SMALL
 
 TINY = LungPreset(window=(32, 32, 40), iterations=40, warm_up=5, batch=1)
 

@@ -14,7 +14,7 @@ from COVIDSelfSegTrainingLib.patients import doubtful_patients
 from COVIDSelfSegTrainingLib.scan_folders import Found, Root, Search, search
 from COVIDSelfSegTrainingLib.sources import Source
 
-from .test_dicom import write_series
+from ..dicom_files import write_series
 
 
 def write(path: Path) -> Path:

@@ -18,7 +18,7 @@ from COVIDSelfSegTrainingLib.baselines import THRESHOLDS_HU, hu_threshold
 from COVIDSelfSegTrainingLib.evaluation import slice_auc
 from COVIDSelfSegTrainingLib.shipped import shipped_sources
 
-FOLDER = Path(__file__).resolve().parents[2] / "COVIDSelfSeg" / "Resources" / "Models"
+FOLDER = Path(__file__).resolve().parents[3] / "COVIDSelfSeg" / "Resources" / "Models"
 OPTIONS = Options(builtin_lungs=True, device="cpu")
 EVALUATION_ONLY = ("medseg", "radiopaedia", "lung1")
 

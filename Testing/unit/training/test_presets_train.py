@@ -23,7 +23,7 @@ from COVIDSelfSegTrainingLib.cohort import CohortScan
 from COVIDSelfSegTrainingLib.presets import PRESETS, Preset
 from COVIDSelfSegTrainingLib.training import train
 
-from .conftest import SMALL, SMALL_GRIDS
+from ..conftest import SMALL, SMALL_GRIDS
 
 pytestmark = pytest.mark.slow
 

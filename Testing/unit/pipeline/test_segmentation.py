@@ -24,7 +24,7 @@ from COVIDSelfSegLib.threshold_curve import level_of
 from COVIDSelfSegLib.volume import grid_difference, image_like
 from torch import nn
 
-from .conftest import SMALL
+from ..conftest import SMALL
 
 CPU = Device(torch.device("cpu"), torch.float32, "CPU")
 

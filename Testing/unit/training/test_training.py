@@ -25,7 +25,7 @@ from COVIDSelfSegTrainingLib.shipped import shipped_sources
 from COVIDSelfSegTrainingLib.slice_selection import scan_chances
 from torch import nn
 
-from .conftest import SMALL, SMALL_GRIDS, TINY
+from ..conftest import SMALL, SMALL_GRIDS, TINY
 
 CPU = Device(torch.device("cpu"), torch.float32, "CPU")
 

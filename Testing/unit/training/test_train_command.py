@@ -19,7 +19,7 @@ from COVIDSelfSegTrainingLib.cohort import CohortScan
 from COVIDSelfSegTrainingLib.preset_files import read_preset, write_preset
 from COVIDSelfSegTrainingLib.presets import PRESETS
 
-from .conftest import TINY
+from ..conftest import TINY
 
 
 @pytest.fixture

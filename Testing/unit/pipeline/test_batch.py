@@ -21,7 +21,7 @@ from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.volume import array_view
 
-from .conftest import finding_package
+from ..conftest import finding_package
 
 LESIONS = "lesions.seg.nrrd"
 

@@ -15,7 +15,7 @@ from COVIDSelfSegTrainingLib.cohort import CohortScan, Source, prepare_cohort
 from COVIDSelfSegTrainingLib.presets import Preset
 from torch import nn
 
-from .conftest import SMALL, SMALL_GRIDS, TINY
+from ..conftest import SMALL, SMALL_GRIDS, TINY
 
 CPU = Device(torch.device("cpu"), torch.float32, "CPU")
 

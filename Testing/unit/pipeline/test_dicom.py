@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 from pathlib import Path
 
@@ -13,44 +12,7 @@ from COVIDSelfSegLib.dicom import list_series
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.volume import grid_difference, read_scan
 
-_UID = "1.2.826.0.1.3680043.2.1125.99"
-
-
-def write_series(
-    folder: Path,
-    hu: np.ndarray,
-    *,
-    series: str = "1",
-    modality: str = "CT",
-    image_type: str = "ORIGINAL\\PRIMARY\\AXIAL",
-    description: str = "Chest 2.0",
-    heights: list[float] | None = None,
-) -> None:
-    """Write slices of 1.5 x 1.5 x 2 mm with random file names, in random order."""
-    folder.mkdir(parents=True, exist_ok=True)
-    writer = sitk.ImageFileWriter()
-    writer.KeepOriginalImageUIDOn()
-    heights = heights or [2.0 * z for z in range(len(hu))]
-    order = list(range(len(hu)))
-    random.Random(4).shuffle(order)
-    for name, z in enumerate(order):
-        image = sitk.GetImageFromArray(hu[z : z + 1].astype(np.int16))
-        image.SetSpacing((1.5, 1.5, 2.0))
-        for key, value in {
-            "0008|0060": modality,
-            "0008|0008": image_type,
-            "0008|103e": description,
-            "0008|0018": f"{_UID}.{series}.{z + 1}",
-            "0020|000d": f"{_UID}.7",
-            "0020|000e": f"{_UID}.{series}",
-            "0020|0032": f"-90.5\\-80.25\\{heights[z]}",
-            "0020|0037": "1\\0\\0\\0\\1\\0",
-            "0028|1052": "-1024",
-            "0028|1053": "1",
-        }.items():
-            image.SetMetaData(key, value)
-        writer.SetFileName(str(folder / f"IM{series}{name:03d}.dcm"))
-        writer.Execute(image)
+from ..dicom_files import UID, write_series
 
 
 @pytest.fixture
@@ -80,10 +42,10 @@ def test_of_several_series_the_chest_ct_is_taken_and_others_by_id(hu: np.ndarray
     write_series(tmp_path / "d", hu, series="44", modality="MR")
     assert [series.slice_count for series in list_series(tmp_path)] == [10, 10, 9, 2]
     assert read_scan(tmp_path).GetSize()[2] == 10
-    assert read_scan(tmp_path, f"{_UID}.22").GetSize()[2] == 9
+    assert read_scan(tmp_path, f"{UID}.22").GetSize()[2] == 9
     with pytest.raises(UserError, match="0 series") as caught:
         read_scan(tmp_path, "9.9")
-    assert f"{_UID}.22" in caught.value.fix
+    assert f"{UID}.22" in caught.value.fix
 
 
 def test_a_folder_without_ct_is_refused_and_says_what_it_holds(hu: np.ndarray, tmp_path: Path) -> None:

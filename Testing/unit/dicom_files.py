@@ -1,0 +1,49 @@
+"""Writes DICOM series as a hospital's archive might hand them out."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+UID = "1.2.826.0.1.3680043.2.1125.99"
+"""What every identifier begins with."""
+
+
+def write_series(
+    folder: Path,
+    hu: np.ndarray,
+    *,
+    series: str = "1",
+    modality: str = "CT",
+    image_type: str = "ORIGINAL\\PRIMARY\\AXIAL",
+    description: str = "Chest 2.0",
+    heights: list[float] | None = None,
+) -> None:
+    """Write slices of 1.5 x 1.5 x 2 mm with random file names, in random order."""
+    folder.mkdir(parents=True, exist_ok=True)
+    writer = sitk.ImageFileWriter()
+    writer.KeepOriginalImageUIDOn()
+    heights = heights or [2.0 * z for z in range(len(hu))]
+    order = list(range(len(hu)))
+    random.Random(4).shuffle(order)
+    for name, z in enumerate(order):
+        image = sitk.GetImageFromArray(hu[z : z + 1].astype(np.int16))
+        image.SetSpacing((1.5, 1.5, 2.0))
+        for key, value in {
+            "0008|0060": modality,
+            "0008|0008": image_type,
+            "0008|103e": description,
+            "0008|0018": f"{UID}.{series}.{z + 1}",
+            "0020|000d": f"{UID}.7",
+            "0020|000e": f"{UID}.{series}",
+            "0020|0032": f"-90.5\\-80.25\\{heights[z]}",
+            "0020|0037": "1\\0\\0\\0\\1\\0",
+            "0028|1052": "-1024",
+            "0028|1053": "1",
+        }.items():
+            image.SetMetaData(key, value)
+        writer.SetFileName(str(folder / f"IM{series}{name:03d}.dcm"))
+        writer.Execute(image)
