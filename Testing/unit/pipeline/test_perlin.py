@@ -11,7 +11,7 @@ import torch
 from COVIDSelfSegLib.perlin import lattice_axes, perlin
 
 STORED = Path(__file__).parent / "noise_values.json"
-"""Values of noise 1.2.2; ``python Testing/unit/pipeline/test_perlin.py`` writes them, where noise is at hand."""
+"""Values of noise 1.2.2; this file, run as a program, writes them where noise can be built."""
 
 PAPER = {"octaves": 10, "persistence": 0.42, "lacunarity": 2.0, "repeat": 140}
 PLANES = [
