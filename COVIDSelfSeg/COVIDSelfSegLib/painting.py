@@ -50,13 +50,24 @@ class LungSites:
         return cls.of_depths(ndimage.distance_transform_edt(lungs, sampling=voxel_mm), voxel_mm)
 
     @classmethod
-    def of_depths(cls, depth: npt.NDArray[Any], voxel_mm: tuple[float, float, float]) -> LungSites:
-        """Sites of a map of distances to the pleura in mm (0 outside the lung; z up, y back, x left).
+    def of_depths(
+        cls,
+        depth: npt.NDArray[Any],
+        voxel_mm: tuple[float, float, float],
+        *,
+        first: int = 0,
+        extent: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]] | None = None,
+    ) -> LungSites:
+        """Sites of a map of distances to the pleura, or of some of its slices; positions are index times size.
 
-        Positions are index times voxel size.
+        Args:
+            depth: (z, y, x) in mm, 0 outside the lung; z up, y back, x left.
+            voxel_mm: (z, y, x).
+            first: index of the first of these slices in the whole map.
+            extent: of the lung in the whole map; see :func:`extent_of`. By default that of these slices.
         """
-        indices = np.argwhere(depth > 0)
-        low, high = indices.min(axis=0), indices.max(axis=0) + 1
+        indices = np.argwhere(depth > 0) + np.array([first, 0, 0])
+        low, high = extent_of(depth) if extent is None else extent
         height = (indices[:, 0] - low[0]) / (high[0] - low[0])
         back = (indices[:, 1] - low[1]) / (high[1] - low[1])
         depths = depth[depth > 0].astype(np.float32)
@@ -64,11 +75,11 @@ class LungSites:
         places = (indices * np.array(voxel_mm)).astype(np.float32)
         return cls(places, depths, weights / weights.sum())
 
-    def near(self, z_mm: float, reach_mm: float) -> LungSites:
-        """The sites within ``reach_mm`` of a slice."""
-        keep = np.abs(self.places[:, 0] - z_mm) <= reach_mm
-        weights = self.weights[keep]
-        return LungSites(self.places[keep], self.depths[keep], weights / weights.sum())
+
+def extent_of(depth: npt.NDArray[Any]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """First index of the lung along each axis, and the one after its last."""
+    indices = np.argwhere(depth > 0)
+    return indices.min(axis=0), indices.max(axis=0) + 1
 
 
 @dataclass(frozen=True)

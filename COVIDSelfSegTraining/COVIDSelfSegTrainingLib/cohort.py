@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.frame import FloatArray, LungFrame
 from COVIDSelfSegLib.models import Inference
-from COVIDSelfSegLib.painting import LungSites
+from COVIDSelfSegLib.painting import LungSites, extent_of
 from COVIDSelfSegLib.segmentation import slice_and_neighbours
 
 from .cutting import FORMAT, cut_source
@@ -23,8 +24,8 @@ from .sources import Group, Source, Split
 
 __all__ = ["CohortScan", "Group", "Source", "Split", "open_cohort", "open_scan", "prepare_cohort"]
 
-_SITE_STEP = (1, 4, 4)
-"""Every fourth row and column of the slices is a place where a lesion may start."""
+_SLICE_STEP, _VOLUME_STEP = (1, 4, 4), (1, 2, 2)
+"""Every fourth row and column of the slices, and every second of the volume, may be where a lesion starts."""
 
 
 @dataclass(frozen=True)
@@ -86,16 +87,27 @@ class CohortScan:
         pixel_cm2 = self.slice_mm[1] * self.slice_mm[2] / 100
         return np.flatnonzero((self.slice_depths > 0).sum(axis=(1, 2)) * pixel_cm2 >= 1)
 
-    @cached_property
-    def slice_sites(self) -> LungSites:
-        """Where lesions may start, in mm of the slices' grid."""
-        coarse = np.asarray(self.slice_depths[:, :: _SITE_STEP[1], :: _SITE_STEP[2]])
-        return LungSites.of_depths(coarse, _scaled(self.slice_mm, _SITE_STEP))
+    def slice_sites(self, z_mm: float, reach_mm: float) -> LungSites:
+        """Where lesions may start within ``reach_mm`` of a height, in mm of the slices' grid.
 
-    @cached_property
+        Made anew for each batch, in a millisecond or two: kept for all scans, the sites of a thousand would
+        fill the memory.
+        """
+        step = self.slice_mm[0]
+        first = max(0, math.ceil((z_mm - reach_mm) / step))
+        last = math.floor((z_mm + reach_mm) / step) + 1
+        coarse = np.asarray(self.slice_depths[first:last, :: _SLICE_STEP[1], :: _SLICE_STEP[2]])
+        size = _scaled(self.slice_mm, _SLICE_STEP)
+        return LungSites.of_depths(coarse, size, first=first, extent=self._slice_extent)
+
     def volume_sites(self) -> LungSites:
         """Where lesions may start, in mm of the generator's grid."""
-        return LungSites.of_depths(np.asarray(self.volume_depths), self.volume_mm)
+        coarse = np.asarray(self.volume_depths[:, :: _VOLUME_STEP[1], :: _VOLUME_STEP[2]])
+        return LungSites.of_depths(coarse, _scaled(self.volume_mm, _VOLUME_STEP))
+
+    @cached_property
+    def _slice_extent(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        return extent_of(np.asarray(self.slice_depths[:, :: _SLICE_STEP[1], :: _SLICE_STEP[2]]))
 
     def _array(self, name: str) -> npt.NDArray[Any]:
         return np.load(self.folder / f"{name}.npy", mmap_mode="r")

@@ -61,7 +61,7 @@ def paint_volumes(
         rows: which rows are this process's.
     """
     foci = [
-        draw_foci(scan.volume_sites, int(rng.integers(2, 14)), rng, size=rng.uniform(0.8, 1.8))
+        draw_foci(scan.volume_sites(), int(rng.integers(2, 14)), rng, size=rng.uniform(0.8, 1.8))
         for scan in scans
     ]
     phase = _rows_of(draw_phase(len(scans), rng), rows).to(hu.device)
@@ -95,7 +95,7 @@ def paint_slabs(
     records, heights = [], []
     for scan, index in zip(scans, indices, strict=True):
         z_mm = index * scan.slice_mm[0]
-        sites = scan.slice_sites.near(z_mm, max(_REACH_MM, scan.slice_mm[0]))
+        sites = scan.slice_sites(z_mm, max(_REACH_MM, scan.slice_mm[0]))
         records.append(draw_foci(sites, int(rng.integers(1, 7)), rng, size=rng.uniform(0.5, 1.5)))
         step = scan.neighbour * scan.slice_mm[0]
         heights.append([z_mm - step, z_mm, z_mm + step])

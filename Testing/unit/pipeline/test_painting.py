@@ -12,6 +12,7 @@ from COVIDSelfSegLib.painting import (
     LungSites,
     draw_foci,
     draw_phase,
+    extent_of,
     lesion_filling,
     paint,
 )
@@ -76,10 +77,14 @@ def test_lesions_prefer_the_pleura_the_back_and_the_base(lungs: np.ndarray) -> N
     assert (sites.weights * sites.depths).sum() < sites.depths.mean()
 
 
-def test_sites_near_a_slice_are_near_it(lungs: np.ndarray) -> None:
-    near = LungSites.of_mask(lungs, VOXEL_MM).near(60.0, 9.0)
-    assert np.abs(near.places[:, 0] - 60).max() <= 9
-    assert near.weights.sum() == pytest.approx(1)
+def test_sites_of_some_slices_are_those_of_the_whole_lung_that_lie_there(lungs: np.ndarray) -> None:
+    depth = ndimage.distance_transform_edt(lungs, sampling=VOXEL_MM)
+    whole = LungSites.of_depths(depth, VOXEL_MM)
+    first = lungs.shape[0] // 3
+    part = LungSites.of_depths(depth[first : first + 3], VOXEL_MM, first=first, extent=extent_of(depth))
+    there = np.isin(whole.places[:, 0], np.float32(VOXEL_MM[0]) * np.arange(first, first + 3))
+    assert np.allclose(part.places, whole.places[there])
+    assert np.allclose(part.weights, whole.weights[there] / whole.weights[there].sum())
 
 
 def test_filling_replaces_air_and_leaves_vessels() -> None:

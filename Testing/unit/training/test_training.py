@@ -70,6 +70,17 @@ def test_a_cohort_is_cut_once_and_read_back(a_cohort: list[CohortScan]) -> None:
     assert set(scan.holding) <= set(np.flatnonzero(inside.any(axis=(1, 2))))
 
 
+def test_a_cohort_scan_keeps_no_arrays_in_memory(a_cohort: list[CohortScan]) -> None:
+    scan = a_cohort[0]
+    z_mm = float(scan.holding[len(scan.holding) // 2] * scan.slice_mm[0])
+    sites = scan.slice_sites(z_mm, 11.0)
+    assert np.abs(sites.places[:, 0] - z_mm).max() <= 11
+    assert len(scan.volume_sites().places) > 100
+    kept = [value for value in vars(scan).values() if isinstance(value, np.ndarray)]
+    large = [array for array in kept if not isinstance(array, np.memmap) and array.nbytes > 10_000]
+    assert not large
+
+
 def test_the_healthy_ones_of_the_shipped_cohort_are_never_evaluation_data() -> None:
     names = {Path(source.path).name for source in shipped_sources(Path("/data")) if source.path}
     assert names
