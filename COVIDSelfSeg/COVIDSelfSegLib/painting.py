@@ -58,7 +58,7 @@ class LungSites:
         first: int = 0,
         extent: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]] | None = None,
     ) -> LungSites:
-        """Sites of a map of distances to the pleura, or of some of its slices; positions are index times size.
+        """Sites of a map of distances to the pleura, or of some of its slices; places are index times size.
 
         Args:
             depth: (z, y, x) in mm, 0 outside the lung; z up, y back, x left.
