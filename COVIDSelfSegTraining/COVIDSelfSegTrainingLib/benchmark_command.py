@@ -43,7 +43,7 @@ def add_benchmark(commands: Any) -> None:
         metavar="DIR",
         help="folder of the shared scans; default: $COVIDSELFSEG_DATA, or shared/data beside the checkout",
     )
-    parser.add_argument("--phantoms", type=int, default=12, metavar="N", help="seeds of phantoms (12)")
+    parser.add_argument("--phantoms", type=int, default=8, metavar="N", help="seeds of phantoms (8)")
     add_run_options(parser)
     parser.set_defaults(command=_benchmark)
 
@@ -66,7 +66,7 @@ def _benchmark(parsed: argparse.Namespace) -> None:
         raise UserError(
             "There is nothing to score.",
             why="The shared scans are not here, and no phantom was asked for.",
-            fix="Name their folder with --data, or give --phantoms 12.",
+            fix="Name their folder with --data, or give --phantoms 8.",
         )
     notes = [] if real or sets else [_NO_DATA]
     score_lungs = partial(_score_lungs, parsed, masks, phantoms)

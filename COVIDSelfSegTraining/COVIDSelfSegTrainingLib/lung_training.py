@@ -27,8 +27,6 @@ from .lung_corruption import FloatArray, paint_dense_disease
 _STREAM = 5
 _AIR_HU = -1000.0
 _AERATED_HU = -500.0
-_PICTURES = 0.25
-"""Share of the windows that look like 8-bit pictures mapped to HU: stretched, shifted and clipped."""
 _STACK_MM = (60.0, 200.0)
 """Height of the stack that a single slice stands for."""
 
@@ -43,7 +41,10 @@ class LungPreset:
         batch: chests a step.
         window: what is cut out of each chest (z, y, x), in voxels.
         real_share: share of the chests that are real, where there are phantoms too.
-        single_share: share of the windows that hold one slice over and over, as for a scan of one slice.
+        single_share: share of the windows that hold one slice over and over, as for a scan of one slice;
+            helps on single slices and takes bowel for lung in whole scans (docs/steps.md).
+        picture_share: share of the windows that look like 8-bit pictures mapped to HU: stretched, shifted
+            and clipped.
         rate: peak learning rate of AdamW, after a warm-up, before a cosine.
         warm_up: steps of linear warm-up.
         weight_decay: of AdamW.
@@ -56,7 +57,8 @@ class LungPreset:
     batch: int = 2
     window: tuple[int, int, int] = (64, 64, 80)
     real_share: float = 0.6
-    single_share: float = 0.25
+    single_share: float = 0.0
+    picture_share: float = 0.0
     rate: float = 2e-3
     warm_up: int = 100
     weight_decay: float = 0.02
@@ -157,8 +159,12 @@ class LungTrainer:
             chest = pool[rng.integers(len(pool))]
             painted = paint_dense_disease(chest.hu.astype(np.float32), chest.lungs, chest.voxel_mm, rng)
             hu, mask = _moved(painted, (chest.lungs > 0).astype(np.float32), self.preset.window, rng)
-            if rng.random() < self.preset.single_share:
+            # Without these shares nothing is drawn for them, so that the shipped network's recipe stays what
+            # it was.
+            if self.preset.single_share and rng.random() < self.preset.single_share:
                 hu, mask = _one_slice(hu, mask, rng)
+            if self.preset.picture_share and rng.random() < self.preset.picture_share:
+                hu = _as_picture(hu, rng)
             volumes.append(_scanned(hu, mask, rng))
             masks.append(mask)
         stacked = [np.stack(arrays)[:, None].astype(np.float32) for arrays in (volumes, masks)]
@@ -207,13 +213,17 @@ def _one_slice(hu: FloatArray, mask: FloatArray, rng: np.random.Generator) -> tu
     return stack, stack_mask
 
 
+def _as_picture(hu: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """As an 8-bit picture that was mapped to HU: stretched, shifted and clipped."""
+    stretched = (hu + 850) * np.exp(rng.normal(0, 0.1)) - 850 + rng.normal(0, 40)
+    low, high = rng.uniform(-1300, -950), rng.uniform(20, 300)
+    picture: FloatArray = np.clip(stretched, low, high).astype(np.float32)
+    return picture
+
+
 def _scanned(hu: FloatArray, mask: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Noise and a calibration error, as of a picture now and then; contrast that lifts what is not lung."""
+    """Noise and a calibration error; contrast that lifts what is not lung."""
     scanned = hu + np.float32(rng.normal(0, 12))
-    if rng.random() < _PICTURES:
-        scanned = (scanned + 850) * np.float32(np.exp(rng.normal(0, 0.1))) - 850
-        scanned = np.clip(scanned + np.float32(rng.normal(0, 40)), rng.uniform(-1300, -950), None)
-        scanned = np.minimum(scanned, np.float32(rng.uniform(20, 300)))
     scanned += rng.standard_normal(hu.shape).astype(np.float32) * np.float32(rng.uniform(0, 25))
     if rng.random() < 0.3:
         scanned += np.where((mask == 0) & (hu > -50), np.float32(rng.uniform(0, 150)), np.float32(0))

@@ -134,3 +134,14 @@ def test_dense_disease_of_an_unseen_phantom_stays_inside_the_lung_mask(
     assert found[lesions].mean() > 0.85
     assert found[lesions].mean() > without[lesions].mean() + 0.15
     assert (found & ~lungs).sum() < 0.06 * lungs.sum()
+
+
+def test_a_window_may_hold_one_slice_over_and_over(a_chest: Chest) -> None:
+    preset = replace(TINY, single_share=1.0, picture_share=1.0)
+    trainer = LungTrainer(preset, [a_chest], choose_device("cpu"))
+    for seed in range(4):
+        hu, lungs = trainer._draw(np.random.default_rng(seed))
+        planes = lungs[0, 0][lungs[0, 0].any(dim=2).any(dim=1)]
+        assert len(planes) >= 6
+        assert (planes == planes[0]).all()
+        assert hu.max() < 700  # clipped as a picture's window does, before noise and contrast

@@ -43,8 +43,8 @@ def test_pictures_are_scored_beside_the_baselines(
     truth = [int(array_view(a_phantom.lesions)[z].sum()) for z in (24, 30, 36)]
     assert [counts.truth for counts in one.counts["small"]] == truth
     lungs = one.counts["everything in the lung"]
-    assert list(one.recall_in_lungs) == ["built-in", "classical, without its network"]
-    assert [counts.sensitivity for counts in lungs] == one.recall_in_lungs["built-in"]
+    assert list(one.recall_in_lungs) == ["classical, without its network", "built-in"]
+    assert [counts.sensitivity for counts in lungs] == one.recall_in_lungs["classical, without its network"]
     assert all(recall > 0.5 for recall in one.recall_in_lungs["built-in"])
     # The histogram holds each voxel of the truth once, wherever it is.
     assert one.histograms["small"].lesion.sum() == sum(truth)
