@@ -195,6 +195,15 @@ def test_a_disk_that_fills_up_exits_with_5_and_leaves_nothing(
     assert list(a_small_disk.iterdir()) == []
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell that runs the tests in the background lets SIGINT be ignored, and children inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("stage", ["read", "lungs", "synthesis", "segmentation", "write", "picture"])
 def test_a_cancelled_run_ends_soon_and_leaves_nothing(
