@@ -96,7 +96,7 @@ def test_what_the_package_was_trained_on_and_its_licences_are_inherited(
 def test_a_training_that_started_elsewhere_is_not_gone_on_with(
     theirs: ModelPackage, our_scans: list[CohortScan], tmp_path: Path
 ) -> None:
-    train(without_phase_1(TINY), our_scans, tmp_path, theirs)
+    train(TINY, our_scans, tmp_path, theirs)
     with pytest.raises(UserError, match="to start from nothing"):
         train(TINY, our_scans, tmp_path)
 
