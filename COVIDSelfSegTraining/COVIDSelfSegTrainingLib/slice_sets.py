@@ -126,7 +126,7 @@ def score_slice_set(
         for name, mask in masks.items():
             counts.setdefault(name, []).append(overlap(mask, truth, within=lungs))
         progress(number, one.name)
-    return SliceSet(path.stem if path.is_file() else path.name, counts, histograms, recall)
+    return SliceSet(path.parent.name if path.is_file() else path.name, counts, histograms, recall)
 
 
 def slice_probability(
