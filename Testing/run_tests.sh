@@ -5,12 +5,15 @@ set -u
 # Threads of torch that wait sleep instead of spinning, or two processes would slow each other down.
 export OMP_WAIT_POLICY=PASSIVE
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-
 "$1/python" -m pytest Testing/unit/training >"$log" 2>&1 &
+beside=$!
+# Ctrl-C does not reach what a shell runs in the background.
+trap 'kill "$beside" 2>/dev/null; rm -f "$log"' EXIT
+trap 'exit 130' INT TERM
+
 "$1/python" -m pytest Testing/unit/pipeline Testing/mrml Testing/panel Testing/render
 others=$?
-wait $!
+wait "$beside"
 training=$?
 cat "$log"
 exit $((training > others ? training : others))

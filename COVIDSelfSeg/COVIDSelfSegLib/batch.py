@@ -24,7 +24,9 @@ from .models import ModelPackage, find_package
 from .pipeline import Options, Run, not_enough_memory, segment, write_results
 from .volume import output_not_writable, read_scan
 
-_ENDINGS = re.compile(r"(\.seg)?\.(nii|nii\.gz|nrrd|nhdr|mha|mhd)$", re.IGNORECASE)
+_ENDINGS = re.compile(r"\.(nii|nii\.gz|nrrd|nhdr|mha|mhd)$", re.IGNORECASE)
+_HEADERS = (".mhd", ".nhdr")
+"""Their voxels lie in another file of the same name."""
 _FATAL = (ExitCode.MODEL_UNUSABLE, ExitCode.OUTPUT_NOT_WRITABLE)
 """The next scan would fail in the same way."""
 
@@ -166,11 +168,11 @@ def _work(jobs: Sequence[Job], output: Path, options: Options, package: ModelPac
         for job, read in _read_ahead(jobs):
             result: Future[dict[str, Any]] = Future()
             try:
-                run = _segment(read.result(), package, options)
+                run = segment(read.result(), package, options)
                 if pending is not None:
                     wait([pending[1]])  # at most one run waits in memory for its files
                 result = writing.submit(_write, run, job, output, options)
-            except UserError as error:
+            except (UserError, MemoryError) as error:
                 result.set_exception(error)
             if pending is not None:
                 yield _outcome(*pending, time.perf_counter() - before)
@@ -196,17 +198,13 @@ def _read_ahead(jobs: Sequence[Job]) -> Iterator[tuple[Job, Future[sitk.Image]]]
 def _outcome(job: Job, result: Future[dict[str, Any]], seconds: float) -> Outcome:
     try:
         return Outcome(job, "done", "", result.result(), seconds)
+    except MemoryError:
+        refusal = not_enough_memory()
     except UserError as error:
         if error.code in _FATAL:
             raise
-        return Outcome(job, "refused", f"{error.what} {error.fix}", {}, seconds)
-
-
-def _segment(image: sitk.Image, package: ModelPackage, options: Options) -> Run:
-    try:
-        return segment(image, package, options)
-    except MemoryError as error:
-        raise not_enough_memory() from error
+        refusal = error
+    return Outcome(job, "refused", f"{refusal.what} {refusal.fix}", {}, seconds)
 
 
 def _write(run: Run, job: Job, output: Path, options: Options) -> dict[str, Any]:
@@ -218,6 +216,8 @@ def _asked(job: Job, options: Options) -> dict[str, Any]:
     """What decides the result; where it was computed does not."""
     chosen = {name: str(value) for name, value in asdict(options).items() if name != "device"}
     files = [job.scan] if job.scan.is_file() else [file for file in job.scan.rglob("*") if file.is_file()]
+    if job.scan.suffix.lower() in _HEADERS:
+        files = [file for file in job.scan.parent.iterdir() if file.stem == job.scan.stem]
     stamps = [file.stat() for file in files]
     changed = max((stamp.st_mtime_ns for stamp in stamps), default=0)
     return chosen | {"files": len(files), "bytes": sum(s.st_size for s in stamps), "changed": changed}

@@ -15,7 +15,7 @@ from COVIDSelfSegLib.models import DEFAULT_PACKAGE
 
 from .benchmark_cases import LUNG_MASKS, SLICE_SETS, benchmark_phantoms, shared_cases
 from .cases import Case
-from .evaluate_command import add_run_options, open_packages, write_sheet
+from .evaluate_command import add_sheet_options, open_packages, write_sheet
 from .lung_scores import LungScore, lung_methods, score_lung_masks
 from .shipped import data_folder
 
@@ -44,7 +44,7 @@ def add_benchmark(commands: Any) -> None:
         help="folder of the shared scans; default: $COVIDSELFSEG_DATA, or shared/data beside the checkout",
     )
     parser.add_argument("--phantoms", type=int, default=8, metavar="N", help="seeds of phantoms (8)")
-    add_run_options(parser)
+    add_sheet_options(parser)
     parser.set_defaults(command=_benchmark)
 
 

@@ -66,10 +66,10 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "--slices", type=Path, action="append", default=[], metavar="DIR|NPZ", help="annotated single slices"
     )
     parser.add_argument("--slice-labels", type=Path, metavar="JSON", help="labels of slices (see the docs)")
-    add_run_options(parser)
+    add_sheet_options(parser)
 
 
-def add_run_options(parser: argparse.ArgumentParser) -> None:
+def add_sheet_options(parser: argparse.ArgumentParser) -> None:
     """How packages are run, and where the sheet goes."""
     parser.add_argument(
         "--output", type=Path, required=True, metavar="DIR", help="folder for page and tables"
@@ -116,7 +116,7 @@ def write_sheet(
     """Run packages over everything, write the sheet, and say where it is.
 
     Args:
-        parsed: with what :func:`add_run_options` adds.
+        parsed: with what :func:`add_sheet_options` adds.
         packages: label and package.
         cases: scans.
         title: of the page.

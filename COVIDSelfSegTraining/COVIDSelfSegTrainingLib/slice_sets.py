@@ -114,11 +114,11 @@ def score_slice_set(
         truth = one.lesions[None]
         for name, labels in labels_of.items():
             recall.setdefault(name, []).append(overlap(labels[None] > 0, truth).sensitivity)
-        labels = next(iter(labels_of.values()))
-        lungs = labels[None] > 0
+        used = next(iter(labels_of.values()))
+        lungs = used[None] > 0
         masks = _baselines(one, lungs)
         for label, inference, network in networks:
-            probability = slice_probability(network, inference, one, labels, device)
+            probability = slice_probability(network, inference, one, used, device)
             mask = lesion_mask(probability, inference.threshold, inference.least_lesion_ml)
             masks[label] = array_view(mask) > 0
             counted = ProbabilityHistogram.of_scan(array_view(probability), truth, lungs)

@@ -7,8 +7,7 @@ import pytest
 import torch
 from COVIDSelfSegTrainingLib.equalisation import DARK_LUNG_HU, TISSUE_HU, equalise, equalised_hu
 from scipy import ndimage
-
-exposure = pytest.importorskip("skimage.exposure", reason="scikit-image is the oracle")
+from skimage import exposure
 
 
 def a_textured_picture() -> np.ndarray:
