@@ -8,7 +8,7 @@ than 45 degrees) stays in the frame: the network sees the scan's own slices.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, Self, TypeVar
@@ -157,7 +157,12 @@ class LungFrame:
         return result
 
     def to_scan(
-        self, array: npt.NDArray[Any], *, fill: float = 0, dtype: npt.DTypeLike = np.float32
+        self,
+        array: npt.NDArray[Any],
+        *,
+        fill: float = 0,
+        dtype: npt.DTypeLike = np.float32,
+        within: sitk.Image | None = None,
     ) -> sitk.Image:
         """Put an array on the network grid back on the scan's grid, by linear interpolation.
 
@@ -165,15 +170,17 @@ class LungFrame:
             array: (z, y, x) of ``shape``.
             fill: value outside the box.
             dtype: type of the result; integers are rounded and clipped to their range.
+            within: label map on the scan's grid; ``fill`` also where it is zero.
 
         Returns:
             An image on the scan's own grid.
         """
         whole = np.full(self.size[::-1], fill, dtype)
-        view = self.turn(whole)
-        deep, rows, columns = self.box
-        for z in range(deep.start, deep.stop):
-            view[z, rows, columns] = _as_type(self.plane(array, z), dtype)
+        view = self.turn(whole)[self.box]
+        inside = None if within is None else self.turned(within)[self.box]
+        for z, plane in enumerate(self.planes(array)):
+            values = _as_type(plane, dtype)
+            view[z] = values if inside is None else np.where(inside[z] > 0, values, fill)
         return self.image(whole)
 
     @cached_property
@@ -185,9 +192,6 @@ class LungFrame:
     def plane(self, array: npt.NDArray[Any], z: float) -> FloatArray:
         """Interpolate an array on the network grid at one slice of the turned scan.
 
-        Lets a caller combine a coarse result with the scan at the scan's resolution, slice by slice, without
-        a second full-size float copy; see ``turned``.
-
         Args:
             array: (z, y, x) of ``shape``.
             z: slice of the turned scan; fractions lie between slices.
@@ -195,15 +199,40 @@ class LungFrame:
         Returns:
             float32 values at the rows and columns of ``box``.
         """
-        if array.shape != self.shape:
-            raise ValueError(f"an array of {array.shape} is not on a frame of {self.shape}")
-        place = (z + 0.5 - self.start[0]) / (self.stop[0] - self.start[0]) * self.shape[0] - 0.5
-        place = min(max(place, 0.0), self.shape[0] - 1.0)
-        below, share = int(place), np.float32(place - int(place))
+        below, share = self._between(array, z)
         plane = array[below].astype(np.float32)
         if share:
             plane = (1 - share) * plane + share * array[below + 1]
         return _resample_plane(plane, *self._to_box)
+
+    def planes(self, array: npt.NDArray[Any]) -> Iterator[FloatArray]:
+        """:meth:`plane` at each slice of ``box`` in turn, faster.
+
+        Lets a caller combine a coarse result with the scan at the scan's resolution, slice by slice, without
+        a second full-size float copy; see ``turned``. What it yields is to be read, not written.
+        """
+        resampled: dict[int, FloatArray] = {}
+        for z in range(self.box[0].start, self.box[0].stop):
+            below, share = self._between(array, z)
+            # Many slices of a scan lie between the same two planes of a coarse grid.
+            resampled = {
+                number: resampled[number]
+                if number in resampled
+                else _resample_plane(array[number].astype(np.float32), *self._to_box)
+                for number in ((below, below + 1) if share else (below,))
+            }
+            if share:
+                yield (1 - share) * resampled[below] + share * resampled[below + 1]
+            else:
+                yield resampled[below]
+
+    def _between(self, array: npt.NDArray[Any], z: float) -> tuple[int, np.float32]:
+        """Which plane of an array lies below a slice of the turned scan, and the share of the next one."""
+        if array.shape != self.shape:
+            raise ValueError(f"an array of {array.shape} is not on a frame of {self.shape}")
+        place = (z + 0.5 - self.start[0]) / (self.stop[0] - self.start[0]) * self.shape[0] - 0.5
+        place = min(max(place, 0.0), self.shape[0] - 1.0)
+        return int(place), np.float32(place - int(place))
 
     def onto(self, other: LungFrame, array: npt.NDArray[Any]) -> FloatArray:
         """Interpolate an array on this frame's grid at the grid of another frame of the same scan.

@@ -136,23 +136,29 @@ def heatmap(synthesis: Synthesis, scan: sitk.Image, lungs: sitk.Image, residual_
     coarse_trust = np.clip(coarse_excess / above, 0, 1)
     whole = np.zeros(scan.GetSize()[::-1], np.int16)
     spread = np.zeros(whole.shape, np.uint8)
-    healthy = np.clip(np.rint(array_view(scan)), -1024, 3071).astype(np.int16)
-    of_scan, of_lungs = frame.turned(scan), frame.turned(lungs)
-    turned_excess, turned_spread, turned_healthy = (frame.turn(array) for array in (whole, spread, healthy))
-    deep, rows, columns = frame.box
-    for z in range(deep.start, deep.stop):
-        hu = of_scan[z, rows, columns].astype(np.float32)
-        inside = of_lungs[z, rows, columns] > 0
-        expected = frame.plane(synthesis.healthy, z)
-        less = frame.plane(coarse_excess, z)
+    healthy = np.empty(whole.shape, np.int16)
+    for z, plane in enumerate(array_view(scan)):
+        healthy[z] = np.clip(np.rint(plane), -1024, 3071)
+    of_scan, of_lungs = (frame.turned(image)[frame.box] for image in (scan, lungs))
+    in_box = [frame.turn(array)[frame.box] for array in (whole, spread, healthy)]
+    coarse = (synthesis.healthy, coarse_excess, coarse_trust, synthesis.spread)
+    for z, planes in enumerate(zip(*map(frame.planes, coarse), strict=True)):
+        expected, less, trust, uncertain = planes
+        hu = of_scan[z].astype(np.float32)
+        inside = of_lungs[z] > 0
         # The coarse difference flattens lesions smaller than its voxels; the scan's own height over the
         # expected lung does not, but it takes vessels for lesion too, hence the limit.
-        own = np.clip(frame.plane(coarse_trust, z) * (hu - expected), 0, _SHARPENING * less)
+        own = np.clip(trust * (hu - expected), 0, _SHARPENING * less)
         lowest = np.minimum(hu, expected - _BELOW_EXPECTED_HU)
         mended = np.maximum(hu - np.maximum(less, own), lowest)
         excess = np.where(inside, np.rint(hu - mended), 0)
-        turned_excess[z, rows, columns] = excess
-        turned_healthy[z, rows, columns] -= excess.astype(np.int16)
-        uncertain = np.where(inside, frame.plane(synthesis.spread, z), 0)
-        turned_spread[z, rows, columns] = np.clip(np.rint(uncertain), 0, 255)
-    return Heatmap(frame.image(healthy), frame.image(whole), frame.image(spread))
+        in_box[0][z] = excess
+        in_box[1][z] = np.clip(np.rint(np.where(inside, uncertain, 0)), 0, 255)
+        in_box[2][z] -= excess.astype(np.int16)
+    del in_box
+    # Each array goes as soon as there is an image of it: on 1,000 slices they are gigabytes.
+    pseudo_healthy = frame.image(healthy)
+    del healthy
+    above_healthy = frame.image(whole)
+    del whole
+    return Heatmap(pseudo_healthy, above_healthy, frame.image(spread))

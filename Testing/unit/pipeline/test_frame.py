@@ -145,6 +145,26 @@ def test_from_one_frame_onto_another_a_ramp_stays_where_it_is() -> None:
     assert np.abs(moved - fine.to_network(ramp)).max() < 0.1
 
 
+def test_slice_by_slice_is_the_same_as_all_at_once() -> None:
+    scan = sitk.GetImageFromArray(np.random.default_rng(4).normal(0, 300, (23, 31, 29)).astype(np.float32))
+    scan.SetSpacing((0.8, 0.9, 2.5))
+    frame = LungFrame.whole_scan(scan, 6.0)
+    coarse = frame.to_network(scan)
+    whole = sitk.GetArrayFromImage(frame.to_scan(coarse))
+    planes = list(frame.planes(coarse))
+    assert np.allclose(np.stack(planes), whole[frame.box], atol=1e-3)
+    for z, plane in enumerate(planes):
+        assert np.allclose(plane, frame.plane(coarse, frame.box[0].start + z), atol=1e-3)
+
+
+def test_outside_a_mask_there_is_the_filling() -> None:
+    scan = sitk.GetImageFromArray(np.zeros((6, 7, 8), np.int16))
+    frame = LungFrame.whole_scan(scan, 1.0)
+    mask = sitk.GetImageFromArray((np.random.default_rng(5).random((6, 7, 8)) > 0.5).astype(np.uint8))
+    back = frame.to_scan(np.full(frame.shape, 5.0), fill=9, dtype=np.uint8, within=mask)
+    assert np.array_equal(sitk.GetArrayFromImage(back), np.where(sitk.GetArrayFromImage(mask) > 0, 5, 9))
+
+
 def test_a_frame_survives_json() -> None:
     frame = LungFrame.around_lungs(make_lungs(make_ramp(DIRECTIONS["oblique"], 0)), (12, 20, 20))
     assert LungFrame.from_dict(vars(frame) | {}) == frame

@@ -109,6 +109,23 @@ def test_small_components_are_dropped_by_their_volume() -> None:
     assert sitk.GetArrayFromImage(lesion_mask(image, 0.5, 0.0)).sum() == 20
 
 
+def test_more_specks_than_16_bits_can_number_are_all_counted() -> None:
+    values = np.zeros((84, 84, 84), np.uint8)
+    values[::2, ::2, ::2] = 255  # 74,088 single voxels
+    values[40:44, 40:44, 40:44] = 255
+    image = sitk.GetImageFromArray(values)
+    assert sitk.GetArrayFromImage(lesion_mask(image, 0.5, 0.001)).sum() == (values > 0).sum()
+    kept = sitk.GetArrayFromImage(lesion_mask(image, 0.5, 0.01)) > 0
+    parts = sitk.RelabelComponent(sitk.ConnectedComponent(image), 10)
+    assert np.array_equal(kept, sitk.GetArrayFromImage(parts) > 0)
+    assert kept.any()
+
+
+def test_where_nothing_reaches_the_threshold_there_is_no_lesion() -> None:
+    image = sitk.GetImageFromArray(np.full((9, 8, 7), 100, np.uint8))
+    assert not sitk.GetArrayFromImage(lesion_mask(image, 0.5, 0.0)).any()
+
+
 def test_a_threshold_means_the_same_on_stored_bytes() -> None:
     image = image_like(
         np.arange(256, dtype=np.uint8).reshape(1, 16, 16), sitk.Image((16, 16, 1), sitk.sitkUInt8)
