@@ -7,10 +7,12 @@ patient only the lung without the tumour counts.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 from .cases import Case, phantom_cases, read_slice_labels
-from .sources import Group, Source
+from .shipped import REAL_SCANS
+from .sources import Source
 
 SLICE_SETS = ("medseg_dev", "radiopaedia_slices_dev/slices.npz")
 """Annotated slices; never trained on."""
@@ -23,22 +25,19 @@ LUNG_MASKS = (
 _LABELS = "labels/covidctmd_slice_labels.json"
 _FIRST_SEED = 203
 """Of the phantoms, and one of severe disease; training takes none below 1000."""
-_SCANS: tuple[tuple[str, Group, str, int], ...] = (
-    ("covidctmd_normal001", "healthy", "ct/covidctmd_normal001.nii.gz", 0),
-    ("covidctmd_normal002", "healthy", "ct_cropped/covidctmd_normal002.nii.gz", 0),
-    ("luna_normal1", "healthy", "ct_cropped/luna_normal1.nii.gz", 0),
-    ("luna_normal2", "healthy", "ct_cropped/luna_normal2.nii.gz", 0),
-    ("luna_normal3", "healthy", "ct_cropped/luna_normal3.nii.gz", 0),
-    ("lidc_0001", "healthy", "ct_cropped/lidc_0001.nii.gz", 0),
-    ("lidc_0314_left", "healthy", "ct_cropped/lidc_0314.nii.gz", 2),
-    ("lungdx_A0001_right", "healthy", "ct_cropped/lungdx_A0001.nii.gz", 1),
-    ("pyradiomics_lung1_left", "healthy", "ct_cropped/pyradiomics_lung1.nii.gz", 2),
-    ("pyradiomics_lung2_right", "healthy", "ct_cropped/pyradiomics_lung2.nii.gz", 1),
-    ("covidctmd_P001", "diseased", "ct/covidctmd_P001.nii.gz", 0),
-    ("covidctmd_cap001", "diseased", "ct_cropped/covidctmd_cap001.nii.gz", 0),
-    ("ricord1a_001012", "diseased", "ct_cropped/ricord1a_001012.nii.gz", 0),
+_LUNG_DX = "CC BY 4.0 (Lung-PET-CT-Dx)"
+_PYRADIOMICS = "BSD 3-Clause (PyRadiomics)"
+_ONLY_EVALUATED = (
+    Source("lungdx_A0001_right", "healthy", _LUNG_DX, "ct_cropped/lungdx_A0001.nii.gz", only_side=1),
+    Source(
+        "pyradiomics_lung1_left", "healthy", _PYRADIOMICS, "ct_cropped/pyradiomics_lung1.nii.gz", only_side=2
+    ),
+    Source(
+        "pyradiomics_lung2_right", "healthy", _PYRADIOMICS, "ct_cropped/pyradiomics_lung2.nii.gz", only_side=1
+    ),
+    Source("ricord1a_001012", "diseased", "CC BY-NC 4.0 (RICORD)", "ct_cropped/ricord1a_001012.nii.gz"),
 )
-"""Name, group, file, and the side that counts (1 right, 2 left, 0 both).
+"""Beside the scans that the shipped package is trained on.
 
 lungdx_A0002 is left out: the lung without its tumour is dense in its lower half, so nobody can say what there
 is healthy.
@@ -46,20 +45,21 @@ is healthy.
 
 
 def shared_cases(data: Path) -> list[Case]:
-    """The real scans of the shared data that are there.
+    """The real scans of the shared data that are there, healthy ones first.
 
     Raises:
         UserError: the labels of slices cannot be read.
     """
     labels = read_slice_labels(data / _LABELS) if (data / _LABELS).is_file() else {}
     cases = []
-    for name, group, file, side in _SCANS:
-        path = data / file
+    for one in sorted((*REAL_SCANS, *_ONLY_EVALUATED), key=lambda one: one.group == "diseased"):
+        path = data / str(one.path)
         if path.is_file():
-            source = Source(name, group, "evaluation", str(path), only_side=side, split="held_out")
+            source = replace(one, path=str(path), split="held_out")
             status = path.stat()
-            content = hashlib.sha256(f"{file} {status.st_size} {status.st_mtime_ns} {side}".encode())
-            cases.append(Case(name, source, content.hexdigest(), labels.get(name)))
+            known = f"{one.path} {status.st_size} {status.st_mtime_ns} {one.only_side}"
+            content = hashlib.sha256(known.encode()).hexdigest()
+            cases.append(Case(one.name, source, content, labels.get(one.name)))
     return cases
 
 

@@ -6,6 +6,7 @@ The rows follow the README of the shared data. Scans marked there "no, evaluatio
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from .sources import Source
@@ -15,7 +16,7 @@ _LIDC = "CC BY 3.0 (LIDC-IDRI)"
 _LUNA = "CC BY 3.0 / CC BY 4.0 (LIDC-IDRI / LUNA16)"
 _CIP = "BSD style (Chest Imaging Platform)"
 
-_REAL = (
+REAL_SCANS = (
     Source("covidctmd_normal001", "healthy", _COVID_CT_MD, "ct/covidctmd_normal001.nii.gz"),
     Source("covidctmd_normal002", "healthy", _COVID_CT_MD, "ct_cropped/covidctmd_normal002.nii.gz"),
     Source("luna_normal1", "healthy", _LUNA, "ct_cropped/luna_normal1.nii.gz"),
@@ -28,6 +29,7 @@ _REAL = (
     Source("covidctmd_P001", "diseased", _COVID_CT_MD, "ct/covidctmd_P001.nii.gz"),
     Source("covidctmd_cap001", "diseased", _COVID_CT_MD, "ct_cropped/covidctmd_cap001.nii.gz"),
 )
+"""Their paths lie below the folder of shared data."""
 _PHANTOM_LICENCE = "none needed (made from a seed)"
 _HEALTHY_SEEDS = range(1000, 1036)
 _DISEASED_SEEDS = range(1100, 1116)
@@ -52,8 +54,5 @@ def shipped_sources(data: Path | None) -> list[Source]:
     ]
     if data is None:
         return phantoms
-    real = [
-        Source(one.name, one.group, one.licence, str(data / str(one.path)), only_side=one.only_side)
-        for one in _REAL
-    ]
+    real = [replace(one, path=str(data / str(one.path))) for one in REAL_SCANS]
     return real + phantoms
