@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import json
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ import SimpleITK as sitk
 from . import results
 from .errors import ExitCode, UserError
 from .models import ModelPackage, find_package
-from .pipeline import Options, Run, not_enough_memory, segment, write_results
+from .pipeline import Options, Run, StageClock, not_enough_memory, segment, write_results
 from .volume import output_not_writable, read_scan
 
 _ENDINGS = re.compile(r"\.(nii|nii\.gz|nrrd|nhdr|mha|mhd)$", re.IGNORECASE)
@@ -56,14 +55,17 @@ class Outcome:
         verdict: ``done``, ``already done`` or ``refused``.
         why: it was refused.
         report: of the run; empty where it was refused.
-        seconds: from the end of the scan before to the end of this one.
     """
 
     job: Job
     verdict: str
     why: str
     report: dict[str, Any]
-    seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """Sum of its stages; some of them ran beside those of the scans before and after."""
+        return float(sum(self.report["seconds"].values())) if self.report else 0.0
 
     def row(self) -> dict[str, Any]:
         """Of the table: volumes in ml, shares of the lung 0 .. 1."""
@@ -75,7 +77,7 @@ class Outcome:
                     row[f"{side} {key}"] = numbers[side][key]
             row |= {"severity": numbers["severity"], "threshold": self.report["threshold"]}
             row["warnings"] = " ".join(finding["what"] for finding in self.report["findings"])
-        return row | {"seconds": round(self.seconds, 1), "why": self.why}
+        return row | {"seconds": round(self.seconds, 1) or "", "why": self.why}
 
 
 def name_jobs(scans: Sequence[Path]) -> list[Job]:
@@ -135,7 +137,7 @@ def segment_batch(jobs: Sequence[Job], output: Path, options: Options, tell: Tel
         if report is None:
             waiting.append(job)
         else:
-            outcomes[job.name] = Outcome(job, "already done", "", report, 0.0)
+            outcomes[job.name] = Outcome(job, "already done", "", report)
             tell(outcomes[job.name], len(outcomes), len(jobs))
     for outcome in _work(waiting, output, options, package):
         outcomes[outcome.job.name] = outcome
@@ -162,54 +164,59 @@ def write_table(outcomes: Sequence[Outcome], file: Path) -> None:
 
 def _work(jobs: Sequence[Job], output: Path, options: Options, package: ModelPackage) -> Iterator[Outcome]:
     """Segment in this thread; another reads one scan ahead, a third writes one behind."""
-    before = time.perf_counter()
     pending: tuple[Job, Future[dict[str, Any]]] | None = None
     with ThreadPoolExecutor(1) as writing:
-        for job, read in _read_ahead(jobs):
+        for job, clock, read in _read_ahead(jobs):
             result: Future[dict[str, Any]] = Future()
             try:
-                run = segment(read.result(), package, options)
+                run = segment(read.result(), package, options, clock)
                 if pending is not None:
                     wait([pending[1]])  # at most one run waits in memory for its files
-                result = writing.submit(_write, run, job, output, options)
+                result = writing.submit(_write, run, job, output, options, clock)
             except (UserError, MemoryError) as error:
                 result.set_exception(error)
             if pending is not None:
-                yield _outcome(*pending, time.perf_counter() - before)
-                before = time.perf_counter()
+                yield _outcome(*pending)
             pending = job, result
         if pending is not None:
-            yield _outcome(*pending, time.perf_counter() - before)
+            yield _outcome(*pending)
 
 
-def _read_ahead(jobs: Sequence[Job]) -> Iterator[tuple[Job, Future[sitk.Image]]]:
-    """Each scan; while it is worked on, the next one is read."""
+def _read_ahead(jobs: Sequence[Job]) -> Iterator[tuple[Job, StageClock, Future[sitk.Image]]]:
+    """Each scan with the clock of its run; while it is worked on, the next one is read."""
     with ThreadPoolExecutor(1) as reading:
-        reads = (reading.submit(read_scan, job.scan) for job in jobs)
+        clocks = [StageClock() for _ in jobs]
+        reads = (reading.submit(_read, job, clock) for job, clock in zip(jobs, clocks, strict=True))
         following = next(reads, None)
-        for job in jobs:
+        for job, clock in zip(jobs, clocks, strict=True):
             read, following = following, None
             assert read is not None
             wait([read])
             following = next(reads, None)
-            yield job, read
+            yield job, clock, read
 
 
-def _outcome(job: Job, result: Future[dict[str, Any]], seconds: float) -> Outcome:
+def _read(job: Job, clock: StageClock) -> sitk.Image:
+    with clock.stage("read"):
+        return read_scan(job.scan)
+
+
+def _outcome(job: Job, result: Future[dict[str, Any]]) -> Outcome:
     try:
-        return Outcome(job, "done", "", result.result(), seconds)
+        return Outcome(job, "done", "", result.result())
     except MemoryError:
         refusal = not_enough_memory()
     except UserError as error:
         if error.code in _FATAL:
             raise
         refusal = error
-    return Outcome(job, "refused", f"{refusal.what} {refusal.fix}", {}, seconds)
+    return Outcome(job, "refused", f"{refusal.what} {refusal.fix}", {})
 
 
-def _write(run: Run, job: Job, output: Path, options: Options) -> dict[str, Any]:
+def _write(run: Run, job: Job, output: Path, options: Options, clock: StageClock) -> dict[str, Any]:
+    about = {"scan": str(job.scan), "asked": _asked(job, options)}
     with results.results_folder(output / job.name) as folder:
-        return write_results(run, folder, {"scan": str(job.scan), "asked": _asked(job, options)})
+        return write_results(run, folder, about, clock)
 
 
 def _asked(job: Job, options: Options) -> dict[str, Any]:

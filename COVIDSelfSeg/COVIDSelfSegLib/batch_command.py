@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ def _batch(parsed: argparse.Namespace) -> None:
         else:
             sys.stderr.write(f"{line}\n")
 
+    start = time.perf_counter()
     outcomes = segment_batch(jobs, parsed.output, chosen_options(parsed), tell)
     name = "batch.csv" if parts == 1 else f"batch-{part}-of-{parts}.csv"
     write_table(outcomes, parsed.output / name)
@@ -58,10 +60,13 @@ def _batch(parsed: argparse.Namespace) -> None:
         verdict: sum(one.verdict == verdict for one in outcomes)
         for verdict in ("done", "already done", "refused")
     }
+    seconds = time.perf_counter() - start
     if writer is not None:
-        writer.result({"table": str(parsed.output / name), **counts})
+        writer.result({"table": str(parsed.output / name), **counts, "seconds": round(seconds, 1)})
     else:
         said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+        if counts["done"]:
+            said += f"; {seconds:.0f} s, {seconds / counts['done']:.1f} s a scan"
         sys.stdout.write(f"{said}\ntable  {parsed.output / name}\nFor research use only.\n")
 
 
@@ -69,7 +74,7 @@ def _said(outcome: Outcome) -> str:
     if not outcome.report:
         return f"refused: {outcome.why}"
     share = outcome.report["numbers"]["both"]["infected_share"]
-    return f"{share:.1%} of the lung infected ({outcome.verdict}, {outcome.seconds:.0f} s)"
+    return f"{share:.1%} of the lung infected ({outcome.verdict})"
 
 
 def _listed(file: Path) -> list[Path]:

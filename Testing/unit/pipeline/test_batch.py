@@ -9,16 +9,19 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from COVIDSelfSegLib import batch
 from COVIDSelfSegLib.batch import Job, name_jobs, part_of
 from COVIDSelfSegLib.cli import main
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.events import StageProgress, parse_event
 from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.phantom import Phantom
+from COVIDSelfSegLib.pipeline import segment
 from COVIDSelfSegLib.volume import array_view
 
 from ..conftest import finding_package
@@ -71,6 +74,24 @@ def test_each_scan_has_the_results_that_it_has_alone(
             assert np.array_equal(array_view(ours), array_view(theirs)), (name, file)
         reports = [json.loads((folder / name / "report.json").read_text()) for folder in (finished, tmp_path)]
         assert reports[0]["numbers"] == reports[1]["numbers"]
+        assert reports[0]["seconds"].keys() == reports[1]["seconds"].keys()
+
+
+def test_a_scan_too_large_for_the_memory_is_a_row_and_the_next_is_done(
+    a_model: ModelPackage, scans: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def segment_with_little_memory(scan: sitk.Image, *arguments: Any) -> Any:
+        if array_view(scan).mean() == sick:
+            raise MemoryError
+        return segment(scan, *arguments)
+
+    sick = array_view(sitk.ReadImage(str(scans[0]))).mean()
+    monkeypatch.setattr(batch, "segment", segment_with_little_memory)
+    assert main(arguments(a_model, tmp_path, str(scans[0]), str(scans[3]))) == ExitCode.DONE
+    rows = table(tmp_path)
+    assert [row["verdict"] for row in rows] == ["refused", "done"]
+    assert "not enough memory" in rows[0]["why"]
+    assert not (tmp_path / "sick").exists()
 
 
 def test_a_refused_scan_is_a_row_that_says_why_and_the_others_are_done(finished: Path) -> None:
