@@ -10,6 +10,7 @@ from pathlib import Path
 
 from COVIDSelfSegTrainingLib.shipped import data_folder
 
+from .many import measure_many
 from .panel import measure_panel
 from .speed import measure_speed
 from .stages import measure_stages
@@ -20,7 +21,7 @@ def main() -> None:
     """Run the parts asked for."""
     parser = argparse.ArgumentParser(prog="python -m Testing.bench", description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("bench"))
-    parser.add_argument("--only", choices=("speed", "stages", "panel"))
+    parser.add_argument("--only", choices=("speed", "stages", "many", "panel"))
     parser.add_argument("--compare", type=Path, metavar="JSON", help="bench.json of an earlier run")
     parsed = parser.parse_args()
     data = data_folder()
@@ -31,6 +32,8 @@ def main() -> None:
         measure_speed(table, data)
     if parsed.only in (None, "stages") and data is not None:
         measure_stages(table, data)
+    if parsed.only in (None, "many") and data is not None:
+        measure_many(table, data)
     if parsed.only in (None, "panel"):
         measure_panel(table)
     table.write(parsed.output)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -18,20 +16,11 @@ from COVIDSelfSegLib.pipeline import Options, segment
 from COVIDSelfSegLib.volume import read_scan
 from torch.utils.flop_counter import FlopCounterMode
 
+from .processes import run_measured
 from .table import Table
 
 SLICES = (100, 300, 700, 1000)
 _WANTED = {300: ("<= 45 s", "<= 2.5 GB"), 1000: ("", "<= 4 GB")}
-_MEASURED = """
-import sys
-from pathlib import Path
-from COVIDSelfSegLib.cli import main
-code = main(sys.argv[1:])
-print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
-sys.exit(code)
-"""
-"""The command line, which then says its peak memory in kB; the system's own account of a child would include
-the parent's memory at the time of the fork."""
 
 
 @dataclass(frozen=True)
@@ -81,17 +70,14 @@ def resliced(path: Path, slices: int) -> sitk.Image:
     return sitk.Resample(scan, target, sitk.Transform(), sitk.sitkLinear, -1024)
 
 
-def run_measured(scan: Path) -> Measured:
+def _run(scan: Path) -> Measured:
     """Run the command line on a scan."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "out"
-        command = [sys.executable, "-c", _MEASURED, "segment", str(scan), "--output", str(output)]
-        start = time.perf_counter()
-        done = subprocess.run([*command, "--builtin-lungs", "--events"], stdout=subprocess.PIPE, check=True)
-        seconds = time.perf_counter() - start
+        options = ["--builtin-lungs", "--events"]
+        seconds, gigabytes = run_measured(["segment", str(scan), "--output", str(output), *options])
         stages = json.loads((output / "report.json").read_text())["seconds"]
         written = sum(file.stat().st_size for file in output.iterdir())
-    gigabytes = int(done.stdout.split()[-1]) / 2**20
     return Measured(seconds, gigabytes, stages, scan.stat().st_size, written)
 
 
@@ -102,7 +88,7 @@ def _stages(
     on: tuple[ModelPackage, Device, float],
     wanted: tuple[str, str],
 ) -> None:
-    measured = run_measured(scan)
+    measured = _run(scan)
     package, device, peak = on
     flops = _flops(read_scan(scan), package, device)
     for stage, seconds in measured.stages.items():

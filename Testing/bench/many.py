@@ -1,0 +1,64 @@
+"""Many scans: a batch beside single runs, a cohort cut for training, and the steps of a training."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from COVIDSelfSegLib.devices import choose_device
+from COVIDSelfSegTrainingLib.cohort import open_cohort
+from COVIDSelfSegTrainingLib.plan import make_plan
+from COVIDSelfSegTrainingLib.presets import PRESETS
+
+from .processes import run_measured
+from .table import Table
+
+_SCANS = 4
+_COHORT = {
+    "healthy": ("ct/covidctmd_normal001.nii.gz", "ct_cropped/covidctmd_normal002.nii.gz"),
+    "covid": ("ct/covidctmd_P001.nii.gz", "ct_cropped/covidctmd_cap001.nii.gz"),
+}
+
+
+def measure_many(table: Table, data: Path) -> None:
+    """Fill in the sections of batches and of training."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _batch(table, data / "ct" / "covidctmd_P001.nii.gz", folder)
+        _training(table, data, folder)
+
+
+def _batch(table: Table, scan: Path, folder: Path) -> None:
+    section = f"A batch of {_SCANS} x covidctmd_P001"
+    fixed = ["--builtin-lungs", "--events"]
+    alone, memory = run_measured(["segment", str(scan), "--output", str(folder / "alone"), *fixed])
+    copies = [folder / f"{number}.nii.gz" for number in range(_SCANS)]
+    for copy in copies:
+        copy.symlink_to(scan)
+    seconds, gigabytes = run_measured(["batch", *map(str, copies), "--output", str(folder / "batch"), *fixed])
+    each = f"{seconds / _SCANS:.1f} s, {alone * _SCANS / seconds:.2f} x"
+    table.add(section, "a scan", each, beside=f"alone, with its process's start {alone:.1f} s")
+    value = f"{gigabytes:.2f} GB, {gigabytes / memory:.2f} x"
+    table.add(section, "peak memory", value, beside=f"alone {memory:.2f} GB", wanted="< 2 x")
+
+
+def _training(table: Table, data: Path, folder: Path) -> None:
+    section = "Cohort and training"
+    cohort, workers, scans = folder / "cohort", 2, 0
+    for group, names in _COHORT.items():
+        (folder / group).mkdir()
+        for name in names:
+            (folder / group / Path(name).name).symlink_to(data / name)
+            scans += 1
+    groups = ["--healthy", str(folder / "healthy"), "--covid", str(folder / "covid"), "--held-out", "0"]
+    how = ["--builtin-lungs", "--workers", str(workers), "--output", str(cohort)]
+    seconds, _ = run_measured(["prepare", *groups, *how, "--events"])
+    value = f"{60 * scans / seconds:.1f} scans a minute"
+    table.add(section, "'covidselfseg prepare'", value, beside=f"{scans} scans, {workers} processes")
+    cut, device = open_cohort(cohort), choose_device()
+    for name in ("default", "paper"):
+        for phase in make_plan(PRESETS[name], cut, folder, device).phases:
+            if phase.batch_seconds:
+                batch = f"of it the batch {phase.batch_seconds / phase.seconds:.0%}"
+                value = f"{1000 * phase.seconds:.0f} ms, {phase.count} of them {phase.hours:.1f} h"
+                table.add(section, f"'{name}', a step of the {phase.name}", value, beside=batch)

@@ -1,0 +1,27 @@
+"""Run the command line in a process of its own, and how long it took and what memory it needed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+_MEASURED = """
+import sys
+from pathlib import Path
+from COVIDSelfSegLib.cli import main
+code = main(sys.argv[1:])
+print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+sys.exit(code)
+"""
+"""The command line, which then says its peak memory in kB; the system's own account of a child would include
+the parent's memory at the time of the fork."""
+
+
+def run_measured(arguments: Sequence[str]) -> tuple[float, float]:
+    """Seconds of the whole process, and its peak memory in GB (that of processes it starts is not in it)."""
+    start = time.perf_counter()
+    command = [sys.executable, "-c", _MEASURED, *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - start, int(done.stdout.split()[-1]) / 2**20
