@@ -35,6 +35,7 @@ benchmark: $(VENV)/.ready
 models: $(VENV)/.ready
 	$(BIN)/covidselfseg prepare-shipped models/cohort
 	$(BIN)/covidselfseg train-lungs models/covidselfseg-lungs.safetensors
+	$(BIN)/covidselfseg train-lungs --slices models/covidselfseg-lungs-slice.safetensors
 	$(BIN)/covidselfseg train models/cohort models/training
 
 $(VENV)/.ready: pyproject.toml Testing/install_torch.sh

@@ -15,7 +15,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from .frame import FloatArray, LungFrame
-from .lung_network import LUNG_GRID_MM, LungNetwork
+from .lung_network import LungNetwork
 from .volume import array_view, image_like
 
 BoolArray = npt.NDArray[np.bool_]
@@ -74,7 +74,7 @@ def builtin_lung_mask(scan: sitk.Image, network: LungNetwork | None = None) -> s
     pooled = _Pooled(frame.to_network(scan), frame.voxel_mm)
     dense = None
     if network is not None:
-        coarse = LungFrame.whole_scan(scan, LUNG_GRID_MM)
+        coarse = LungFrame.whole_scan(scan, network.grid_mm)
         dense = coarse.onto(frame, network.probability(coarse.to_network(scan)))
     return _to_scan(frame, label_lungs(pooled.hu, pooled.voxel_mm, dense))
 
@@ -378,11 +378,9 @@ def _closed(mask: BoolArray, radius_mm: float, voxel_mm: tuple[float, float, flo
 def _to_scan(frame: LungFrame, labels: LabelArray) -> sitk.Image:
     """Bring labels to the scan's grid, each lung interpolated on its own so that borders stay smooth."""
     whole = np.zeros(frame.size[::-1], np.uint8)
-    turned = frame.turn(whole)
-    deep, rows, columns = frame.box
-    right, left = labels == RIGHT, labels == LEFT
-    for z in range(deep.start, deep.stop):
-        of_right, of_left = frame.plane(right, z), frame.plane(left, z)
+    turned = frame.turn(whole)[frame.box]
+    both = zip(frame.planes(labels == RIGHT), frame.planes(labels == LEFT), strict=True)
+    for z, (of_right, of_left) in enumerate(both):
         side = np.where(of_right >= of_left, np.uint8(RIGHT), np.uint8(LEFT))
-        turned[z, rows, columns] = side * (np.maximum(of_right, of_left) >= 0.5)
+        turned[z] = side * (np.maximum(of_right, of_left) >= 0.5)
     return frame.image(whole)

@@ -1,7 +1,8 @@
 """The network that finds lung too dense for a threshold: consolidated, collapsed, drowned.
 
 It sees the whole chest on a coarse grid, so its answer costs little on any scan. Where its weights or torch
-are missing, the built-in lung mask does without.
+are missing, the built-in lung mask does without. A second one sees single slices, for pictures that have no
+chest around them.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LUNG_GRID_MM = 5.0
-SHIPPED_WEIGHTS = (
-    Path(__file__).resolve().parents[1] / "Resources" / "Models" / "lungs" / "covidselfseg-lungs.safetensors"
-)
+_SHIPPED = Path(__file__).resolve().parents[1] / "Resources" / "Models" / "lungs"
+SHIPPED_WEIGHTS = _SHIPPED / "covidselfseg-lungs.safetensors"
+SLICE_WEIGHTS = _SHIPPED / "covidselfseg-lungs-slice.safetensors"
 _SCHEMA = 1
 
 
@@ -41,6 +42,8 @@ class LungCard:
         recipe: the preset as it was used.
         command: the command that made the weights.
         code_version: of the code that made them.
+        flat: whether it sees each slice by itself.
+        grid_mm: size of the voxels that it sees.
     """
 
     widths: tuple[int, ...]
@@ -48,6 +51,8 @@ class LungCard:
     recipe: dict[str, Any]
     command: str
     code_version: str
+    flat: bool = False
+    grid_mm: float = LUNG_GRID_MM
 
     @classmethod
     def from_json(cls, text: str) -> LungCard:
@@ -77,15 +82,24 @@ class LungNetwork:
     Args:
         network: in evaluation mode, on ``device``.
         device: where to run.
+        grid_mm: size of the voxels that it sees.
         sha256: of its weights.
     """
 
-    def __init__(self, network: LungUNet, device: Device, sha256: str = "") -> None:
-        self._network, self._device, self.sha256 = network, device, sha256
+    def __init__(
+        self, network: LungUNet, device: Device, *, grid_mm: float = LUNG_GRID_MM, sha256: str = ""
+    ) -> None:
+        self._network, self._device, self.grid_mm, self.sha256 = network, device, grid_mm, sha256
 
     @classmethod
-    def shipped(cls, device: Device | None = None, path: Path | None = None) -> LungNetwork | None:
-        """The network that came with the program; None, and a line in the log, where it cannot be used."""
+    def shipped(cls, device: Device | None = None, *, weights: Path = SHIPPED_WEIGHTS) -> LungNetwork | None:
+        """A network that came with the program; None, and a line in the log, where it cannot be used.
+
+        Args:
+            device: where to run.
+            weights: :data:`SHIPPED_WEIGHTS` or :data:`SLICE_WEIGHTS`; a file of the same name in another
+                folder of models goes before it.
+        """
         if find_spec("torch") is None:
             log.warning("The lung network is not used: torch is missing")
             return None
@@ -94,15 +108,16 @@ class LungNetwork:
         from .networks.lung_unet import LungUNet  # noqa: PLC0415
         from .weight_file import DamagedFileError, check_weights, read_weights  # noqa: PLC0415
 
-        inside = Path(SHIPPED_WEIGHTS.parent.name) / SHIPPED_WEIGHTS.name
+        inside = Path(_SHIPPED.name) / weights.name
         found = [folder / inside for folder in model_folders() if (folder / inside).is_file()]
-        path = path or (found[0] if found else SHIPPED_WEIGHTS)
+        path = found[0] if found and weights.parent == _SHIPPED else weights
         if not path.is_file():
             log.warning("The lung network is not used: its weights are missing (%s)", path)
             return None
         try:
             about, digest = check_weights(path)
-            network = LungUNet(widths=LungCard.from_json(about["card"]).widths)
+            card = LungCard.from_json(about["card"])
+            network = LungUNet(widths=card.widths, flat=card.flat)
             network.load_state_dict(read_weights(path))
         except (DamagedFileError, KeyError, ValueError, RuntimeError) as error:
             log.warning("The lung network is not used: %s (%s)", error, path)
@@ -110,15 +125,16 @@ class LungNetwork:
         device = device or choose_device()
         # Not channels-last: group norms would then add up in an order that depends on the threads, and the
         # cohort that several processes prepare would differ from that of one.
-        return cls(network.to(device.handle).eval(), device, digest)
+        return cls(network.to(device.handle).eval(), device, grid_mm=card.grid_mm, sha256=digest)
 
     def probability(self, hu: FloatArray) -> FloatArray:
-        """Lung probability 0 .. 1 (z, y, x) of HU on a grid of about 5 mm; z up, y back, x left."""
+        """Lung probability 0 .. 1 (z, y, x) of HU on a grid of about ``grid_mm``; z up, y back, x left."""
         import torch  # noqa: PLC0415
 
         from .networks.lung_unet import SHRINKAGE  # noqa: PLC0415
 
-        pads = [(0, -size % SHRINKAGE) for size in hu.shape]
+        sides = (1 if self._network.flat else SHRINKAGE, SHRINKAGE, SHRINKAGE)
+        pads = [(0, -size % side) for size, side in zip(hu.shape, sides, strict=True)]
         padded = np.pad(hu, pads, constant_values=AIR_HU)
         x = torch.from_numpy(padded)[None, None].to(self._device.handle)
         with torch.inference_mode(), self._device.autocast():

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 from COVIDSelfSegLib.classical_lungs import builtin_lung_mask
-from COVIDSelfSegLib.frame import FloatArray
+from COVIDSelfSegLib.frame import FloatArray, LungFrame
 from COVIDSelfSegLib.lung_network import LungNetwork
 from COVIDSelfSegLib.volume import array_view
 from PIL import Image
@@ -28,6 +28,8 @@ _CHEST_MM = 330.0
 """Width that a chest in a picture is taken to have, since pictures carry no voxel size."""
 _COPIES, _COPY_MM = 24, 6.0
 """A slice stands for a short stack of itself where a method needs a volume."""
+_INSIDE, _LEAST_CM2 = 0.5, 2.0
+"""Lung network's probability from which on a pixel is lung, and the smallest area that counts."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,23 @@ class AnnotatedSlice:
     lungs: BoolArray | None
     lesions: BoolArray
 
-    def found_lungs(self, network: LungNetwork | None = None) -> npt.NDArray[np.uint8]:
-        """Lung labels (y, x), 1 right and 2 left, by the built-in method, with its network if given."""
+    def lungs_of_stack(self, network: LungNetwork | None = None) -> npt.NDArray[np.uint8]:
+        """Lung mask (y, x) that the built-in method finds in a stack of copies, with its network if given."""
         stack = sitk.GetImageFromArray(np.repeat(array_view(self.hu), _COPIES, axis=0))
         stack.SetSpacing((*self.hu.GetSpacing()[:2], _COPY_MM))
         return array_view(builtin_lung_mask(stack, network))[_COPIES // 2].copy()
+
+    def lungs_of_slice(self, network: LungNetwork) -> npt.NDArray[np.uint8]:
+        """Lung mask (y, x; 0 or 1) that the network for single slices finds."""
+        frame = LungFrame.whole_scan(self.hu, network.grid_mm)
+        probability = frame.to_scan(network.probability(frame.to_network(self.hu)))
+        inside = array_view(probability)[0] > _INSIDE
+        parts, count = ndimage.label(inside)
+        pixel_cm2 = self.hu.GetSpacing()[0] * self.hu.GetSpacing()[1] / 100
+        large = np.bincount(parts.ravel(), minlength=count + 1) * pixel_cm2 > _LEAST_CM2
+        large[0] = False
+        found: npt.NDArray[np.uint8] = large[parts].astype(np.uint8)
+        return found
 
 
 def read_medseg(folder: Path) -> Iterator[AnnotatedSlice]:

@@ -9,13 +9,12 @@ import numpy as np
 import SimpleITK as sitk
 from COVIDSelfSegLib.classical_lungs import builtin_lung_mask
 from COVIDSelfSegLib.frame import LungFrame
-from COVIDSelfSegLib.lung_network import LUNG_GRID_MM
 from COVIDSelfSegLib.phantom import make_phantom
 from COVIDSelfSegLib.phantom_scanner import Acquisition
 from COVIDSelfSegLib.volume import read_scan
 
 from .cohort import Source
-from .lung_training import Chest
+from .lung_batches import Chest
 from .shipped import shipped_sources
 
 _SEEDS = range(3000, 3080)
@@ -25,24 +24,24 @@ _SEVERITIES = (0, 0, 1, 2, 3, 4, 4)
 _HEIGHT_MM = 360
 
 
-def shipped_chests(data: Path | None) -> Iterator[tuple[Chest, str]]:
-    """Every chest with its licence; phantoms alone where the real scans are absent.
+def shipped_chests(data: Path | None, grid_mm: float) -> Iterator[tuple[Chest, str]]:
+    """Every chest with its licence, on voxels of ``grid_mm``.
 
-    The lungs of a healthy scan are what a threshold finds.
+    Phantoms alone where the real scans are absent. The lungs of a healthy scan are what a threshold finds.
     """
     real = [source for source in shipped_sources(data) if source.path and source.group == "healthy"]
     for source in sorted(real, key=lambda one: one.name):
-        yield _of_scan(source), source.licence
+        yield _of_scan(source, grid_mm), source.licence
     for seed in _SEEDS:
-        yield _of_phantom(seed), "none needed (made from a seed)"
+        yield _of_phantom(seed, grid_mm), "none needed (made from a seed)"
 
 
-def _of_scan(source: Source) -> Chest:
+def _of_scan(source: Source, grid_mm: float) -> Chest:
     scan = read_scan(Path(str(source.path)))
-    return _chest(source.name, True, scan, builtin_lung_mask(scan))
+    return _chest(source.name, True, scan, builtin_lung_mask(scan), grid_mm)
 
 
-def _of_phantom(seed: int) -> Chest:
+def _of_phantom(seed: int, grid_mm: float) -> Chest:
     rng = np.random.default_rng([seed, 8])
     slice_mm = float(rng.choice(_THICKNESSES_MM))
     acquisition = Acquisition(
@@ -53,10 +52,10 @@ def _of_phantom(seed: int) -> Chest:
         offset_hu=float(rng.normal(0, 10)),
     )
     phantom = make_phantom(seed, int(rng.choice(_SEVERITIES)), acquisition)
-    return _chest(f"phantom_{seed}", False, phantom.scan, phantom.lungs)
+    return _chest(f"phantom_{seed}", False, phantom.scan, phantom.lungs, grid_mm)
 
 
-def _chest(name: str, real: bool, scan: sitk.Image, lungs: sitk.Image) -> Chest:
-    frame = LungFrame.whole_scan(scan, LUNG_GRID_MM)
+def _chest(name: str, real: bool, scan: sitk.Image, lungs: sitk.Image, grid_mm: float) -> Chest:
+    frame = LungFrame.whole_scan(scan, grid_mm)
     labels = frame.to_network(lungs, "nearest", fill=0).astype(np.uint8)
     return Chest(name, real, frame.to_network(scan).astype(np.int16), labels, frame.voxel_mm)

@@ -1,11 +1,10 @@
-"""``covidselfseg train-lungs``: the lung network that is shipped, made anew."""
+"""``covidselfseg train-lungs``: the lung networks that are shipped, made anew."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import shlex
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from COVIDSelfSegLib.networks.lung_unet import WIDTHS
 from COVIDSelfSegLib.weight_file import write_weights
 
 from .lung_chests import shipped_chests
-from .lung_training import LungPreset, LungTrainer
+from .lung_training import SLICE_PRESET, LungPreset, LungTrainer
 from .shipped import data_folder
 
 log = logging.getLogger(__name__)
@@ -29,15 +28,17 @@ def add_train_lungs(commands: Any) -> None:
     """Add the command to a parser's commands."""
     parser = commands.add_parser("train-lungs", help="train the network that finds dense lung")
     parser.add_argument("output", type=Path, help="file to write, .safetensors")
-    parser.add_argument("--iterations", type=int, default=LungPreset.iterations)
+    parser.add_argument("--slices", action="store_true", help="the network for pictures of single slices")
+    parser.add_argument("--iterations", type=int, help="instead of the preset's")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.set_defaults(command=_train)
 
 
 def _train(parsed: argparse.Namespace) -> None:
-    preset = replace(LungPreset(), iterations=parsed.iterations)
+    preset = SLICE_PRESET if parsed.slices else LungPreset()
+    preset = replace(preset, iterations=parsed.iterations or preset.iterations)
     chests, licences = [], []
-    for chest, licence in shipped_chests(data_folder()):
+    for chest, licence in shipped_chests(data_folder(), preset.grid_mm):
         log.info("%s", chest.name)
         chests.append(chest)
         licences.append((chest.name, licence))
@@ -57,8 +58,17 @@ def _train(parsed: argparse.Namespace) -> None:
         widths=WIDTHS,
         trained_on=tuple(licences),
         recipe=asdict(preset),
-        command=shlex.join(["covidselfseg", *sys.argv[1:]]),
+        command=_command(parsed),
         code_version=__version__,
+        flat=preset.flat,
+        grid_mm=preset.grid_mm,
     )
     write_weights(parsed.output, trainer.average.state_dict(), {"card": card.to_json()})
     checkpoint.unlink(missing_ok=True)
+
+
+def _command(parsed: argparse.Namespace) -> str:
+    """As it could be typed again; folders of this machine are nobody's business."""
+    options = ["--slices"] if parsed.slices else []
+    options += ["--iterations", str(parsed.iterations)] if parsed.iterations else []
+    return shlex.join(["covidselfseg", "train-lungs", *options, parsed.output.name])

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.lung_network import LungNetwork
+from COVIDSelfSegLib.lung_network import SLICE_WEIGHTS, LungNetwork
 from COVIDSelfSegLib.models import Inference, ModelPackage
 from COVIDSelfSegLib.segmentation import (
     Calibration,
@@ -43,6 +43,7 @@ from .scoring import EVERYTHING, MIXTURE, OTSU, PLAIN, THRESHOLD
 from .sheet import Cell, Sheet
 from .statistics import summarise
 
+OF_SLICES = "built-in, its network for single slices"
 PROTOCOL = (
     "Single annotated slices (8-bit pictures mapped to approximate HU, good to some 80 HU; pixel size "
     "guessed from the width of the chest). Mean over slices; pooled Dice is over the pixels of all slices. "
@@ -103,14 +104,16 @@ def score_slice_set(
     networks = [
         (label, package.card.inference, device.place(package.segmenter())) for label, package in packages
     ]
-    lung_network = LungNetwork.shipped(device)
+    of_slices = LungNetwork.shipped(device, weights=SLICE_WEIGHTS)
+    of_chests = LungNetwork.shipped(device)
     counts: dict[str, list[Overlap]] = {}
     histograms: dict[str, ProbabilityHistogram] = {}
     recall: dict[str, list[float]] = {}
     for number, one in enumerate(read_slices(path), start=1):
         labels_of = {} if one.lungs is None else {"published": one.lungs.astype(np.uint8)}
-        # The lung network knows whole chests; on a single slice it takes in too much (docs/steps.md).
-        labels_of |= {CLASSICAL: one.found_lungs(), BUILT_IN: one.found_lungs(lung_network)}
+        if of_slices is not None:
+            labels_of[OF_SLICES] = one.lungs_of_slice(of_slices)
+        labels_of |= {CLASSICAL: one.lungs_of_stack(), BUILT_IN: one.lungs_of_stack(of_chests)}
         truth = one.lesions[None]
         for name, labels in labels_of.items():
             recall.setdefault(name, []).append(overlap(labels[None] > 0, truth).sensitivity)

@@ -1,4 +1,7 @@
-"""A small 3D U-Net (Cicek et al. 2016) that sees a whole chest at once, to tell dense lung from its walls."""
+"""A small 3D U-Net (Cicek et al. 2016) that sees a whole chest at once, to tell dense lung from its walls.
+
+Its flat form is a 2D U-Net: for pictures of a single slice, which have no chest around them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 SHRINKAGE = 8
-"""Input sides are multiples of this."""
+"""Input sides are multiples of this; in the flat form, those of a slice."""
 WIDTHS = (12, 24, 48, 96)
 """Channels of the levels, from fine to coarse."""
 
@@ -19,21 +22,30 @@ class LungUNet(nn.Module):
 
     Args:
         widths: channels of the levels, from fine to coarse.
+        flat: see each slice by itself.
     """
 
-    def __init__(self, *, widths: tuple[int, ...] = WIDTHS) -> None:
+    def __init__(self, *, widths: tuple[int, ...] = WIDTHS, flat: bool = False) -> None:
         super().__init__()
-        self.encoders = nn.ModuleList(_block(before, after) for before, after in pairwise((1, *widths)))
+        self.flat = flat
+        self.encoders = nn.ModuleList(_block(before, after, flat) for before, after in pairwise((1, *widths)))
         self.decoders = nn.ModuleList(
-            _block(below + skip, skip) for below, skip in pairwise(reversed(widths))
+            _block(below + skip, skip, flat) for below, skip in pairwise(reversed(widths))
         )
-        self.head = nn.Conv3d(widths[0], 1, 1)
+        self.head = _convolution(flat)(widths[0], 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Lung logits (batch, 1, z, y, x) of unit HU (batch, 1, z, y, x)."""
+        if not self.flat:
+            return self._run(x)
+        logits = self._run(x.transpose(1, 2).flatten(0, 1))
+        return logits.view(len(x), -1, 1, *x.shape[3:]).transpose(1, 2)
+
+    def _run(self, x: Tensor) -> Tensor:
+        shrink = functional.max_pool2d if self.flat else functional.max_pool3d
         skips = []
         for number, encoder in enumerate(self.encoders):
-            x = encoder(x if number == 0 else functional.max_pool3d(x, 2))
+            x = encoder(x if number == 0 else shrink(x, 2))
             skips.append(x)
         skips.pop()
         for decoder in self.decoders:
@@ -43,8 +55,13 @@ class LungUNet(nn.Module):
         return logits
 
 
-def _block(before: int, after: int) -> nn.Sequential:
+def _convolution(flat: bool) -> type[nn.Conv2d] | type[nn.Conv3d]:
+    return nn.Conv2d if flat else nn.Conv3d
+
+
+def _block(before: int, after: int, flat: bool) -> nn.Sequential:
     layers: list[nn.Module] = []
     for channels in (before, after):
-        layers += [nn.Conv3d(channels, after, 3, padding=1, bias=False), nn.GroupNorm(4, after), nn.SiLU()]
+        convolution = _convolution(flat)(channels, after, 3, padding=1, bias=False)
+        layers += [convolution, nn.GroupNorm(4, after), nn.SiLU()]
     return nn.Sequential(*layers)

@@ -10,13 +10,21 @@ import pytest
 import torch
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.frame import LungFrame
-from COVIDSelfSegLib.lung_network import LUNG_GRID_MM, SHIPPED_WEIGHTS, LungCard, LungNetwork
+from COVIDSelfSegLib.lung_network import (
+    LUNG_GRID_MM,
+    SHIPPED_WEIGHTS,
+    SLICE_WEIGHTS,
+    LungCard,
+    LungNetwork,
+)
 from COVIDSelfSegLib.lungs import find_lungs
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.volume import array_view
 from COVIDSelfSegLib.weight_file import check_weights, write_weights
+from COVIDSelfSegTrainingLib.annotated_slices import AnnotatedSlice
+from COVIDSelfSegTrainingLib.lung_batches import Chest, LungBatches
 from COVIDSelfSegTrainingLib.lung_corruption import paint_dense_disease
-from COVIDSelfSegTrainingLib.lung_training import Chest, LungPreset, LungTrainer
+from COVIDSelfSegTrainingLib.lung_training import LungPreset, LungTrainer
 
 from ..conftest import SMALL
 
@@ -89,11 +97,13 @@ def test_a_chest_of_any_size_gets_a_probability_of_its_size() -> None:
     assert found.max() <= 1
 
 
-def test_the_shipped_weights_say_what_they_were_made_from() -> None:
-    about, _ = check_weights(SHIPPED_WEIGHTS)
+@pytest.mark.parametrize("weights", [SHIPPED_WEIGHTS, SLICE_WEIGHTS])
+def test_the_shipped_weights_say_what_they_were_made_from(weights: Path) -> None:
+    about, _ = check_weights(weights)
     card = LungCard.from_json(about["card"])
     assert card.command.startswith("covidselfseg train-lungs")
-    assert SHIPPED_WEIGHTS.stat().st_size < 5e6
+    assert card.flat == (weights == SLICE_WEIGHTS)
+    assert weights.stat().st_size < 5e6
     assert not [licence for _, licence in card.trained_on if "NC" in licence]
     assert not [name for name, _ in card.trained_on if name.startswith(("medseg", "radiopaedia", "lung1"))]
 
@@ -115,9 +125,9 @@ def test_without_usable_weights_the_lungs_are_found_without_them(
         write_weights(path, {"nothing": torch.zeros(3)}, {"card": about["card"]})
     elif damage == "no card":
         write_weights(path, {"nothing": torch.zeros(3)}, {})
-    assert LungNetwork.shipped(path=path) is None
+    assert LungNetwork.shipped(weights=path) is None
     assert "not used" in caplog.text
-    monkeypatch.setattr(LungNetwork, "shipped", lambda *_: None)
+    monkeypatch.setattr(LungNetwork, "shipped", lambda *_, **__: None)
     found = find_lungs(a_phantom.scan, builtin=True)
     assert found.sha256 == ""
     assert array_view(found.image).any()
@@ -129,19 +139,41 @@ def test_dense_disease_of_an_unseen_phantom_stays_inside_the_lung_mask(
     phantom = make_phantom(3, severity=4, acquisition=SMALL)
     lesions, lungs = array_view(phantom.lesions) > 0, array_view(phantom.lungs) > 0
     found = array_view(find_lungs(phantom.scan, builtin=True).image) > 0
-    monkeypatch.setattr(LungNetwork, "shipped", lambda *_: None)
+    monkeypatch.setattr(LungNetwork, "shipped", lambda *_, **__: None)
     without = array_view(find_lungs(phantom.scan, builtin=True).image) > 0
     assert found[lesions].mean() > 0.85
     assert found[lesions].mean() > without[lesions].mean() + 0.15
     assert (found & ~lungs).sum() < 0.06 * lungs.sum()
 
 
-def test_a_window_may_hold_one_slice_over_and_over(a_chest: Chest) -> None:
-    preset = replace(TINY, single_share=1.0, picture_share=1.0)
-    trainer = LungTrainer(preset, [a_chest], choose_device("cpu"))
-    for seed in range(4):
-        hu, lungs = trainer._draw(np.random.default_rng(seed))
-        planes = lungs[0, 0][lungs[0, 0].any(dim=2).any(dim=1)]
-        assert len(planes) >= 6
-        assert (planes == planes[0]).all()
-        assert hu.max() < 700  # clipped as a picture's window does, before noise and contrast
+def test_the_network_for_single_slices_sees_each_slice_by_itself() -> None:
+    network = LungNetwork.shipped(choose_device("cpu"), weights=SLICE_WEIGHTS)
+    assert network is not None
+    rng = np.random.default_rng(1)
+    stack = rng.uniform(-1000, 100, (3, 64, 64)).astype(np.float32)
+    others = stack.copy()
+    others[[0, 2]] = -850
+    assert np.allclose(network.probability(stack)[1], network.probability(others)[1], atol=1e-4)
+
+
+def test_a_window_of_one_slice_holds_a_slice_as_a_picture_shows_it(a_chest: Chest) -> None:
+    batches = LungBatches([a_chest], size=12, window=(1, 32, 40), real_share=1.0, picture_share=1.0)
+    hu, lungs = batches.draw(np.random.default_rng(3))
+    assert hu.shape == lungs.shape == (12, 1, 1, 32, 40)
+    assert (lungs.flatten(1).any(dim=1)).sum() >= 10, "most hold lung"
+    assert hu.max() < 700, "clipped as a picture's window does, before noise and contrast"
+    tissue = hu[(lungs == 0) & (hu > -300)]
+    assert tissue.std() > 20
+
+
+def test_a_drowned_lung_is_found_in_a_single_slice() -> None:
+    phantom = make_phantom(5, severity=4, acquisition=SMALL)
+    network = LungNetwork.shipped(choose_device("cpu"), weights=SLICE_WEIGHTS)
+    assert network is not None
+    lesions, lungs = array_view(phantom.lesions) > 0, array_view(phantom.lungs) > 0
+    z = int(lesions.sum(axis=(1, 2)).argmax())
+    single = AnnotatedSlice("one", phantom.scan[:, :, z : z + 1], None, lesions[z])
+    found, without = single.lungs_of_slice(network) > 0, single.lungs_of_stack() > 0
+    assert found[lesions[z]].mean() > 0.9
+    assert found[lesions[z]].mean() > without[lesions[z]].mean()
+    assert (found & ~lungs[z]).sum() < 0.1 * lungs[z].sum()
