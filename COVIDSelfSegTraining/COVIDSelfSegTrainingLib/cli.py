@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from COVIDSelfSegLib.cli import build_parser, run
 
 from .benchmark_command import add_benchmark
+from .card_command import add_card
 from .evaluate_command import add_compare, add_evaluate
 from .lung_command import add_train_lungs
 from .prepare_command import add_prepare, add_prepare_shipped
@@ -25,4 +26,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_evaluate(commands)
     add_compare(commands)
     add_benchmark(commands)
+    add_card(commands)
     return run(parser, arguments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.classical_lungs import builtin_lung_mask
 from COVIDSelfSegLib.errors import ExitCode
-from COVIDSelfSegLib.models import ModelPackage
+from COVIDSelfSegLib.models import ModelPackage, open_package
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.pipeline import Options, segment
 from COVIDSelfSegLib.volume import array_view, read_scan
@@ -143,3 +144,37 @@ def test_without_the_shared_scans_the_page_says_so(
     assert "no real rows" in (tmp_path / "out" / "sheet.html").read_text()
     assert main([*nothing, "--phantoms", "0"]) == ExitCode.INPUT_REFUSED
     assert main(["benchmark", *model, "--data", str(tmp_path / "gone")]) == ExitCode.INPUT_REFUSED
+
+
+def test_a_card_takes_over_the_figures_of_its_own_sheet(
+    sheet: Path, a_model: ModelPackage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy.safetensors"
+    shutil.copy(a_model.path, copy)
+    said = ["--label", "small", "--failure", "Dust on the lens."]
+    assert main(["card", str(copy), "--sheet", str(sheet), *said]) == ExitCode.DONE
+    text = capsys.readouterr().out
+    after = open_package(copy)
+    assert after.sha256 == a_model.sha256
+    (dice,) = (
+        one["value"]
+        for one in after.card.metrics
+        if one["name"] == "Dice, mean" and "phantoms" in one["protocol"]
+    )
+    assert dice == float(table(sheet, "scan_protocol_phantoms")[0]["Dice, mean"])
+    assert any(one["protocol"].startswith("medseg_dev: ") for one in after.card.metrics)
+    assert f"| {dice:.3f} |" in text
+    assert "- Dust on the lens." in text
+
+
+def test_a_card_refuses_the_figures_of_other_weights(
+    sheet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = finding_package(tmp_path / "other.safetensors", seed=2)
+    before = other.path.read_bytes()
+    assert (
+        main(["card", str(other.path), "--sheet", str(sheet), "--label", "small"]) == ExitCode.INPUT_REFUSED
+    )
+    assert "no figures" in capsys.readouterr().err
+    assert main(["card", str(other.path), "--sheet", str(tmp_path)]) == ExitCode.INPUT_REFUSED
+    assert other.path.read_bytes() == before

@@ -1,0 +1,41 @@
+"""``covidselfseg card``: what a package says of itself, and figures put into it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from COVIDSelfSegLib.models import DEFAULT_PACKAGE, find_package
+
+from .model_card import card_text, with_figures
+
+
+def add_card(commands: Any) -> None:
+    """Add ``card``."""
+    parser = commands.add_parser(
+        "card",
+        help="print a package's model card",
+        description="Prints the card as Markdown. With --sheet, the figures that 'covidselfseg benchmark' "
+        "measured for these very weights are written into the package first.",
+    )
+    parser.add_argument("package", nargs="?", default=DEFAULT_PACKAGE, metavar="NAME|FILE")
+    parser.add_argument("--sheet", type=Path, metavar="DIR", help="folder that 'benchmark' wrote")
+    parser.add_argument("--label", help="what the package is called there; default: its name")
+    parser.add_argument(
+        "--failure",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="with --sheet: where it goes wrong, in words; may be given several times",
+    )
+    parser.set_defaults(command=_card)
+
+
+def _card(parsed: argparse.Namespace) -> None:
+    package = find_package(parsed.package)
+    if parsed.sheet is not None:
+        label = parsed.label or package.card.name
+        package = with_figures(package, parsed.sheet, label, tuple(parsed.failure))
+    sys.stdout.write(card_text(package))

@@ -1,0 +1,179 @@
+"""The card of a package: figures of a sheet put into it, and its text for people (Mitchell et al. 2019)."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.models import ModelCard, ModelPackage, write_package
+
+from .sheet import PAGE
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """Which columns of which table go into the card, and what to say of how they came about."""
+
+    tables: str
+    columns: tuple[str, ...]
+    protocol: str
+
+
+_WANTED = (
+    _Wanted(
+        "scan_protocol_real_scans",
+        ("Dice, mean", "surface Dice, 3 mm", "sensitivity", "precision"),
+        "real scans with drawn lesions, mean over scans",
+    ),
+    _Wanted(
+        "scan_protocol_phantoms",
+        (
+            "Dice, mean",
+            "surface Dice, 3 mm",
+            "sensitivity",
+            "precision",
+            "pseudo-healthy error, share of doing nothing",
+        ),
+        "held-out phantoms, mean over scans; shows that the machinery works, no clinical performance",
+    ),
+    _Wanted("healthy_real_scans", ("falsely infected, %", "worst, %"), "real healthy lungs"),
+    _Wanted("healthy_phantoms", ("falsely infected, %", "worst, %"), "phantoms without lesions"),
+    _Wanted(
+        "slices_*",
+        ("Dice, mean", "Dice, pooled", "sensitivity", "precision"),
+        "annotated 8-bit pictures mapped to approximate HU, mean over slices; out of domain",
+    ),
+)
+_LABELS = "slice_labels"
+
+
+def with_figures(package: ModelPackage, sheet: Path, label: str, failures: tuple[str, ...]) -> ModelPackage:
+    """Write a sheet's figures into a package's card; weights and their hash stay.
+
+    Args:
+        package: on disk; its file is replaced.
+        sheet: folder that ``covidselfseg benchmark`` or ``evaluate`` wrote.
+        label: what the package is called there.
+        failures: where it goes wrong, in words; none keeps what the card says.
+
+    Raises:
+        UserError: not a sheet, or it scored other weights.
+    """
+    scored = {row["method"]: row["SHA-256 of the weights"] for row in _rows(sheet, "packages")}
+    if scored.get(label) != package.sha256:
+        raise UserError(
+            f"The sheet {sheet} has no figures of {package.path.name}.",
+            why="It scored "
+            + (", ".join(f"'{name}' ({digest[:12]})" for name, digest in scored.items()) or "no package")
+            + f"; the weights of {package.path.name} are {package.sha256[:12]}.",
+            fix="Name the folder that 'covidselfseg benchmark' wrote for this package, and its label there "
+            "with --label.",
+        )
+    card = replace(
+        package.card,
+        metrics=tuple(_figures(sheet, label)),
+        known_failures=failures or package.card.known_failures,
+    )
+    networks = package.generator().state_dict(), package.segmenter().state_dict()
+    return write_package(package.path, card, *networks)
+
+
+def card_text(package: ModelPackage) -> str:
+    """The card as Markdown."""
+    card = package.card
+    inference = card.inference
+    lines = [
+        f"# Model card: {card.name}",
+        "",
+        "For research use only; not a medical device. Trained without a hand-drawn label.",
+        "",
+        f"- Networks: {card.generator.network} (3D), {card.segmenter.network} (2D), preset `{card.preset}`, "
+        f"code {card.code_version}",
+        f"- Grids: generator {_sides(inference.generator_grid)}, slices {_sides(inference.slice_plane)}",
+        f"- Threshold {inference.threshold:.2f} of the calibrated probability, "
+        f"lesions from {inference.least_lesion_ml} ml on",
+        f"- SHA-256 of the weights: `{package.sha256}`",
+        f"- Made by: `{card.command}`",
+        *(f"- Started from: `{text}`" for text in _beginnings(card.recipe)),
+        "",
+        "## Trained on",
+        "",
+        *_table(("licence", "role", "scans"), _by_licence(card)),
+        "",
+        "## Figures",
+        "",
+    ]
+    if card.metrics:
+        figures = [(one["protocol"], one["name"], _number(one["value"])) for one in card.metrics]
+        lines += _table(("protocol", "figure", "value"), figures)
+    else:
+        lines.append("None was measured yet.")
+    lines += ["", "## Known failures", ""]
+    lines += [f"- {text}" for text in card.known_failures] or ["None was written down yet."]
+    return "\n".join(lines) + "\n"
+
+
+def _figures(sheet: Path, label: str) -> Iterator[dict[str, Any]]:
+    for wanted in _WANTED:
+        for path in sorted(sheet.glob(f"{wanted.tables}.csv")):
+            place = path.stem.removeprefix("slices_") + ": " if "*" in wanted.tables else ""
+            for row in _rows(sheet, path.stem):
+                if row["method"] != label:
+                    continue
+                for column in wanted.columns:
+                    if row.get(column):
+                        value = float(row[column])
+                        yield {"name": column, "value": value, "protocol": place + wanted.protocol}
+    for row in _rows(sheet, _LABELS):
+        if row["method"] == label:
+            seen = row.get("trained on", "")
+            protocol = f"{row['scan']}: infected share of the lung against labels of slices"
+            protocol += f"; trained on: {seen}" if seen else ""
+            yield {"name": "AUC over slices", "value": float(row["AUC"]), "protocol": protocol}
+
+
+def _rows(sheet: Path, table: str) -> list[dict[str, str]]:
+    path = sheet / f"{table}.csv"
+    if not (sheet / PAGE).is_file():
+        raise UserError(
+            f"{sheet} holds no sheet.",
+            why=f"There is no {PAGE} in it.",
+            fix="Name the folder that 'covidselfseg benchmark' or 'evaluate' wrote.",
+        )
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _beginnings(recipe: dict[str, Any]) -> Iterator[str]:
+    """The commands of the trainings that a training went on from, latest first."""
+    while (start := recipe.get("started_from")) is not None:
+        yield f"{start['command']} (weights {start['weights_sha256'][:12]})"
+        recipe = start["recipe"]
+
+
+def _by_licence(card: ModelCard) -> list[tuple[str, ...]]:
+    counts = Counter((scan.licence, scan.role) for scan in card.trained_on)
+    return [(licence, role, str(count)) for (licence, role), count in sorted(counts.items())]
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
+    return [_line(head), _line(("---",) * len(head)), *map(_line, rows)]
+
+
+def _line(cells: tuple[str, ...]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _sides(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}"
