@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from COVIDSelfSegLib.devices import Device
-from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.models import ModelPackage, open_package
 from COVIDSelfSegTrainingLib import cutting, training
+from COVIDSelfSegTrainingLib.cli import main
 from COVIDSelfSegTrainingLib.cohort import CohortScan, Source, prepare_cohort
+from COVIDSelfSegTrainingLib.preset_files import write_preset
 from COVIDSelfSegTrainingLib.presets import Preset
 from torch import nn
 
@@ -118,3 +120,16 @@ def test_no_phase_1_and_no_package_is_refused(our_scans: list[CohortScan], tmp_p
 def _distance(one: nn.Module, other: nn.Module) -> float:
     pairs = zip(one.parameters(), other.parameters(), strict=True)
     return sum((a - b).detach().square().sum().item() for a, b in pairs) ** 0.5
+
+
+def test_what_cannot_be_started_from_is_refused_before_anything_is_written(
+    our_scans: list[CohortScan], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    preset = tmp_path / "tiny.toml"
+    write_preset(TINY, preset)
+    typed = ["train", str(our_scans[0].folder.parent), str(tmp_path / "out"), "--preset", str(preset)]
+    assert main([*typed, "--start-from", str(tmp_path / "gone.safetensors")]) == ExitCode.MODEL_UNUSABLE
+    assert "gone.safetensors does not exist" in capsys.readouterr().err
+    assert main([*typed, "--gan-iterations", "0"]) == ExitCode.INPUT_REFUSED
+    assert "no package to take a generator from" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,88 @@
+"""Phase 2 with generators whose answer is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from COVIDSelfSegLib.devices import Device
+from COVIDSelfSegLib.networks.generator import Healthy, VolumeGenerator
+from COVIDSelfSegTrainingLib.cohort import CohortScan
+from COVIDSelfSegTrainingLib.presets import PseudoMaskPreset
+from COVIDSelfSegTrainingLib.pseudo_masks import make_pseudo_mask
+from scipy import ndimage
+from torch import Tensor
+
+CPU = Device(torch.device("cpu"), torch.float32, "CPU")
+BARE = PseudoMaskPreset(draws=1, median=1, vessel_mm=0, stands_out_hu=0)
+"""The difference alone."""
+
+
+class Flattening(VolumeGenerator):
+    """Takes -820 HU (0.13) for the most that healthy lung can have."""
+
+    def __init__(self) -> None:
+        super().__init__(lung_channel=True, composite=False)
+
+    def forward(self, x: Tensor, _latent: Tensor) -> Healthy:
+        volume = x[:, :1].clamp(max=0.13)
+        return Healthy(volume, torch.ones_like(volume))
+
+
+class Dimming(VolumeGenerator):
+    """Makes everything half as dense, lesion or not."""
+
+    def __init__(self) -> None:
+        super().__init__(lung_channel=True, composite=False)
+
+    def forward(self, x: Tensor, _latent: Tensor) -> Healthy:
+        return Healthy(x[:, :1] / 2, torch.ones_like(x[:, :1]))
+
+
+@pytest.fixture
+def sick(training_scans: list[CohortScan]) -> CohortScan:
+    return next(scan for scan in training_scans if scan.source.group == "diseased")
+
+
+def test_the_height_above_the_expected_lung_is_the_target(sick: CohortScan) -> None:
+    mask = make_pseudo_mask(Flattening(), sick, 0.0, BARE, CPU)
+    inside = sick.slice_depths > 0
+    assert not mask.target[~inside].any()
+    # Wide of its border, so that the coarse grid can show it.
+    dense = ndimage.binary_erosion((sick.slices > -600) & inside, iterations=2)
+    airy = ndimage.binary_erosion((sick.slices < -800) & inside, iterations=2)
+    assert mask.target[dense].mean() > 0.7 * 255
+    assert mask.target[airy].mean() < 0.15 * 255
+    twice = make_pseudo_mask(Flattening(), sick, 0.0, replace(BARE, full_hu=500.0), CPU)
+    unclipped = mask.target < 255
+    assert np.allclose(2.0 * twice.target[unclipped], mask.target[unclipped], atol=2)
+
+
+def test_what_the_generator_leaves_on_healthy_lung_is_taken_off(sick: CohortScan) -> None:
+    whole = make_pseudo_mask(Flattening(), sick, 0.0, BARE, CPU).target.astype(int)
+    rest = make_pseudo_mask(Flattening(), sick, 50.0, BARE, CPU).target.astype(int)
+    taken = (whole - rest)[whole < 255]
+    assert taken.min() >= 0
+    assert taken.max() == pytest.approx(255 * 50 / 250, abs=1)
+
+
+def test_each_stretched_by_itself_a_generator_that_only_dims_finds_nothing(sick: CohortScan) -> None:
+    assert make_pseudo_mask(Dimming(), sick, 0.0, BARE, CPU).burden.max() > 0.05
+    stretched = replace(BARE, rescale="min-max", full="percentile")
+    assert make_pseudo_mask(Dimming(), sick, 0.0, stretched, CPU).burden.max() < 1e-3
+    # Stretched, a lung that was cut off at the top is no longer lower where the lesion is.
+    unstretched = replace(stretched, rescale="none")
+    lower = make_pseudo_mask(Flattening(), sick, 0.0, stretched, CPU)
+    assert lower.burden.max() < make_pseudo_mask(Flattening(), sick, 0.0, unstretched, CPU).burden.max()
+
+
+def test_a_percentile_of_the_scans_own_excess_may_count_as_certain(sick: CohortScan) -> None:
+    certain = []
+    for percentile in (30.0, 60.0, 99.0):
+        preset = replace(BARE, full="percentile", full_percentile=percentile)
+        mask = make_pseudo_mask(Flattening(), sick, 0.0, preset, CPU)
+        certain.append((mask.target[mask.target > 0] == 255).mean())
+    assert certain[0] > certain[1] > certain[2]
+    assert certain[2] < 0.05
