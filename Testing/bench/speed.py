@@ -87,7 +87,8 @@ def _r231(table: Table, path: Path) -> None:
         from lungmask.mask import UNet
     except ImportError:
         return
-    scan = resliced(path, 300)[:, :, 130:170]
+    whole = resliced(path, 300)
+    scan = whole[:, :, 130:170]
     torch.manual_seed(0)
     network = UNet(n_classes=3, padding=True, depth=5, up_mode="upsample", batch_norm=True, residual=False)
     with tempfile.TemporaryDirectory() as folder:
@@ -95,12 +96,17 @@ def _r231(table: Table, path: Path) -> None:
         torch.save(network.state_dict(), weights)
         device = choose_device("cpu")
         seconds = _best(lambda: r231_lung_mask(scan, weights, device), 1)
+        start = time.perf_counter()
+        r231_lung_mask(whole, weights, device)
+        of_whole = time.perf_counter() - start
         inferer = LMInferer(modelpath=str(weights), force_cpu=True, tqdm_disable=True)
         start = time.perf_counter()
         inferer.apply(scan)
         theirs = time.perf_counter() - start
     value, beside = f"{seconds:.1f} s, {theirs / seconds:.1f} x", f"lungmask's own call {theirs:.1f} s"
     table.add(_SECTION, "R231, 40 of 300 slices of P001, 1 mm apart", value, beside=beside, wanted=">= 4 x")
+    name = "R231, all 300; with the rest of a run (stages)"
+    table.add(_SECTION, name, f"{of_whole:.1f} s", wanted="<= 90 s")
 
 
 def _beside_others(table: Table, path: Path) -> None:
