@@ -28,6 +28,8 @@ _CHEST_MM = 330.0
 """Width that a chest in a picture is taken to have, since pictures carry no voxel size."""
 _COPIES, _COPY_MM = 24, 6.0
 """A slice stands for a short stack of itself where a method needs a volume."""
+_CT_NOISE_HU, _LEAST_SMOOTHING = 30.0, 0.5
+"""Noise that a CT has without being equalised, and smoothing in pixels below which none is needed."""
 _INSIDE, _LEAST_CM2 = 0.5, 2.0
 """Lung network's probability from which on a pixel is lung, and the smallest area that counts."""
 
@@ -89,19 +91,41 @@ def approximate_hu(gray: npt.NDArray[np.uint8]) -> FloatArray:
     """Map gray levels of a chest slice to approximate HU.
 
     A linear map that sends the 8th percentile of the dark lung to -880 HU and the most frequent level of
-    soft tissue to +40. Outside air is no anchor: windows clip it.
+    soft tissue to +40. Outside air is no anchor: windows clip it. In a picture that is noisier than a CT
+    (equalising lifts noise) both are looked up in a smoothed copy: a low percentile of noisy lung is a
+    property of the noise.
     """
-    cut = _otsu(gray)
-    dark, _ = ndimage.label(gray < cut)
+    picture = gray.astype(np.float32)
+    lung, tissue = _anchors(picture)
+    noise_hu = _noise(gray) * (TISSUE_HU - DARK_LUNG_HU) / (tissue - lung)
+    # A Gaussian lowers white noise by 2 sqrt(pi) times its standard deviation in pixels.
+    smoothing = noise_hu / _CT_NOISE_HU / (2 * np.sqrt(np.pi))
+    if smoothing > _LEAST_SMOOTHING:
+        lung, tissue = _anchors(ndimage.gaussian_filter(picture, smoothing))
+    scale = (TISSUE_HU - DARK_LUNG_HU) / (tissue - lung)
+    return (DARK_LUNG_HU + (picture - lung) * scale).astype(np.float32)
+
+
+def _anchors(picture: FloatArray) -> tuple[float, float]:
+    """Gray levels of dark lung and of soft tissue, at least one level apart."""
+    cut = _otsu(picture)
+    dark, _ = ndimage.label(picture < cut)
     outside = np.unique(np.concatenate([dark[0], dark[-1], dark[:, 0], dark[:, -1]]))
     inside = (dark > 0) & ~np.isin(dark, outside)
-    if inside.sum() < 0.01 * gray.size:
-        inside = gray < cut
-    lung = float(np.quantile(gray[inside], DARK_SHARE))
-    levels = np.bincount(gray[gray >= cut], minlength=256).astype(float)
+    if inside.sum() < 0.01 * picture.size:
+        inside = picture < cut
+    lung = float(np.quantile(picture[inside], DARK_SHARE))
+    levels = np.bincount(np.rint(picture[picture >= cut]).astype(int), minlength=256).astype(float)
     tissue = float(np.argmax(ndimage.gaussian_filter1d(levels, 2, mode="nearest")))
-    scale = (TISSUE_HU - DARK_LUNG_HU) / max(tissue - lung, 1.0)
-    return (DARK_LUNG_HU + (gray.astype(np.float32) - lung) * scale).astype(np.float32)
+    return lung, max(tissue, lung + 1.0)
+
+
+def _noise(gray: npt.NDArray[np.uint8]) -> float:
+    """Standard deviation of the noise in gray levels (Immerkaer 1996), where nothing is black or white."""
+    bent = np.outer([1, -2, 1], [1, -2, 1])
+    seen = ndimage.binary_erosion((gray > 0) & (gray < 255), np.ones((3, 3)))
+    curvature = np.abs(ndimage.convolve(gray.astype(np.float32), bent))[seen]
+    return float(np.median(curvature) / (6 * 0.6745)) if curvature.size else 0.0
 
 
 def _as_scan(gray: npt.NDArray[np.uint8]) -> sitk.Image:
@@ -113,9 +137,9 @@ def _as_scan(gray: npt.NDArray[np.uint8]) -> sitk.Image:
     return image
 
 
-def _otsu(gray: npt.NDArray[np.uint8]) -> int:
+def _otsu(picture: FloatArray) -> float:
     """Level that parts dark from bright best (Otsu 1979)."""
-    image = sitk.GetImageFromArray(gray)
+    image = sitk.GetImageFromArray(np.rint(picture).astype(np.uint8))
     otsu = sitk.OtsuThresholdImageFilter()
     otsu.Execute(image)
-    return int(otsu.GetThreshold())
+    return float(otsu.GetThreshold())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 DARK_LUNG_HU, TISSUE_HU = -880.0, 40.0
 DARK_SHARE = 0.08
@@ -17,6 +18,7 @@ DARK_SHARE = 0.08
 _TILES = (6, 8)
 _LEVELS = 128
 _ROUNDS = 6
+_SMOOTHING = 5
 
 
 def equalised_hu(hu: Tensor, lungs: Tensor, brightest: Tensor, clip: Tensor) -> Tensor:
@@ -91,7 +93,9 @@ def _anchored(pictures: Tensor, hu: Tensor, lungs: Tensor) -> Tensor:
     """Send the dark lung and the soft tissue of (channels, y, x) pictures to their HU."""
     if not lungs.any():
         return hu
-    dark = torch.quantile(pictures[:, lungs], DARK_SHARE, dim=1).view(-1, 1, 1)
+    # Of a smoothed copy, as the reader of noisy pictures does: else it would be a percentile of the noise.
+    smooth = functional.avg_pool2d(pictures[None], _SMOOTHING, 1, _SMOOTHING // 2)[0]
+    dark = torch.quantile(smooth[:, lungs], DARK_SHARE, dim=1).view(-1, 1, 1)
     soft = (hu > -50) & (hu < 150)
     tissue = (pictures * soft).sum((1, 2)) / soft.sum((1, 2)).clamp_min(1)
     tissue = torch.where(soft.sum((1, 2)) > 0, tissue, 1.0).view(-1, 1, 1)

@@ -12,6 +12,7 @@ from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.volume import array_view
+from COVIDSelfSegTrainingLib.annotated_slices import approximate_hu
 from COVIDSelfSegTrainingLib.sheet import Sheet
 from COVIDSelfSegTrainingLib.slice_sets import OF_SLICES, add_slice_sets, read_slices, score_slice_set
 from PIL import Image
@@ -55,6 +56,18 @@ def test_pictures_are_scored_beside_the_baselines(
     assert "best level" in page
     assert "Reliability on the lung of set" in page
     assert (pictures.parent / "out" / "lung_recall_set.csv").is_file()
+
+
+def test_noise_does_not_move_the_lung_of_a_picture(a_phantom: Phantom) -> None:
+    hu = array_view(a_phantom.healthy_twin)[30].astype(float)
+    lungs = array_view(a_phantom.lungs)[30] > 0
+    clean = np.clip((hu + 1200) / 1500 * 255, 1, 254)
+    noisy = np.clip(clean + np.random.default_rng(1).normal(0, 25, hu.shape), 1, 254)
+    seen, disturbed = (approximate_hu(np.rint(gray).astype(np.uint8)) for gray in (clean, noisy))
+    assert np.median(seen[lungs]) == pytest.approx(np.median(hu[lungs]), abs=60)
+    assert np.median(disturbed[lungs]) == pytest.approx(
+        np.median(seen[lungs]), abs=80
+    )  # 125 without smoothing
 
 
 def test_what_is_no_set_is_refused(tmp_path: Path) -> None:
