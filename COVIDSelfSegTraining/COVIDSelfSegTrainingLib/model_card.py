@@ -122,19 +122,28 @@ def _figures(sheet: Path, label: str) -> Iterator[dict[str, Any]]:
     for wanted in _WANTED:
         for path in sorted(sheet.glob(f"{wanted.tables}.csv")):
             place = path.stem.removeprefix("slices_") + ": " if "*" in wanted.tables else ""
+            protocol = place + wanted.protocol
+            if wanted.tables == "healthy_real_scans":
+                protocol += _how_many_seen(sheet, label)
             for row in _rows(sheet, path.stem):
                 if row["method"] != label:
                     continue
                 for column in wanted.columns:
                     if row.get(column):
-                        value = float(row[column])
-                        yield {"name": column, "value": value, "protocol": place + wanted.protocol}
+                        yield {"name": column, "value": float(row[column]), "protocol": protocol}
     for row in _rows(sheet, _LABELS):
         if row["method"] == label:
             seen = row.get("trained on", "")
             protocol = f"{row['scan']}: infected share of the lung against labels of slices"
             protocol += f"; trained on: {seen}" if seen else ""
             yield {"name": "AUC over slices", "value": float(row["AUC"]), "protocol": protocol}
+
+
+def _how_many_seen(sheet: Path, label: str) -> str:
+    """Figures on scans that a package was trained on, though without labels, are not held-out figures."""
+    rows = _rows(sheet, "healthy_scans_real_scans")
+    seen = sum(label in row["trained on, without labels, by"].split(", ") for row in rows)
+    return f"; {seen} of {len(rows)} were trained on, without labels"
 
 
 def _rows(sheet: Path, table: str) -> list[dict[str, str]]:

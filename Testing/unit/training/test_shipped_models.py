@@ -16,6 +16,7 @@ from COVIDSelfSegLib.quantification import dice
 from COVIDSelfSegLib.volume import array_view, read_scan
 from COVIDSelfSegTrainingLib.baselines import THRESHOLDS_HU, hu_threshold
 from COVIDSelfSegTrainingLib.evaluation import slice_auc
+from COVIDSelfSegTrainingLib.model_card import card_text
 from COVIDSelfSegTrainingLib.shipped import shipped_sources
 
 FOLDER = Path(__file__).resolve().parents[3] / "COVIDSelfSeg" / "Resources" / "Models"
@@ -58,6 +59,13 @@ def test_they_say_how_they_were_made_and_from_what(the_package: ModelPackage) ->
     assert not [name for name in names if name.startswith(EVALUATION_ONLY)]
     assert all(scan.licence for scan in card.trained_on)
     assert not [scan for scan in card.trained_on if "NC" in scan.licence]
+    assert card.known_failures
+    assert {"Dice, mean", "falsely infected, %", "AUC over slices"} <= {one["name"] for one in card.metrics}
+
+
+def test_the_page_in_the_docs_is_the_card_of_the_package_at_hand(the_package: ModelPackage) -> None:
+    page = FOLDER.parents[2] / "docs" / "model-card.md"
+    assert page.read_text(encoding="utf-8").startswith(card_text(the_package))
 
 
 def test_the_commands_list_names_them(capsys: pytest.CaptureFixture[str]) -> None:
