@@ -13,7 +13,7 @@ from COVIDSelfSegTrainingLib.presets import PRESETS
 from .processes import run_measured
 from .table import Table
 
-_SCANS = 4
+_SCANS, _WORKERS = 4, 2
 _COHORT = {
     "healthy": ("ct/covidctmd_normal001.nii.gz", "ct_cropped/covidctmd_normal002.nii.gz"),
     "covid": ("ct/covidctmd_P001.nii.gz", "ct_cropped/covidctmd_cap001.nii.gz"),
@@ -44,21 +44,21 @@ def _batch(table: Table, scan: Path, folder: Path) -> None:
 
 def _training(table: Table, data: Path, folder: Path) -> None:
     section = "Cohort and training"
-    cohort, workers, scans = folder / "cohort", 2, 0
     for group, names in _COHORT.items():
         (folder / group).mkdir()
         for name in names:
             (folder / group / Path(name).name).symlink_to(data / name)
-            scans += 1
+    count = sum(map(len, _COHORT.values()))
     groups = ["--healthy", str(folder / "healthy"), "--covid", str(folder / "covid"), "--held-out", "0"]
-    how = ["--builtin-lungs", "--workers", str(workers), "--output", str(cohort)]
-    seconds, _ = run_measured(["prepare", *groups, *how, "--events"])
-    value = f"{60 * scans / seconds:.1f} scans a minute"
-    table.add(section, "'covidselfseg prepare'", value, beside=f"{scans} scans, {workers} processes")
-    cut, device = open_cohort(cohort), choose_device()
-    for name in ("default", "paper"):
-        for phase in make_plan(PRESETS[name], cut, folder, device).phases:
+    device = choose_device()
+    for preset in ("default", "paper"):
+        cohort = folder / preset
+        how = ["--builtin-lungs", "--workers", str(_WORKERS), "--preset", preset, "--output", str(cohort)]
+        seconds, _ = run_measured(["prepare", *groups, *how, "--events"], "COVIDSelfSegTrainingLib")
+        value = f"{60 * count / seconds:.1f} scans a minute"
+        table.add(section, f"'prepare' for '{preset}'", value, beside=f"{count} scans, {_WORKERS} processes")
+        for phase in make_plan(PRESETS[preset], open_cohort(cohort), folder, device).phases:
             if phase.batch_seconds:
                 batch = f"of it the batch {phase.batch_seconds / phase.seconds:.0%}"
                 value = f"{1000 * phase.seconds:.0f} ms, {phase.count} of them {phase.hours:.1f} h"
-                table.add(section, f"'{name}', a step of the {phase.name}", value, beside=batch)
+                table.add(section, f"'{preset}', a step of the {phase.name}", value, beside=batch)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 _MEASURED = """
 import sys
+from importlib import import_module
 from pathlib import Path
-from COVIDSelfSegLib.cli import main
-code = main(sys.argv[1:])
+code = import_module(sys.argv[1]).main(sys.argv[2:])
 print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 sys.exit(code)
 """
@@ -19,9 +19,14 @@ sys.exit(code)
 the parent's memory at the time of the fork."""
 
 
-def run_measured(arguments: Sequence[str]) -> tuple[float, float]:
-    """Seconds of the whole process, and its peak memory in GB (that of processes it starts is not in it)."""
+def run_measured(arguments: Sequence[str], lib: str = "COVIDSelfSegLib") -> tuple[float, float]:
+    """Seconds of the whole process, and its peak memory in GB (that of processes it starts is not in it).
+
+    Args:
+        arguments: of the command line.
+        lib: whose commands; a run is measured without what training loads.
+    """
     start = time.perf_counter()
-    command = [sys.executable, "-c", _MEASURED, *arguments]
+    command = [sys.executable, "-c", _MEASURED, f"{lib}.cli", *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
     return time.perf_counter() - start, int(done.stdout.split()[-1]) / 2**20
