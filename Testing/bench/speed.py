@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,17 @@ from COVIDSelfSegLib.networks.generator import draw_latent
 from COVIDSelfSegLib.perlin import lattice_axes, perlin
 from COVIDSelfSegLib.phantom import make_phantom
 from COVIDSelfSegLib.phantom_scanner import Acquisition
-from COVIDSelfSegLib.quantification import measure
+from COVIDSelfSegLib.quantification import dice, measure
 from COVIDSelfSegLib.r231 import r231_lung_mask
-from COVIDSelfSegLib.volume import array_view
+from COVIDSelfSegLib.segmentation import (
+    Calibration,
+    LungSlices,
+    lesion_mask,
+    predict_logits,
+    probability_image,
+    smooth_along_z,
+)
+from COVIDSelfSegLib.volume import array_view, read_scan
 from skimage import transform
 
 from .stages import resliced
@@ -38,6 +47,7 @@ def measure_speed(table: Table, data: Path | None) -> None:
         _lung_mask(table, scan)
         _r231(table, scan)
         _beside_others(table, scan)
+        _precision(table, scan)
 
 
 def _perlin(table: Table) -> None:
@@ -143,6 +153,32 @@ def _beside_others(table: Table, path: Path) -> None:
         of.Execute(scan, lesions * lungs)
 
     _ratio(table, "volumes and densities", ours, _best(statistics, 1), "SimpleITK label statistics")
+
+
+def _precision(table: Table, path: Path) -> None:
+    """The 2D network in the device's own precision and in float32, and how far their lesions agree."""
+    device, package, scan = choose_device(), find_package(), read_scan(path)
+    inference = package.card.inference
+    lungs = find_lungs(scan, builtin=True).image
+    slices = LungSlices.of_scan(
+        scan,
+        lungs,
+        plane=inference.slice_plane,
+        margin_mm=inference.margin_mm,
+        neighbour_mm=inference.neighbour_mm,
+    )
+    calibration = Calibration(inference.calibration_slope, inference.calibration_shift)
+    masks, seconds = [], []
+    for one in (device, replace(device, precision=torch.float32)):
+        network = one.place(package.segmenter())
+        start = time.perf_counter()
+        logits = smooth_along_z(predict_logits(network, slices, batch=8, device=one), slices)
+        seconds.append(time.perf_counter() - start)
+        probability = probability_image(logits, slices, calibration, lungs)
+        mask = lesion_mask(probability, inference.threshold, inference.least_lesion_ml)
+        masks.append(array_view(mask) > 0)
+    value = f"{seconds[0]:.1f} s, Dice {dice(*masks):.4f}"
+    table.add(_SECTION, "2D network, P001", value, beside=f"float32 {seconds[1]:.1f} s", wanted=">= 0.995")
 
 
 def _ratio(table: Table, name: str, ours: float, theirs: float, what: str) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from COVIDSelfSegLib import pipeline
 from COVIDSelfSegLib.cli import main
+from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.models import ModelPackage, find_package, open_package
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.phantom_scanner import draw_acquisition
@@ -38,6 +42,19 @@ def a_held_out_phantom() -> Phantom:
 @pytest.fixture(scope="session")
 def its_run(a_held_out_phantom: Phantom, the_package: ModelPackage) -> Run:
     return segment(a_held_out_phantom.scan, the_package, OPTIONS)
+
+
+def test_fast_products_find_the_same_lesions_as_exact_ones(
+    its_run: Run, a_held_out_phantom: Phantom, the_package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = replace(choose_device("cpu"), precision=torch.float32)
+    if exact == choose_device("cpu"):
+        pytest.skip("this CPU is not fast at bfloat16, so every run is exact")
+    monkeypatch.setattr(pipeline, "choose_device", lambda _asked: exact)
+    again = segment(a_held_out_phantom.scan, the_package, OPTIONS)
+    one, two = (array_view(run.lesions) > 0 for run in (its_run, again))
+    assert dice(one, two) >= 0.995
+    assert (array_view(its_run.probability) != array_view(again.probability)).any()
 
 
 def test_they_are_small_and_whole() -> None:
