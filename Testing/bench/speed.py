@@ -48,6 +48,7 @@ def measure_speed(table: Table, data: Path | None) -> None:
         _r231(table, scan)
         _beside_others(table, scan)
         _precision(table, scan)
+    _compiled(table)
 
 
 def _perlin(table: Table) -> None:
@@ -179,6 +180,27 @@ def _precision(table: Table, path: Path) -> None:
         masks.append(array_view(mask) > 0)
     value = f"{seconds[0]:.1f} s, Dice {dice(*masks):.4f}"
     table.add(_SECTION, "2D network, P001", value, beside=f"float32 {seconds[1]:.1f} s", wanted=">= 0.995")
+
+
+def _compiled(table: Table) -> None:
+    """``torch.compile``, which needs a C++ compiler on a CPU; runs do without it."""
+    device, package = choose_device(), find_package()
+    network = device.place(package.segmenter())
+    slices = torch.rand(8, 4, *package.card.inference.slice_plane, device=device.handle)
+    slices = slices.contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode(), device.autocast():
+        plain = _best(lambda: network(slices).sum().item(), 5)
+        compiled = torch.compile(network)
+        start = time.perf_counter()
+        try:
+            compiled(slices)
+        except RuntimeError as error:
+            print(f"torch.compile does not work here: {error}"[:200])
+            return
+        waited = time.perf_counter() - start
+        seconds = _best(lambda: compiled(slices).sum().item(), 5)
+    value = f"{1000 * seconds:.0f} ms after {waited:.0f} s of compiling"
+    table.add(_SECTION, "2D network, 8 slices, compiled", value, beside=f"as it is {1000 * plain:.0f} ms")
 
 
 def _ratio(table: Table, name: str, ours: float, theirs: float, what: str) -> None:
