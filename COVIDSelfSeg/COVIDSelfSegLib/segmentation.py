@@ -16,6 +16,7 @@ import torch
 from scipy import ndimage, special
 from torch import Tensor, nn
 
+from .components import large_parts
 from .devices import Device
 from .frame import FloatArray, LungFrame
 from .hounsfield import to_unit
@@ -193,7 +194,7 @@ def lesion_mask(probability: sitk.Image, threshold: float, least_ml: float) -> s
     values, level = array_view(probability), level_of(threshold)
     result = np.zeros(values.shape, np.uint8)
     box = tuple(_reach(values.max(axis=axes), level) for axes in ((1, 2), (0, 2), (0, 1)))
-    result[box] = _large_parts(values[box] >= level, least_ml / voxel_volume_ml(probability))
+    result[box] = large_parts(values[box] >= level, least_ml / voxel_volume_ml(probability))
     return image_like(result, probability)
 
 
@@ -201,19 +202,3 @@ def _reach(highest: npt.NDArray[np.uint8], level: int) -> slice:
     """From the first to the last place that reaches a level; empty where none does."""
     places = np.flatnonzero(highest >= level)
     return slice(places[0], places[-1] + 1) if places.size else slice(0)
-
-
-def _large_parts(mask: npt.NDArray[np.bool_], least: float) -> npt.NDArray[np.bool_]:
-    """Components (neighbours by a face) of at least so many voxels."""
-    try:
-        parts = np.empty(mask.shape, np.uint16)
-        count = ndimage.label(mask, output=parts)
-    except RuntimeError:  # more parts than 16 bits can number
-        parts, count = ndimage.label(mask)
-    sizes = np.zeros(count + 1, np.int64)
-    for plane in parts:  # counting all at once would need 64 bits a voxel
-        sizes += np.bincount(plane.ravel(), minlength=count + 1)
-    keep = sizes >= least
-    keep[0] = False
-    large: npt.NDArray[np.bool_] = keep[parts]
-    return large

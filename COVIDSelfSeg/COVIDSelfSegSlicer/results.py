@@ -114,17 +114,13 @@ def enableUndo(ctNode) -> None:
 
 def _withoutSpecks(mask: np.ndarray, ctNode, leastMl: float) -> np.ndarray:
     """A mask without components smaller than ``leastMl``, as the worker drops them."""
-    from scipy import ndimage  # noqa: PLC0415 (not at Slicer's start, where nobody may need it)
+    from COVIDSelfSegLib.components import large_parts  # noqa: PLC0415 (loads scipy)
 
     box = lesionSegments.boxOf(mask)
     if box is None:
         return mask
-    parts, _count = ndimage.label(mask[box])
-    least = leastMl / (float(np.prod(ctNode.GetSpacing())) / 1000)
-    parts = parts[mask[box]]
-    kept = np.bincount(parts) >= least
     cleaned = np.zeros_like(mask)
-    cleaned[box][mask[box]] = kept[parts]
+    cleaned[box] = large_parts(mask[box], leastMl / (float(np.prod(ctNode.GetSpacing())) / 1000))
     return cleaned
 
 

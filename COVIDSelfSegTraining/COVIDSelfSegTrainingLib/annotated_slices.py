@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 from COVIDSelfSegLib.classical_lungs import builtin_lung_mask
+from COVIDSelfSegLib.components import large_parts
 from COVIDSelfSegLib.frame import FloatArray, LungFrame
 from COVIDSelfSegLib.lung_network import LungNetwork
 from COVIDSelfSegLib.volume import array_view
@@ -61,12 +62,8 @@ class AnnotatedSlice:
         frame = LungFrame.whole_scan(self.hu, network.grid_mm)
         probability = frame.to_scan(network.probability(frame.to_network(self.hu)))
         inside = array_view(probability)[0] > _INSIDE
-        parts, count = ndimage.label(inside)
         pixel_cm2 = self.hu.GetSpacing()[0] * self.hu.GetSpacing()[1] / 100
-        large = np.bincount(parts.ravel(), minlength=count + 1) * pixel_cm2 > _LEAST_CM2
-        large[0] = False
-        found: npt.NDArray[np.uint8] = large[parts].astype(np.uint8)
-        return found
+        return large_parts(inside, _LEAST_CM2 / pixel_cm2).astype(np.uint8)
 
 
 def read_medseg(folder: Path) -> Iterator[AnnotatedSlice]:
