@@ -6,7 +6,6 @@ the lung), with dense disease painted into them; see :mod:`.lung_corruption`.
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from COVIDSelfSegLib.networks.lung_unet import LungUNet
 from torch import nn
 from torch.nn import functional
 
+from .averaging import frozen_copy, update_average
 from .checkpoint import load_checkpoint, save_checkpoint
 from .lung_batches import Chest, LungBatches
 
@@ -35,9 +35,8 @@ class LungPreset:
         seed: the only source of randomness.
         iterations: optimiser steps.
         batch: chests a step.
-        window: what is cut out of each chest (z, y, x), in voxels.
+        window: what is cut out of each chest (z, y, x), in voxels; of one slice, the network is flat.
         real_share: share of the chests that are real, where there are phantoms too.
-        flat: see single slices; the window is one slice then.
         grid_mm: size of the voxels.
         picture_share: share of the windows that look like 8-bit pictures mapped to HU: stretched, shifted
             and clipped, or with equalised contrast.
@@ -53,7 +52,6 @@ class LungPreset:
     batch: int = 2
     window: tuple[int, int, int] = (64, 64, 80)
     real_share: float = 0.6
-    flat: bool = False
     grid_mm: float = LUNG_GRID_MM
     picture_share: float = 0.0
     rate: float = 2e-3
@@ -62,12 +60,16 @@ class LungPreset:
     ema: float = 0.995
     aerated_weight: float = 0.2
 
+    @property
+    def flat(self) -> bool:
+        """Whether it is for single slices."""
+        return self.window[0] == 1
+
 
 SLICE_PRESET = LungPreset(
     iterations=2000,
     batch=16,
     window=(1, 128, 160),
-    flat=True,
     grid_mm=2.5,
     picture_share=0.6,
 )
@@ -94,9 +96,7 @@ class LungTrainer:
         )
         torch.manual_seed(preset.seed)
         self.network = device.place(LungUNet(flat=preset.flat))
-        self.average = copy.deepcopy(self.network)
-        for parameter in self.average.parameters():
-            parameter.requires_grad = False
+        self.average = frozen_copy(self.network)
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), preset.rate, (0.9, 0.99), weight_decay=preset.weight_decay
         )
@@ -120,10 +120,7 @@ class LungTrainer:
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
-        decay = min(self.preset.ema, (1 + self.iteration) / (10 + self.iteration))
-        with torch.no_grad():
-            for mean, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
-                mean.lerp_(value, 1 - decay)
+        update_average(self.average, self.network, self.preset.ema, self.iteration)
         self.iteration += 1
         return {"entropy": entropy.item(), "dice": overlap.item()}
 
