@@ -192,7 +192,7 @@ def segment(
     with clock.stage("synthesis"):
         made = _synthesise(mended, lungs, package, device, clock)
     with clock.stage("segmentation"):
-        probability, device = _find_lesions(mended, lungs, package, device, clock)
+        probability, device = find_lesions(mended, lungs, package, device, clock)
     with clock.stage("measure"):
         inference = package.card.inference
         threshold = inference.threshold if options.threshold is None else options.threshold
@@ -239,10 +239,14 @@ def _synthesise(
     return _where_it_fits(work, device, 1)[0]
 
 
-def _find_lesions(
+def find_lesions(
     scan: sitk.Image, lungs: LungMask, package: ModelPackage, device: Device, clock: StageClock
 ) -> tuple[sitk.Image, Device]:
-    """Lesion probability, and the device that it ran on in the end."""
+    """Lesion probability (uint8, 0 .. 255, on the scan's grid), and the device that it ran on in the end.
+
+    Raises:
+        UserError: it does not fit into memory (exit code 4).
+    """
     inference = package.card.inference
     segmenter = package.segmenter()
     slices = LungSlices.of_scan(

@@ -19,16 +19,10 @@ from COVIDSelfSegLib.networks.generator import draw_latent
 from COVIDSelfSegLib.perlin import lattice_axes, perlin
 from COVIDSelfSegLib.phantom import make_phantom
 from COVIDSelfSegLib.phantom_scanner import Acquisition
+from COVIDSelfSegLib.pipeline import StageClock, find_lesions
 from COVIDSelfSegLib.quantification import dice, measure
 from COVIDSelfSegLib.r231 import r231_lung_mask
-from COVIDSelfSegLib.segmentation import (
-    Calibration,
-    LungSlices,
-    lesion_mask,
-    predict_logits,
-    probability_image,
-    smooth_along_z,
-)
+from COVIDSelfSegLib.segmentation import lesion_mask
 from COVIDSelfSegLib.volume import array_view, read_scan
 from skimage import transform
 
@@ -160,22 +154,12 @@ def _precision(table: Table, path: Path) -> None:
     """The 2D network in the device's own precision and in float32, and how far their lesions agree."""
     device, package, scan = choose_device(), find_package(), read_scan(path)
     inference = package.card.inference
-    lungs = find_lungs(scan, builtin=True).image
-    slices = LungSlices.of_scan(
-        scan,
-        lungs,
-        plane=inference.slice_plane,
-        margin_mm=inference.margin_mm,
-        neighbour_mm=inference.neighbour_mm,
-    )
-    calibration = Calibration(inference.calibration_slope, inference.calibration_shift)
+    lungs = find_lungs(scan, builtin=True)
     masks, seconds = [], []
     for one in (device, replace(device, precision=torch.float32)):
-        network = one.place(package.segmenter())
         start = time.perf_counter()
-        logits = smooth_along_z(predict_logits(network, slices, batch=8, device=one), slices)
+        probability, _ = find_lesions(scan, lungs, package, one, StageClock())
         seconds.append(time.perf_counter() - start)
-        probability = probability_image(logits, slices, calibration, lungs)
         mask = lesion_mask(probability, inference.threshold, inference.least_lesion_ml)
         masks.append(array_view(mask) > 0)
     value = f"{seconds[0]:.1f} s, Dice {dice(*masks):.4f}"
