@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.models import DEFAULT_PACKAGE, find_package
 
 from .model_card import card_text, with_figures
@@ -34,6 +35,12 @@ def add_card(commands: Any) -> None:
 
 
 def _card(parsed: argparse.Namespace) -> None:
+    if parsed.failure and parsed.sheet is None:
+        raise UserError(
+            "--failure was given without --sheet.",
+            why="Figures and failures enter a card together, so that both are of the same weights.",
+            fix="Name the folder that 'covidselfseg benchmark' wrote with --sheet.",
+        )
     package = find_package(parsed.package)
     if parsed.sheet is not None:
         label = parsed.label or package.card.name

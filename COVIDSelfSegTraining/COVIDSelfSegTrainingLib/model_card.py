@@ -11,6 +11,7 @@ from typing import Any
 
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.models import ModelCard, ModelPackage, write_package
+from COVIDSelfSegLib.volume import output_not_writable
 
 from .sheet import PAGE
 
@@ -62,7 +63,7 @@ def with_figures(package: ModelPackage, sheet: Path, label: str, failures: tuple
         failures: where it goes wrong, in words; none keeps what the card says.
 
     Raises:
-        UserError: not a sheet, or it scored other weights.
+        UserError: not a sheet, or it scored other weights (exit code 2); the package cannot be written (5).
     """
     scored = {row["method"]: row["SHA-256 of the weights"] for row in _rows(sheet, "packages")}
     if scored.get(label) != package.sha256:
@@ -80,7 +81,10 @@ def with_figures(package: ModelPackage, sheet: Path, label: str, failures: tuple
         known_failures=failures or package.card.known_failures,
     )
     networks = package.generator().state_dict(), package.segmenter().state_dict()
-    return write_package(package.path, card, *networks)
+    try:
+        return write_package(package.path, card, *networks)
+    except OSError as error:
+        raise output_not_writable(package.path) from error
 
 
 def card_text(package: ModelPackage) -> str:
@@ -98,7 +102,7 @@ def card_text(package: ModelPackage) -> str:
         f"- Threshold {inference.threshold:.2f} of the calibrated probability, "
         f"lesions from {inference.least_lesion_ml} ml on",
         f"- SHA-256 of the weights: `{package.sha256}`",
-        f"- Made by: `{card.command}`",
+        f"- Made by: `{card.command}`, seed {card.recipe.get('seed', 'unknown')}",
         *(f"- Started from: `{text}`" for text in _beginnings(card.recipe)),
         "",
         "## Trained on",

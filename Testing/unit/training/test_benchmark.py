@@ -177,4 +177,5 @@ def test_a_card_refuses_the_figures_of_other_weights(
     )
     assert "no figures" in capsys.readouterr().err
     assert main(["card", str(other.path), "--sheet", str(tmp_path)]) == ExitCode.INPUT_REFUSED
+    assert main(["card", str(other.path), "--failure", "Dust on the lens."]) == ExitCode.INPUT_REFUSED
     assert other.path.read_bytes() == before
