@@ -43,6 +43,7 @@ def measure_speed(table: Table, data: Path | None) -> None:
         _beside_others(table, scan)
         _precision(table, scan)
     _compiled(table)
+    _onnx_runtime(table)
 
 
 def _perlin(table: Table) -> None:
@@ -185,6 +186,34 @@ def _compiled(table: Table) -> None:
         seconds = _best(lambda: compiled(slices).sum().item(), 5)
     value = f"{1000 * seconds:.0f} ms after {waited:.0f} s of compiling"
     table.add(_SECTION, "2D network, 8 slices, compiled", value, beside=f"as it is {1000 * plain:.0f} ms")
+
+
+def _onnx_runtime(table: Table) -> None:
+    """ONNX Runtime where ``onnxruntime`` and ``onnxscript`` are installed; runs do without it."""
+    try:
+        import onnxruntime
+        import onnxscript  # noqa: F401 (the exporter's)
+    except ImportError:
+        return
+    device, package = choose_device("cpu"), find_package()
+    network = package.segmenter()
+    slices = torch.rand(8, 4, *package.card.inference.slice_plane)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "network.onnx"
+        torch.onnx.export(network, (slices,), str(file), dynamo=True, verbose=False)
+        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        feed = {session.get_inputs()[0].name: slices.numpy()}
+        theirs = _best(lambda: session.run(None, feed), 5)
+    placed = device.place(network)
+    slices = slices.contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        plain = _best(lambda: placed(slices).sum().item(), 5)
+        with device.autocast():
+            ours = _best(lambda: placed(slices).sum().item(), 5)
+    beside = f"ONNX Runtime {1000 * theirs:.0f} ms, here in float32 {1000 * plain:.0f} ms"
+    table.add(_SECTION, "2D network, 8 slices, on the CPU", f"{1000 * ours:.0f} ms", beside=beside)
 
 
 def _ratio(table: Table, name: str, ours: float, theirs: float, what: str) -> None:
