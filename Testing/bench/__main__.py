@@ -22,6 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m Testing.bench", description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("bench"))
     parser.add_argument("--only", choices=("speed", "stages", "many", "panel"))
+    parser.add_argument("--batch", type=int, default=4, metavar="N", help="scans of the batch")
     parser.add_argument("--compare", type=Path, metavar="JSON", help="bench.json of an earlier run")
     parsed = parser.parse_args()
     data = data_folder()
@@ -33,7 +34,7 @@ def main() -> None:
     if parsed.only in (None, "stages") and data is not None:
         measure_stages(table, data)
     if parsed.only in (None, "many") and data is not None:
-        measure_many(table, data)
+        measure_many(table, data, parsed.batch)
     if parsed.only in (None, "panel"):
         measure_panel(table)
     table.write(parsed.output)
