@@ -26,7 +26,15 @@ log = logging.getLogger(__name__)
 R231_FILE = "unet_r231-d5d2fc3d.pth"
 """File name under which torch.hub stores lungmask's R231 weights; it ends with the start of their SHA-256."""
 
-__all__ = ["LEFT", "RIGHT", "LungMask", "find_lungs", "lung_volumes_ml", "r231_weights"]
+__all__ = [
+    "LEFT",
+    "RIGHT",
+    "LungMask",
+    "find_lungs",
+    "lung_volumes_ml",
+    "lung_weights_sha256",
+    "r231_weights",
+]
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,25 @@ def find_lungs(
         return LungMask(found, "lungmask R231", _sha256(path))
     network = LungNetwork.shipped(device)
     return LungMask(builtin_lung_mask(scan, network), "built-in", network.sha256 if network else "")
+
+
+def lung_weights_sha256(weights: Path | None = None, *, builtin: bool = False) -> str:
+    """SHA-256 of the weights that :func:`find_lungs` would use; empty where it would use none.
+
+    What is kept of earlier runs counts as long as it stays the same.
+
+    Args:
+        weights: as for :func:`find_lungs`.
+        builtin: likewise.
+
+    Raises:
+        UserError: weights that were named are missing or damaged.
+    """
+    path = None if builtin else r231_weights(weights)
+    if path is not None:
+        return _sha256(path)
+    network = LungNetwork.shipped()
+    return network.sha256 if network else ""
 
 
 def lung_volumes_ml(lungs: sitk.Image) -> tuple[float, float]:

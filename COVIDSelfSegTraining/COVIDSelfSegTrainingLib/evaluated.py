@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from COVIDSelfSegLib import __version__
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.events import Progress
+from COVIDSelfSegLib.lungs import lung_weights_sha256
 from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.pipeline import Options
 
@@ -84,11 +86,13 @@ def evaluate(
         UserError: the folder cannot be written (exit code 5); nothing could be scored (2).
     """
     failures: dict[str, str] = {}
+    lungs = lung_weights_sha256(options.lung_model, builtin=options.builtin_lungs)
+    folders = [_folder(folder, package, options, lungs) for _, package in packages]
     results: list[dict[str, CaseResult]] = [{} for _ in packages]
     total, start, done, worked = len(cases) * len(packages), time.perf_counter(), 0, 0
     for case in cases:
-        for (label, package), of_package in zip(packages, results, strict=True):
-            path = _folder(folder, package, options) / f"{case.name}.npz"
+        for (label, package), kept, of_package in zip(packages, folders, results, strict=True):
+            path = kept / f"{case.name}.npz"
             key = f"{case.content} {package.sha256} {options.threshold} {case.slice_labels}"
             result = load_result(path, key) if path.with_suffix(".jpg").is_file() else None
             if result is None and case.name not in failures:
@@ -119,13 +123,13 @@ def evaluate(
             fix="See the reasons above; where files were moved, prepare the cohort again.",
         )
     contenders = tuple(
-        Contender(label, package, of_package, _folder(folder, package, options))
-        for (label, package), of_package in zip(packages, results, strict=True)
+        Contender(label, package, of_package, pictures)
+        for (label, package), pictures, of_package in zip(packages, folders, results, strict=True)
     )
     return Evaluated(scored, contenders, tuple(failures.items()))
 
 
-def _folder(folder: Path, package: ModelPackage, options: Options) -> Path:
-    settings = f"{package.sha256} {package.card.inference} {options.threshold} {options.lung_model} "
-    settings += str(options.builtin_lungs)
+def _folder(folder: Path, package: ModelPackage, options: Options, lungs: str) -> Path:
+    """Where the results of a package lie: another one for all else that they depend on."""
+    settings = f"{__version__} {package.sha256} {package.card.inference} {options.threshold} {lungs}"
     return folder / WORK / hashlib.sha256(settings.encode()).hexdigest()[:16]

@@ -17,12 +17,14 @@ import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.events import Failure, Result, StageProgress, parse_event
+from COVIDSelfSegLib.lung_network import SHIPPED_WEIGHTS
 from COVIDSelfSegLib.models import (
     ModelPackage,
 )
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.pipeline import Options, segment
 from COVIDSelfSegLib.volume import array_view
+from COVIDSelfSegLib.weight_file import check_weights, read_weights, write_weights
 from COVIDSelfSegTrainingLib import cases as cases_module
 from COVIDSelfSegTrainingLib.cases import Case, cases_of_cohort, phantom_cases
 from COVIDSelfSegTrainingLib.comparison import differing_settings
@@ -201,6 +203,24 @@ def test_a_second_run_takes_what_was_scored(
     before = {row["scan"]: row for row in table(sheet, "every_scan") if row["method"] == "old"}
     for row in table(output, "every_scan"):
         assert row == before[row["scan"]]
+
+
+def test_what_was_scored_with_another_lung_network_is_scored_anew(
+    cohort: Path, models: dict[str, ModelPackage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = cases_of_cohort(cohort, "held_out")[:1]
+
+    def scored() -> int:
+        evaluate(cases, [("old", models["old"])], tmp_path / "out", OPTIONS, lambda *_: None)
+        return len(list((tmp_path / "out").rglob("*.npz")))
+
+    assert [scored(), scored()] == [1, 1]
+    other = tmp_path / "models" / "lungs" / SHIPPED_WEIGHTS.name
+    other.parent.mkdir(parents=True)
+    about, _ = check_weights(SHIPPED_WEIGHTS)
+    write_weights(other, {name: 0 * value for name, value in read_weights(SHIPPED_WEIGHTS).items()}, about)
+    monkeypatch.setenv("COVIDSELFSEG_MODELS", str(other.parents[1]))
+    assert scored() == 2
 
 
 def test_a_scan_that_is_gone_is_told_and_the_others_are_scored(
