@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.events import Progress
+from COVIDSelfSegLib.lungs import lung_weights_sha256
 from COVIDSelfSegLib.models import Inference
 from COVIDSelfSegLib.volume import output_not_writable
 
@@ -66,6 +67,7 @@ class Settings:
             "grids": {name: inference[name] for name in names},
             "lung_model": self.lungs.weights.name if self.lungs.weights else "",
             "builtin_lungs": self.lungs.builtin,
+            "lung_weights": lung_weights_sha256(self.lungs.weights, builtin=self.lungs.builtin),
             "held_out": self.held_out,
             "split_seed": self.split_seed,
         }
@@ -170,7 +172,8 @@ def _with_sides(found: Sequence[Found], settings: Settings) -> list[Found]:
 def _begin(folder: Path, settings: Settings) -> None:
     """Make the folder, or check that what is in it was made the same way."""
     path = folder / WORK / _SETTINGS
-    values = {name: settings.to_dict()[name] for name in ("grids", "lung_model", "builtin_lungs")}
+    made = settings.to_dict()
+    values = {name: made[name] for name in ("grids", "lung_model", "builtin_lungs", "lung_weights")}
     text = json.dumps(values, indent=1)
     if path.is_file() and path.read_text() != text:
         raise UserError(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from COVIDSelfSegLib.lung_network import SHIPPED_WEIGHTS
 from COVIDSelfSegLib.models import (
     Architecture,
     Inference,
@@ -18,6 +20,7 @@ from COVIDSelfSegLib.models import (
 )
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.phantom_scanner import Acquisition
+from COVIDSelfSegLib.weight_file import check_weights, read_weights, write_weights
 from COVIDSelfSegTrainingLib.cohort import CohortScan, Source, prepare_cohort
 from COVIDSelfSegTrainingLib.presets import GanPreset, Preset, SegmenterPreset
 from COVIDSelfSegTrainingLib.shipped import data_folder
@@ -133,3 +136,18 @@ def finding_package(
         code_version="0",
     )
     return write_package(path, card, generator.build().state_dict(), segmenter.build().state_dict())
+
+
+@pytest.fixture
+def another_lung_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Puts another lung network before the shipped one, as a user's folder of models may."""
+
+    def put() -> None:
+        other = tmp_path / "models" / "lungs" / SHIPPED_WEIGHTS.name
+        other.parent.mkdir(parents=True)
+        about, _ = check_weights(SHIPPED_WEIGHTS)
+        zeros = {name: 0 * value for name, value in read_weights(SHIPPED_WEIGHTS).items()}
+        write_weights(other, zeros, about)
+        monkeypatch.setenv("COVIDSELFSEG_MODELS", str(other.parents[1]))
+
+    return put

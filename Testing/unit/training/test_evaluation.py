@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,10 @@ import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.events import Failure, Result, StageProgress, parse_event
-from COVIDSelfSegLib.lung_network import SHIPPED_WEIGHTS
-from COVIDSelfSegLib.models import (
-    ModelPackage,
-)
+from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.pipeline import Options, segment
 from COVIDSelfSegLib.volume import array_view
-from COVIDSelfSegLib.weight_file import check_weights, read_weights, write_weights
 from COVIDSelfSegTrainingLib import cases as cases_module
 from COVIDSelfSegTrainingLib.cases import Case, cases_of_cohort, phantom_cases
 from COVIDSelfSegTrainingLib.comparison import differing_settings
@@ -206,7 +203,7 @@ def test_a_second_run_takes_what_was_scored(
 
 
 def test_what_was_scored_with_another_lung_network_is_scored_anew(
-    cohort: Path, models: dict[str, ModelPackage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cohort: Path, models: dict[str, ModelPackage], tmp_path: Path, another_lung_network: Callable[[], None]
 ) -> None:
     cases = cases_of_cohort(cohort, "held_out")[:1]
 
@@ -215,11 +212,7 @@ def test_what_was_scored_with_another_lung_network_is_scored_anew(
         return len(list((tmp_path / "out").rglob("*.npz")))
 
     assert [scored(), scored()] == [1, 1]
-    other = tmp_path / "models" / "lungs" / SHIPPED_WEIGHTS.name
-    other.parent.mkdir(parents=True)
-    about, _ = check_weights(SHIPPED_WEIGHTS)
-    write_weights(other, {name: 0 * value for name, value in read_weights(SHIPPED_WEIGHTS).items()}, about)
-    monkeypatch.setenv("COVIDSELFSEG_MODELS", str(other.parents[1]))
+    another_lung_network()
     assert scored() == 2
 
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -242,8 +243,11 @@ def test_a_cohort_is_cut_for_the_preset_that_is_named(scans: Path, tmp_path: Pat
         assert scan.slice_frame.shape[1:] == wanted.slice_plane == (128, 128)
 
 
-def test_a_folder_of_other_settings_or_a_later_version_is_refused(cohort: Path, tmp_path: Path) -> None:
+def test_a_folder_of_other_settings_or_a_later_version_is_refused(
+    cohort: Path, tmp_path: Path, another_lung_network: Callable[[], None]
+) -> None:
     from COVIDSelfSegLib.models import Inference
+    from COVIDSelfSegTrainingLib.cutting import LungChoice
     from COVIDSelfSegTrainingLib.preparation import Settings, prepare
 
     with pytest.raises(UserError, match="other grids"):
@@ -257,6 +261,12 @@ def test_a_folder_of_other_settings_or_a_later_version_is_refused(cohort: Path, 
         with pytest.raises(UserError, match="format 99"):
             open_cohort(target, None)
         path.write_text(before)
+    same = Settings(lungs=LungChoice(builtin=True))
+    with pytest.raises(UserError, match="None of the 0"):
+        prepare([], target, same)
+    another_lung_network()
+    with pytest.raises(UserError, match="another lung model"):
+        prepare([], target, same)
 
 
 def test_nothing_usable_is_an_error_that_says_why(scans: Path, tmp_path: Path) -> None:
