@@ -19,6 +19,7 @@ import SimpleITK as sitk
 
 from . import results
 from .errors import ExitCode, UserError
+from .lungs import lung_weights_sha256
 from .models import ModelPackage, find_package
 from .pipeline import Options, Run, StageClock, not_enough_memory, segment, write_results
 from .volume import output_not_writable, read_scan
@@ -130,10 +131,11 @@ def segment_batch(jobs: Sequence[Job], output: Path, options: Options, tell: Tel
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise output_not_writable(output) from error
+    lungs = lung_weights_sha256(options.lung_model, builtin=options.builtin_lungs)
     outcomes: dict[str, Outcome] = {}
     waiting = []
     for job in jobs:
-        report = _finished(job, output, options, package)
+        report = _finished(job, output, options, (package.sha256, lungs))
         if report is None:
             waiting.append(job)
         else:
@@ -230,12 +232,20 @@ def _asked(job: Job, options: Options) -> dict[str, Any]:
     return chosen | {"files": len(files), "bytes": sum(s.st_size for s in stamps), "changed": changed}
 
 
-def _finished(job: Job, output: Path, options: Options, package: ModelPackage) -> dict[str, Any] | None:
-    """The report of an earlier run of this scan with this model and these options; None otherwise."""
+def _finished(job: Job, output: Path, options: Options, models: tuple[str, str]) -> dict[str, Any] | None:
+    """The report of an earlier run of this scan with these options and models; None otherwise.
+
+    Args:
+        job: the scan.
+        output: folder of all results.
+        options: of the run.
+        models: SHA-256 of the package and of the lung mask's weights.
+    """
     file = output / job.name / results.REPORT
     try:
         report: dict[str, Any] = json.loads(file.read_text())
         same = report["scan"] == str(job.scan) and report["asked"] == _asked(job, options)
-        return report if same and report["model"]["sha256"] == package.sha256 else None
+        same &= (report["model"]["sha256"], report["lung_mask"]["sha256"]) == models
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    return report if same else None

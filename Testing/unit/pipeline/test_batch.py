@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,18 @@ def test_run_again_it_does_what_is_missing_alone(
     again = arguments(a_model, finished, str(scans[0]), "--threshold", "0.9")
     assert main(again) == ExitCode.DONE
     assert (finished / "sick" / LESIONS).stat().st_mtime_ns != stamp
+
+
+def test_another_lung_network_makes_its_results_anew(
+    a_model: ModelPackage, scans: list[Path], tmp_path: Path, another_lung_network: Callable[[], None]
+) -> None:
+    typed = arguments(a_model, tmp_path / "out", str(scans[0]))
+    for verdict in ("done", "already done"):
+        assert main(typed) == ExitCode.DONE
+        assert table(tmp_path / "out")[0]["verdict"] == verdict
+    another_lung_network()
+    assert main(typed) == ExitCode.DONE
+    assert table(tmp_path / "out")[0]["verdict"] == "done"
 
 
 def test_stopped_in_the_middle_it_goes_on_later(
