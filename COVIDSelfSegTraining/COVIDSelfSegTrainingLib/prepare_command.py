@@ -51,16 +51,15 @@ def add_prepare(commands: Any) -> None:
     parser.add_argument("--split-seed", type=int, default=0, metavar="N")
     parser.add_argument("--lung-model", type=Path, metavar="FILE", help="R231 weights for lungmask")
     parser.add_argument("--builtin-lungs", action="store_true", help="do not use lungmask")
-    parser.add_argument(
-        "--preset", default="default", metavar="NAME|FILE", help="whose grids to cut into (default)"
-    )
     parser.set_defaults(command=_prepare)
     _add_common(parser)
 
 
 def add_prepare_shipped(commands: Any) -> None:
     """Add ``prepare-shipped``."""
-    parser = commands.add_parser("prepare-shipped", help="make the cohort of the shipped models")
+    parser = commands.add_parser(
+        "prepare-shipped", help="make the cohort of the shipped models, for any preset"
+    )
     parser.add_argument("output", type=Path, metavar="DIR", help="folder for the cohort")
     parser.set_defaults(command=_prepare_shipped)
     _add_common(parser, with_output=False)
@@ -69,6 +68,9 @@ def add_prepare_shipped(commands: Any) -> None:
 def _add_common(parser: argparse.ArgumentParser, *, with_output: bool = True) -> None:
     if with_output:
         parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the cohort")
+    parser.add_argument(
+        "--preset", default="default", metavar="NAME|FILE", help="whose grids to cut into (default)"
+    )
     cores = os.cpu_count() or 1
     parser.add_argument(
         "--workers", type=_positive, default=cores, metavar="N", help=f"processes, 1 GB each (here {cores})"
@@ -115,8 +117,14 @@ def _prepare_shipped(parsed: argparse.Namespace) -> None:
         Found(source, (Path(source.path),) if source.path else ())
         for source in sorted(shipped_sources(data), key=lambda source: source.name)
     ]
-    # What is held out from the shipped models is other phantoms and other scans altogether.
-    _run(parsed, scans, Settings(held_out=None, workers=parsed.workers, verify=parsed.verify), ())
+    settings = Settings(
+        inference=find_preset(parsed.preset).inference,
+        # What is held out from the shipped models is other phantoms and other scans altogether.
+        held_out=None,
+        workers=parsed.workers,
+        verify=parsed.verify,
+    )
+    _run(parsed, scans, settings, ())
 
 
 def _run(parsed: argparse.Namespace, scans: list[Found], settings: Settings, notes: Sequence[str]) -> None:

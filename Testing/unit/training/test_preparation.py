@@ -20,9 +20,11 @@ from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.events import Event, Failure, Result, StageProgress, parse_event
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.volume import array_view
+from COVIDSelfSegTrainingLib import prepare_command
 from COVIDSelfSegTrainingLib.cli import main
 from COVIDSelfSegTrainingLib.cohort import open_cohort, open_scan
 from COVIDSelfSegTrainingLib.presets import PRESETS
+from COVIDSelfSegTrainingLib.sources import Source
 
 
 @pytest.fixture(scope="module")
@@ -241,6 +243,16 @@ def test_a_cohort_is_cut_for_the_preset_that_is_named(scans: Path, tmp_path: Pat
     for scan in open_cohort(tmp_path / "cohort"):
         assert scan.volume_frame.shape == wanted.generator_grid
         assert scan.slice_frame.shape[1:] == wanted.slice_plane == (128, 128)
+
+
+def test_so_is_the_cohort_of_the_shipped_models(
+    scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Source("b", "diseased", "CC BY 4.0", str(scans / "covid" / "b.nii.gz"))
+    monkeypatch.setattr(prepare_command, "shipped_sources", lambda _data: [one])
+    assert main(["prepare-shipped", str(tmp_path / "cohort"), "--preset", "paper", "--workers", "1"]) == 0
+    (scan,) = open_cohort(tmp_path / "cohort")
+    assert scan.volume_frame.shape == PRESETS["paper"].inference.generator_grid
 
 
 def test_a_folder_of_other_settings_or_a_later_version_is_refused(
