@@ -41,8 +41,8 @@ _LEAST_SIDE = 0.04
 """Smallest share of the whole that counts as a lung of its own; less is a rest of the other one."""
 _SIDES_APART_MM = 40.0
 _CLOSING_MM = 11.0
-_DENSE_SHARE, _DENSE_IN_A_HOLE = 0.85, 0.5
-"""Lung network's probability from which on dense tissue is lung: anywhere, and where lung surrounds it."""
+_DENSE_SHARE = 0.5
+"""Lung network's probability from which on dense tissue is lung."""
 _BONE_HU = 150.0
 """A closing may add consolidation, vessels and pleural disease, but not bone."""
 
@@ -337,7 +337,7 @@ def _close(sides: LabelArray, pooled: _Pooled, dense: FloatArray | None) -> Labe
         box = _wider(_bounding_box(sides > 0), sides.shape)
         body[box] = _body_around(sides[box] == 0, pooled)
     if dense is not None:
-        body &= dense < _DENSE_IN_A_HOLE
+        body &= dense < _DENSE_SHARE
     result = sides.copy()
     for side in (RIGHT, LEFT):
         lung = sides == side

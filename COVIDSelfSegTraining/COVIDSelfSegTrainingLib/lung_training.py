@@ -48,7 +48,7 @@ class LungPreset:
     """
 
     seed: int = 21
-    iterations: int = 1600
+    iterations: int = 4500
     batch: int = 2
     window: tuple[int, int, int] = (64, 64, 80)
     real_share: float = 0.6
@@ -67,7 +67,7 @@ class LungPreset:
 
 
 SLICE_PRESET = LungPreset(
-    iterations=2000,
+    iterations=5000,
     batch=16,
     window=(1, 128, 160),
     grid_mm=2.5,

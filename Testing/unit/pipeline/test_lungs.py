@@ -237,7 +237,7 @@ class Trap:
 @pytest.mark.parametrize(
     ("scan", "mask", "least"),
     [
-        ("ct_cropped/lung1_001.nii.gz", "ct_cropped/lung1_001_lung_mask.nii.gz", 0.94),
+        ("ct_cropped/lung1_001.nii.gz", "ct_cropped/lung1_001_lung_mask.nii.gz", 0.92),
         ("small/cip_ct-64.nii.gz", "small/cip_ct-64_lobe_labels.nii.gz", 0.96),
     ],
 )
@@ -248,6 +248,9 @@ def test_real_lungs_agree_with_their_published_masks(
     truth = sitk.GetArrayFromImage(sitk.ReadImage(str(real_scans / mask))) > 0
     found = labels(find_lungs(image).image)
     assert dice(found > 0, truth) >= least
+    # The mask of LUNG1 leaves out tumour, consolidation and effusion, which ours keeps in.
+    aerated = sitk.GetArrayFromImage(image) < -500
+    assert dice((found > 0) & aerated, truth & aerated) >= 0.98
     right, left = (np.nonzero(found == side)[2].mean() for side in (1, 2))
     assert right < left
     assert array_view(image).shape == found.shape
