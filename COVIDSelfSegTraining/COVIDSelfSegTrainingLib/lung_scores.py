@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import SimpleITK as sitk
 from COVIDSelfSegLib.classical_lungs import builtin_lung_mask
 from COVIDSelfSegLib.devices import Device
@@ -17,7 +16,7 @@ from COVIDSelfSegLib.phantom import make_phantom
 from COVIDSelfSegLib.volume import array_view, grid_difference, read_mask, read_scan
 
 from .cases import Case, acquisition_of, bool_view
-from .overlap import overlap
+from .overlap import BoolArray, overlap
 from .sheet import Cell, Sheet
 from .statistics import summarise
 
@@ -98,19 +97,31 @@ def score_lung_masks(
         phantom = make_phantom(source.seed, source.severity, acquisition_of(source))
         lesions = bool_view(phantom.lesions)
         for method, find in methods.items():
-            found = find(phantom.scan)
-            inside = np.count_nonzero(bool_view(found) & lesions) / np.count_nonzero(lesions)
-            score = _score(method, case.name, phantom.scan, found, phantom.lungs)
-            scores.append(replace(score, real=False, lesion_recall=inside))
+            mask = find(phantom.scan)
+            scores.append(_score(method, case.name, phantom.scan, mask, phantom.lungs, lesions=lesions))
         progress(case.name)
     return scores
 
 
-def _score(method: str, name: str, scan: sitk.Image, found: sitk.Image, truth: sitk.Image) -> LungScore:
-    """Of a real scan."""
-    ours, theirs, aerated = bool_view(found), bool_view(truth), array_view(scan) < _AERATED_HU
-    of_aerated = overlap(ours & aerated, theirs & aerated).dice
-    return LungScore(method, name, True, overlap(ours, theirs).dice, of_aerated, float("nan"))
+def _score(
+    method: str,
+    name: str,
+    scan: sitk.Image,
+    mask: sitk.Image,
+    truth: sitk.Image,
+    *,
+    lesions: BoolArray | None = None,
+) -> LungScore:
+    """Of a phantom if its lesions (z, y, x) are given, else of a real scan."""
+    found, lungs, aerated = bool_view(mask), bool_view(truth), array_view(scan) < _AERATED_HU
+    return LungScore(
+        method,
+        name,
+        real=lesions is None,
+        dice=overlap(found, lungs).dice,
+        aerated_dice=overlap(found & aerated, lungs & aerated).dice,
+        lesion_recall=float("nan") if lesions is None else overlap(found, lesions).sensitivity,
+    )
 
 
 def add_lung_masks(sheet: Sheet, scores: Sequence[LungScore]) -> None:
