@@ -250,7 +250,7 @@ def test_real_lungs_agree_with_their_published_masks(
     assert dice(found > 0, truth) >= least
     # The mask of LUNG1 leaves out tumour, consolidation and effusion, which ours keeps in.
     aerated = sitk.GetArrayFromImage(image) < -500
-    assert dice((found > 0) & aerated, truth & aerated) >= 0.98
+    assert dice((found > 0) & aerated, truth & aerated) >= 0.99
     right, left = (np.nonzero(found == side)[2].mean() for side in (1, 2))
     assert right < left
     assert array_view(image).shape == found.shape
