@@ -179,7 +179,7 @@ def probability_image(
     slices: LungSlices,
     calibration: Calibration,
     lungs: sitk.Image,
-    kind: ThresholdKind = "absolute",
+    kind: ThresholdKind,
 ) -> sitk.Image:
     """Probability on the scan's grid, uint8 0 .. 255, zero outside the lung.
 

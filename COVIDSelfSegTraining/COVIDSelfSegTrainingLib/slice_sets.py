@@ -152,7 +152,7 @@ def slice_probability(
     )
     logits = predict_logits(network, slices, batch=1, device=device)
     calibration = Calibration(inference.calibration_slope, inference.calibration_shift)
-    return probability_image(logits, slices, calibration, lungs)
+    return probability_image(logits, slices, calibration, lungs, inference.threshold_kind)
 
 
 def add_slice_sets(sheet: Sheet, sets: Sequence[SliceSet], labels: Sequence[str]) -> None:

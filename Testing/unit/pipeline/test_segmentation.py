@@ -16,6 +16,7 @@ from COVIDSelfSegLib.segmentation import (
     lesion_mask,
     predict_logits,
     probability_image,
+    relative_probability,
     segmenter_input,
     slice_and_neighbours,
     smooth_along_z,
@@ -49,7 +50,7 @@ def test_a_known_network_comes_back_on_the_scans_own_grid(tilt: tuple[float, flo
     phantom = make_phantom(3, 2, replace(SMALL, noise_hu=0.0, tilt=tilt))
     slices = slices_of(phantom)
     logits = predict_logits(DensityNetwork(), slices, batch=7, device=CPU)
-    image = probability_image(logits, slices, Calibration(), phantom.lungs)
+    image = probability_image(logits, slices, Calibration(), phantom.lungs, "absolute")
     assert grid_difference(image, phantom.scan) is None
     found = sitk.GetArrayFromImage(lesion_mask(image, 0.5, 0.0)) > 0
     inside = sitk.GetArrayFromImage(phantom.lungs) > 0
@@ -95,6 +96,17 @@ def test_a_calibration_is_platts() -> None:
     logits = np.array([-2.0, 0.0, 3.0], np.float32)
     assert Calibration().probability(logits) == pytest.approx(1 / (1 + np.exp(-logits)))
     assert Calibration(0.5, -1).probability(logits) == pytest.approx(1 / (1 + np.exp(-(0.5 * logits - 1))))
+
+
+def test_a_threshold_is_a_share_of_what_its_kind_says() -> None:
+    probability = np.array([[0.1, 0.2, 0.8], [0.05, 0.4, 0.9], [0.0, 0.0, 0.5]], np.float32)[:, None]
+    lungs = np.array([[1, 1, 0], [1, 1, 0], [1, 0, 0]], np.uint8)[:, None]
+    assert relative_probability(probability, lungs, "absolute") == pytest.approx(probability)
+    # Nothing outside the lung is a maximum, and nothing there comes out above 1.
+    of_slice = [[0.5, 1, 1], [0.125, 1, 1], [0, 0, 1]]
+    assert relative_probability(probability, lungs, "slice")[:, 0] == pytest.approx(np.array(of_slice))
+    of_volume = [[0.25, 0.5, 1], [0.125, 1, 1], [0, 0, 1]]
+    assert relative_probability(probability, lungs, "volume")[:, 0] == pytest.approx(np.array(of_volume))
 
 
 def test_small_components_are_dropped_by_their_volume() -> None:

@@ -99,7 +99,7 @@ def probability(package: ModelPackage, phantom: Phantom) -> npt.NDArray[np.float
     )
     logits = predict_logits(package.segmenter(), slices, batch=16, device=CPU)
     calibration = Calibration(inference.calibration_slope, inference.calibration_shift)
-    image = probability_image(logits, slices, calibration, phantom.lungs)
+    image = probability_image(logits, slices, calibration, phantom.lungs, "absolute")
     return sitk.GetArrayFromImage(image) / 255
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.models import ModelPackage
+from COVIDSelfSegLib.models import ModelPackage, ThresholdKind, write_package
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.volume import array_view
 from COVIDSelfSegTrainingLib.annotated_slices import approximate_hu
@@ -56,6 +57,19 @@ def test_pictures_are_scored_beside_the_baselines(
     assert "best level" in page
     assert "Reliability on the lung of set" in page
     assert (pictures.parent / "out" / "lung_recall_set.csv").is_file()
+
+
+@pytest.mark.parametrize(("kind", "finds"), [("absolute", False), ("slice", True), ("volume", True)])
+def test_a_threshold_relative_to_the_maximum_finds_what_an_absolute_one_does_not(
+    kind: ThresholdKind, finds: bool, pictures: Path, a_package: ModelPackage, tmp_path: Path
+) -> None:
+    # Shifted so far that no probability comes near the threshold by itself.
+    inference = replace(a_package.card.inference, threshold=0.3, threshold_kind=kind, calibration_shift=-8.0)
+    networks = (network.state_dict() for network in (a_package.generator(), a_package.segmenter()))
+    card = replace(a_package.card, inference=inference)
+    package = write_package(tmp_path / "relative.safetensors", card, *networks)
+    one = score_slice_set(pictures, [("it", package)], CPU, lambda _done, _name: None)
+    assert [counts.both + counts.found_only > 0 for counts in one.counts["it"]] == [finds] * 3
 
 
 def test_noise_does_not_move_the_lung_of_a_picture(a_phantom: Phantom) -> None:
