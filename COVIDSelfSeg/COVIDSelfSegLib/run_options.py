@@ -12,7 +12,7 @@ from .pipeline import Options
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add what a user may choose of how a scan is segmented."""
     parser.add_argument("--model", default=DEFAULT_PACKAGE, metavar="NAME|FILE", help="model package")
-    parser.add_argument("--threshold", type=_share, metavar="T", help="0..1; default: the model's own")
+    parser.add_argument("--threshold", type=share, metavar="T", help="0..1; default: the model's own")
     parser.add_argument("--lung-model", type=Path, metavar="FILE", help="R231 weights for lungmask")
     parser.add_argument("--builtin-lungs", action="store_true", help="do not use lungmask")
     parser.add_argument(
@@ -38,7 +38,12 @@ def chosen_options(
     )
 
 
-def _share(text: str) -> float:
+def share(text: str) -> float:
+    """Type of an argument between 0 and 1.
+
+    Raises:
+        ArgumentTypeError: it does not lie there.
+    """
     value = float(text)
     if not 0 < value < 1:
         raise argparse.ArgumentTypeError("must lie between 0 and 1")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.events import EventWriter, Progress
 from COVIDSelfSegLib.models import DEFAULT_PACKAGE, ModelPackage, find_package
 from COVIDSelfSegLib.pipeline import Options
+from COVIDSelfSegLib.run_options import share
 
 from .benchmark_cases import benchmark_phantoms
 from .cases import Case, cases_of_cohort
@@ -74,7 +76,7 @@ def add_sheet_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, required=True, metavar="DIR", help="folder for page and tables"
     )
-    parser.add_argument("--threshold", type=float, metavar="T", help="0..1; default: each model's own")
+    parser.add_argument("--threshold", type=share, metavar="T", help="0..1; default: each model's own")
     parser.add_argument("--lung-model", type=Path, metavar="FILE", help="R231 weights for lungmask")
     parser.add_argument("--builtin-lungs", action="store_true", help="do not use lungmask")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -127,8 +129,9 @@ def write_sheet(
     Raises:
         UserError: as :func:`.evaluated.evaluate`.
     """
+    if parsed.threshold is not None:
+        packages = [(label, _at(parsed.threshold, package)) for label, package in packages]
     options = Options(
-        threshold=parsed.threshold,
         lung_model=parsed.lung_model,
         builtin_lungs=parsed.builtin_lungs,
         device=parsed.device,
@@ -144,6 +147,12 @@ def write_sheet(
         writer.result({"page": str(page), **_summary(evaluated)})
     else:
         _print_outcome(evaluated, page)
+
+
+def _at(threshold: float, package: ModelPackage) -> ModelPackage:
+    """A package as if this threshold were its own, so that scans, slices and tables all go by it."""
+    inference = replace(package.card.inference, threshold=threshold)
+    return replace(package, card=replace(package.card, inference=inference))
 
 
 def _score_slices(

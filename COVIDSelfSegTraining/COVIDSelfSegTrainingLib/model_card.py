@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.models import ModelCard, ModelPackage, write_package
+from COVIDSelfSegLib.models import ModelCard, ModelPackage, ThresholdKind, write_package
 from COVIDSelfSegLib.volume import output_not_writable
 
 from .sheet import PAGE
@@ -51,6 +52,11 @@ _WANTED = (
     ),
 )
 _LABELS = "slice_labels"
+_SHARE_OF: dict[ThresholdKind, str] = {
+    "absolute": "of the calibrated probability",
+    "slice": "of each slice's highest probability",
+    "volume": "of the scan's highest probability",
+}
 
 
 def with_figures(package: ModelPackage, sheet: Path, label: str, failures: tuple[str, ...]) -> ModelPackage:
@@ -63,9 +69,11 @@ def with_figures(package: ModelPackage, sheet: Path, label: str, failures: tuple
         failures: where it goes wrong, in words; none keeps what the card says.
 
     Raises:
-        UserError: not a sheet, or it scored other weights (exit code 2); the package cannot be written (5).
+        UserError: not a sheet, or it scored other weights or another threshold (exit code 2); the package
+            cannot be written (5).
     """
-    scored = {row["method"]: row["SHA-256 of the weights"] for row in _rows(sheet, "packages")}
+    rows = {row["method"]: row for row in _rows(sheet, "packages")}
+    scored = {name: row["SHA-256 of the weights"] for name, row in rows.items()}
     if scored.get(label) != package.sha256:
         raise UserError(
             f"The sheet {sheet} has no figures of {package.path.name}.",
@@ -74,6 +82,13 @@ def with_figures(package: ModelPackage, sheet: Path, label: str, failures: tuple
             + f"; the weights of {package.path.name} are {package.sha256[:12]}.",
             fix="Name the folder that 'covidselfseg benchmark' wrote for this package, and its label there "
             "with --label.",
+        )
+    used, own = float(rows[label]["threshold"]), package.card.inference.threshold
+    if not math.isclose(used, own, abs_tol=1e-6):
+        raise UserError(
+            f"The sheet {sheet} was made with the threshold {used:g}.",
+            why=f"A card holds figures at the package's own threshold, {own:g}.",
+            fix="Run 'covidselfseg benchmark' without --threshold into another folder.",
         )
     card = replace(
         package.card,
@@ -99,7 +114,7 @@ def card_text(package: ModelPackage) -> str:
         f"- Networks: {card.generator.network} (3D), {card.segmenter.network} (2D), preset `{card.preset}`, "
         f"code {card.code_version}",
         f"- Grids: generator {_sides(inference.generator_grid)}, slices {_sides(inference.slice_plane)}",
-        f"- Threshold {inference.threshold:.2f} of the calibrated probability, "
+        f"- Threshold {inference.threshold:.2f} {_SHARE_OF[inference.threshold_kind]}, "
         f"lesions from {inference.least_lesion_ml} ml on",
         f"- SHA-256 of the weights: `{package.sha256}`",
         f"- Made by: `{card.command}`, seed {card.recipe.get('seed', 'unknown')}",

@@ -170,6 +170,25 @@ def test_a_card_takes_over_the_figures_of_its_own_sheet(
     assert "- Dust on the lens." in text
 
 
+def test_another_threshold_holds_for_slices_too_and_stays_out_of_the_card(
+    data: Path, a_model: ModelPackage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = []
+    for threshold in ("0.2", "0.8"):
+        out = tmp_path / threshold
+        slices = ["--slices", str(data / "medseg_dev"), "--builtin-lungs", "--threshold", threshold]
+        model = ["--model", f"small={a_model.path}", "--device", "cpu"]
+        assert main(["evaluate", *model, *slices, "--output", str(out)]) == ExitCode.DONE
+        assert table(out, "packages")[0]["threshold"] == threshold
+        found.append(float(table(out, "slices_medseg_dev")[0]["sensitivity"]))
+    assert found[0] > found[1]
+    copy = tmp_path / "copy.safetensors"
+    shutil.copy(a_model.path, copy)
+    assert main(["card", str(copy), "--sheet", str(out), "--label", "small"]) == ExitCode.INPUT_REFUSED
+    assert "threshold 0.8" in capsys.readouterr().err
+    assert open_package(copy).card.metrics == ()
+
+
 def test_a_card_refuses_the_figures_of_other_weights(
     sheet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
