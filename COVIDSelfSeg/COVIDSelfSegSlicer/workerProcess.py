@@ -118,10 +118,10 @@ class WorkerProcess:
         if self._reported:
             return
         self._handOver()
-        if self._askedToEnd is not None and time.monotonic() - self._askedToEnd > _PATIENCE_S:
-            self._signal(_killSignal())
         code = self._process.poll()
         if code is None or any(reader.is_alive() for reader in self._readers):
+            if self._askedToEnd is not None and time.monotonic() - self._askedToEnd > _PATIENCE_S:
+                self._signal(_killSignal())
             return
         self._handOver()
         self._reported = True
@@ -161,7 +161,7 @@ class WorkerProcess:
                 subprocess.run(command, capture_output=True, check=False)  # noqa: S603
             else:
                 os.killpg(self._process.pid, number)
-        except ProcessLookupError:
+        except (ProcessLookupError, PermissionError):  # macOS forbids it where all of a group have ended
             logging.debug("the worker had ended already")
 
 
