@@ -119,7 +119,7 @@ class WorkerProcess:
             return
         self._handOver()
         code = self._process.poll()
-        if code is None or any(reader.is_alive() for reader in self._readers):
+        if code is None or self._isHeard:
             if self._askedToEnd is not None and time.monotonic() - self._askedToEnd > _PATIENCE_S:
                 self._signal(_killSignal())
             return
@@ -136,8 +136,13 @@ class WorkerProcess:
     def kill(self) -> None:
         """End the worker and its children at once, without a word; for when Slicer itself closes."""
         self._reported = True
-        if self._process.poll() is None:
+        if self._process.poll() is None or self._isHeard:
             self._signal(_killSignal())
+
+    @property
+    def _isHeard(self) -> bool:
+        """Whether someone holds the worker's output still, be it a child that outlives its launcher."""
+        return any(reader.is_alive() for reader in self._readers)
 
     def _handOver(self) -> None:
         while not self._lines.empty():

@@ -92,3 +92,9 @@ def test_cancel_ends_a_child_that_does_not_listen_and_outlives_its_launcher(star
     user.wait_until(lambda: ends(worker), seconds=60)
     assert everyone_is_gone(worker)
     assert codes == [-signal.SIGTERM]
+
+
+def test_kill_ends_a_child_that_outlives_its_launcher(start):
+    worker, _ = a_deaf_child_whose_launcher_was_cancelled(start)
+    worker.kill()
+    user.wait_until(lambda: everyone_is_gone(worker), seconds=60)
