@@ -83,9 +83,17 @@ def test_eight_bit_gray_levels_are_refused(a_phantom: Phantom) -> None:
     assert "8-bit" in error.what
 
 
-def test_values_scaled_to_one_are_refused(a_phantom: Phantom) -> None:
-    error = refusal(with_values(a_phantom.scan, lambda hu: ((hu + 1024) / 4096).astype(np.float32)))
-    assert "no Hounsfield scale" in error.what or "8-bit" in error.what
+@pytest.mark.parametrize(
+    ("lowest", "saying"), [(0, "not Hounsfield units"), (-1, "which is no Hounsfield scale")]
+)
+def test_values_scaled_to_one_are_refused(a_phantom: Phantom, lowest: int, saying: str) -> None:
+    def normalise(hu: np.ndarray) -> np.ndarray:
+        unit = (hu - hu.min()) / np.ptp(hu.astype(float))
+        return (lowest + (1 - lowest) * unit).astype(np.float32)
+
+    error = refusal(with_values(a_phantom.scan, normalise))
+    assert f"The values run from {lowest} to 1" in error.what
+    assert saying in error.what
 
 
 def test_a_forgotten_rescale_intercept_is_refused(a_phantom: Phantom) -> None:

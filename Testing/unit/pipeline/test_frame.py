@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -167,7 +169,7 @@ def test_outside_a_mask_there_is_the_filling() -> None:
 
 def test_a_frame_survives_json() -> None:
     frame = LungFrame.around_lungs(make_lungs(make_ramp(DIRECTIONS["oblique"], 0)), (12, 20, 20))
-    assert LungFrame.from_dict(vars(frame) | {}) == frame
+    assert LungFrame.from_dict(json.loads(json.dumps(asdict(frame)))) == frame
 
 
 def test_an_array_of_another_shape_is_not_taken() -> None:
