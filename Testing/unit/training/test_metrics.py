@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.threshold_curve import LEVELS
-from COVIDSelfSegTrainingLib.evaluation import roc_auc
+from COVIDSelfSegTrainingLib.evaluation import roc_auc, slice_auc
 from COVIDSelfSegTrainingLib.histogram import ProbabilityHistogram
 from COVIDSelfSegTrainingLib.overlap import overlap
 from COVIDSelfSegTrainingLib.protocols import score_scan, score_slices
@@ -114,6 +114,36 @@ def test_auc_is_the_chance_of_the_right_order() -> None:
     pairs = [(a > b) + 0.5 * (a == b) for a, b in itertools.product(scores[labels], scores[~labels])]
     assert roc_auc(scores, labels) == pytest.approx(np.mean(pairs))
     assert math.isnan(roc_auc(scores, np.zeros(40, bool)))
+
+
+def slices_with(infected: list[int], of_lung: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    """A mask and lungs with so many pixels in each slice; every slice's first pixel is no lung."""
+    mask, lungs = np.zeros((2, len(infected), 1, 11), bool)
+    for z, (found, area) in enumerate(zip(infected, of_lung, strict=True)):
+        mask[z, 0, 1 : 1 + found] = True
+        lungs[z, 0, 1 : 1 + area] = True
+    return mask, lungs
+
+
+def test_the_auc_of_slices_is_that_of_the_infected_share_of_their_lung() -> None:
+    # Shares 0.5, 0.25, 0.1, 0 and one slice without lung; by pixels, 1, 2, 1, 0, the order would be another.
+    mask, lungs = slices_with([1, 2, 1, 0, 0], [2, 8, 10, 4, 0])
+    sick, well = [0.5, 0.1], [0.25, 0.0]
+    by_hand = np.mean([one > other for one, other in itertools.product(sick, well)])
+    labels = np.array([True, False, True, False, True])
+    assert by_hand == 0.75
+    assert slice_auc(mask, lungs, labels) == pytest.approx(by_hand)
+    assert slice_auc(mask, lungs, ~labels) == pytest.approx(1 - by_hand)
+
+
+def test_slices_in_the_right_order_have_an_auc_of_one_in_the_wrong_of_zero_and_level_of_a_half() -> None:
+    mask, lungs = slices_with([6, 5, 1, 0], [10, 8, 10, 2])
+    labels = np.array([True, True, False, False])
+    assert slice_auc(mask, lungs, labels) == 1
+    assert slice_auc(mask, lungs, ~labels) == 0
+    assert slice_auc(np.zeros_like(mask), lungs, labels) == 0.5
+    assert slice_auc(~lungs, lungs, labels) == 0.5, "what lies outside the lung does not count"
+    assert math.isnan(slice_auc(mask, lungs, np.ones(4, bool)))
 
 
 def a_histogram(seed: int = 0) -> tuple[ProbabilityHistogram, np.ndarray, np.ndarray]:

@@ -1,0 +1,155 @@
+"""'Did it help?' and 'best level' on made-up results, whose answer is known without any scan."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from COVIDSelfSegLib.models import ModelPackage
+from COVIDSelfSegTrainingLib.cases import Case
+from COVIDSelfSegTrainingLib.comparison import add_help_card
+from COVIDSelfSegTrainingLib.evaluated import Contender, Evaluated
+from COVIDSelfSegTrainingLib.overlap import Overlap
+from COVIDSelfSegTrainingLib.protocols import ScanScores
+from COVIDSelfSegTrainingLib.score_tables import best_level
+from COVIDSelfSegTrainingLib.scoring import DIFFERENCE, THRESHOLD, CaseResult
+from COVIDSelfSegTrainingLib.sheet import Sheet
+from COVIDSelfSegTrainingLib.sources import Source
+
+HEALTHY = tuple(Case(f"well{n}", Source(f"well{n}", "healthy", "", path=f"/well{n}"), "") for n in range(4))
+DISEASED = tuple(Case(f"sick{n}", Source(f"sick{n}", "diseased", "", path=f"/sick{n}"), "") for n in range(4))
+FALSE_SHARE, RECONSTRUCTION, DICE = (
+    "falsely infected on healthy lungs, %",
+    "reconstruction error on healthy lungs, HU",
+    "lesion Dice",
+)
+
+
+def result(
+    *,
+    share: float = 0.0,
+    reconstruction: float = 0.0,
+    dice: float | None = None,
+    baselines: dict[str, Overlap] | None = None,
+) -> CaseResult:
+    return CaseResult(
+        found_ml=0.0,
+        found_share=share,
+        truth_ml=None,
+        reconstruction_hu=reconstruction,
+        twin_error=None,
+        scan_scores=None if dice is None else ScanScores(dice, *[0.0] * 8),
+        slice_scores=(),
+        auc=None,
+        plain_auc=None,
+        histogram=None,
+        baselines=baselines or {},
+        mask=np.zeros(1, np.uint8),
+        features=np.zeros((2, 1, 1, 1), np.float32),
+    )
+
+
+def contender(
+    label: str,
+    package: ModelPackage,
+    shares: Sequence[float],
+    reconstructions: Sequence[float],
+    dices: Sequence[float],
+) -> Contender:
+    healthy = {
+        case.name: result(share=share, reconstruction=error)
+        for case, share, error in zip(HEALTHY, shares, reconstructions, strict=True)
+    }
+    diseased = {case.name: result(dice=dice) for case, dice in zip(DISEASED, dices, strict=True)}
+    return Contender(label, package, healthy | diseased, Path())
+
+
+@pytest.fixture
+def weak(a_package: ModelPackage) -> Contender:
+    return contender("weak", a_package, [0.05, 0.06, 0.07, 0.06], [80, 90, 85, 95], [0.3, 0.4, 0.35, 0.3])
+
+
+@pytest.fixture
+def strong(a_package: ModelPackage) -> Contender:
+    return contender("strong", a_package, [0.01, 0.02, 0.01, 0.02], [30, 40, 30, 45], [0.7, 0.8, 0.9, 0.8])
+
+
+@pytest.fixture
+def mixed(a_package: ModelPackage) -> Contender:
+    """Beside the weak one, better on two scans and worse on two."""
+    return contender("mixed", a_package, [0.01, 0.1, 0.03, 0.1], [30, 140, 35, 145], [0.1, 0.6, 0.15, 0.5])
+
+
+def card(old: Contender, new: Contender, folder: Path) -> dict[str, dict[str, str]]:
+    sheet = Sheet("A sheet")
+    add_help_card(sheet, Evaluated(HEALTHY + DISEASED, (old, new), ()))
+    sheet.write(folder)
+    with (folder / "did_it_help_real_scans.csv").open(newline="") as file:
+        return {row["what"]: row for row in csv.DictReader(file)}
+
+
+def test_less_false_disease_less_error_and_more_dice_are_better(
+    weak: Contender, strong: Contender, tmp_path: Path
+) -> None:
+    rows = card(weak, strong, tmp_path)
+    assert {name: row["answer"] for name, row in rows.items()} == {
+        FALSE_SHARE: "better",
+        RECONSTRUCTION: "better",
+        DICE: "better",
+    }
+    changes = {name: float(row["change"]) for name, row in rows.items()}
+    assert changes == {
+        FALSE_SHARE: pytest.approx(1.5 - 6.0),
+        RECONSTRUCTION: pytest.approx(36.25 - 87.5),
+        DICE: pytest.approx(0.8 - 0.3375),
+    }
+    assert [float(rows[DICE][name]) for name in ("weak", "strong")] == pytest.approx([0.3375, 0.8])
+
+
+def test_the_other_way_round_all_of_them_are_worse(
+    weak: Contender, strong: Contender, tmp_path: Path
+) -> None:
+    rows = card(strong, weak, tmp_path)
+    assert {name: row["answer"] for name, row in rows.items()} == {
+        FALSE_SHARE: "worse",
+        RECONSTRUCTION: "worse",
+        DICE: "worse",
+    }
+
+
+def test_where_some_scans_are_better_and_some_worse_nothing_is_shown(
+    weak: Contender, mixed: Contender, tmp_path: Path
+) -> None:
+    for old, new in ((weak, mixed), (mixed, weak)):
+        rows = card(old, new, tmp_path / new.label)
+        assert {row["answer"] for row in rows.values()} == {"not shown"}
+        assert all(float(row["95 % low"]) < 0 < float(row["95 % high"]) for row in rows.values())
+
+
+def counts(dice: float) -> Overlap:
+    """As many voxels found as are true, so that Dice is the share of them that are both."""
+    return Overlap(round(100 * dice), 100 - round(100 * dice), 100 - round(100 * dice), 0)
+
+
+def test_the_best_level_has_the_highest_mean_dice_whatever_it_is_on_one_scan(
+    a_package: ModelPackage,
+) -> None:
+    dice = {
+        f"{THRESHOLD} -780": (0.9, 0.1),  # best on the first scan
+        f"{THRESHOLD} -700": (0.6, 0.6),  # best on both together
+        f"{THRESHOLD} -500": (0.2, 0.8),  # best on the second
+        f"{DIFFERENCE} 100": (0.9, 0.9),  # of another family
+        f"{DIFFERENCE} 200": (1.0, 1.0),
+    }
+    results = {
+        case.name: result(baselines={name: counts(values[place]) for name, values in dice.items()})
+        for place, case in enumerate(DISEASED[:2])
+    }
+    one = Contender("one", a_package, results, Path())
+    assert best_level(one, DISEASED[:2], THRESHOLD) == f"{THRESHOLD} -700"
+    assert best_level(one, DISEASED[:2], DIFFERENCE) == f"{DIFFERENCE} 200"
+    assert best_level(one, DISEASED[1:2], THRESHOLD) == f"{THRESHOLD} -500"
+    assert best_level(one, DISEASED[:2], "another family") is None
