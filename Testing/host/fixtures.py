@@ -37,10 +37,16 @@ def no_slot_errors() -> Iterator[None]:
 
 @pytest.fixture
 def an_application() -> Iterator[Any]:
-    """``slicer.app`` in testing mode, without settings, queued answers or recorded installations."""
+    """``slicer.app`` in testing mode, without settings, queued answers or recorded installations.
+
+    Fails a test that queued an answer for a dialog that was never asked for.
+    """
     _reset()
     yield slicer.app
-    _reset()
+    try:
+        dialogs.raise_unused()
+    finally:
+        _reset()
 
 
 @pytest.fixture

@@ -40,10 +40,18 @@ def test_a_file_dialog_returns_the_path_alone():
     assert dialogs.asked == [("QFileDialog.getOpenFileName", (None, "Choose a model"))]
 
 
+def test_an_answer_that_nothing_asked_for_fails_the_test():
+    dialogs.answer("/models/lung.pth")
+    with pytest.raises(AssertionError, match=r"/models/lung\.pth"):
+        dialogs.raise_unused()
+    dialogs.raise_unused()
+
+
 @pytest.mark.usefixtures("an_application_outside_testing_mode")
 def test_outside_testing_mode_a_question_is_asked():
     dialogs.answer(qt.QMessageBox.Yes)
     assert slicer.util.confirmYesNoDisplay("Overwrite your edits?")
+    assert dialogs.asked == [("ctkMessageBox.exec", ("Overwrite your edits?",))]
     dialogs.answer(qt.QMessageBox.No)
     assert not slicer.util.confirmYesNoDisplay("Overwrite your edits?")
 

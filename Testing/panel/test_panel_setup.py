@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import ClassVar
 
 import pytest
 import qt
@@ -23,6 +25,13 @@ def remembered_status():
 
 def wait_for_the_answer(panel):
     user.wait_until(lambda: "Looking" not in panel.ui.setupSummaryLabel.text, seconds=120)
+
+
+def last_message():
+    """The text of the message box that was shown last."""
+    what, (text,) = dialogs.asked[-1]
+    assert what == "ctkMessageBox.exec"
+    return text
 
 
 def choose_python(panel, path):
@@ -127,13 +136,15 @@ def test_a_model_is_added_used_and_deleted(a_panel, samples, tmp_path):
     a_panel.ui.modelSelector.setCurrentIndex(paths.index(str(copy)))
     dialogs.answer(qt.QMessageBox.Yes)
     user.press(a_panel.ui.deleteModelButton)
+    assert last_message() == f"Delete {copy}?"
     wait_for_the_answer(a_panel)
     assert not copy.exists()
     assert not a_panel.ui.deleteModelButton.enabled
     assert "not deleted" in a_panel.ui.deleteModelButton.toolTip
 
 
-def test_a_file_that_is_no_model_is_refused(a_panel, tmp_path):
+def test_a_file_that_is_no_model_is_refused(a_panel, a_window, tmp_path):
+    a_window()  # without one Slicer shows no error
     other = tmp_path / "weights.pth"
     other.write_text("x")
     a_panel.ui.setupSection.collapsed = False
@@ -141,6 +152,7 @@ def test_a_file_that_is_no_model_is_refused(a_panel, tmp_path):
     dialogs.answer(str(other))
     dialogs.answer(qt.QMessageBox.Ok)
     user.press(a_panel.ui.addModelButton)
+    assert "weights.pth is not a model package" in last_message()
     assert not (workerProcess.modelFolder() / "weights.pth").exists()
     wait_for_the_answer(a_panel)
 
@@ -186,26 +198,66 @@ def test_without_any_model_the_button_says_so(a_panel, a_python_without_models, 
     assert "no usable model package" in a_panel.ui.segmentButton.toolTip
 
 
-def test_torch_comes_from_the_pytorch_extension_only(a_panel, a_bare_python, monkeypatch):
-    monkeypatch.setattr(setup, "slicersPython", lambda: str(a_bare_python))
-    a_panel.setupSection.refresh()
-    wait_for_the_answer(a_panel)
-    bootstrap.start().set_testing_enabled(False)
-    dialogs.answer(qt.QMessageBox.Ok)
-    user.press(a_panel.ui.installTorchButton)
-    wait_for_the_answer(a_panel)
-    assert packaging.calls == []
-
-
-def test_small_packages_are_installed_on_a_click_without_touching_torch(a_panel, a_bare_python, monkeypatch):
+@pytest.fixture
+def a_panel_to_install_from(a_panel, a_window, a_bare_python, monkeypatch):
+    """The panel where Slicer's own Python has nothing; pip finds nothing there either, and installs nothing."""
     monkeypatch.setattr(setup, "slicersPython", lambda: str(a_bare_python))
     monkeypatch.setattr(packaging, "pip_check", lambda _requirement: False)
+    a_window()  # without one Slicer shows no error
     a_panel.setupSection.refresh()
     wait_for_the_answer(a_panel)
     bootstrap.start().set_testing_enabled(False)
+    return a_panel
+
+
+@pytest.fixture
+def the_pytorch_extension(monkeypatch):
+    """What the extension PyTorch was asked for, and what it answers."""
+
+    class PyTorchUtilsLogic:
+        answer = object()
+        asked: ClassVar[list[dict[str, object]]] = []
+
+        def installTorch(self, **options):
+            self.asked.append(options)
+            return self.answer
+
+    module = ModuleType("PyTorchUtils")
+    module.PyTorchUtilsLogic = PyTorchUtilsLogic
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", module)
+    return PyTorchUtilsLogic
+
+
+def test_torch_comes_from_the_pytorch_extension_only(a_panel_to_install_from, the_pytorch_extension):
+    user.press(a_panel_to_install_from.ui.installTorchButton)
+    assert the_pytorch_extension.asked == [{"askConfirmation": True}]
+    assert dialogs.asked == []
+    assert packaging.calls == []
+    wait_for_the_answer(a_panel_to_install_from)
+
+
+def test_torch_that_was_not_installed_is_told(a_panel_to_install_from, the_pytorch_extension):
+    the_pytorch_extension.answer = None
     dialogs.answer(qt.QMessageBox.Ok)
-    user.press(a_panel.ui.installPackagesButton)
-    wait_for_the_answer(a_panel)
+    user.press(a_panel_to_install_from.ui.installTorchButton)
+    assert "PyTorch was not installed" in last_message()
+    wait_for_the_answer(a_panel_to_install_from)
+
+
+def test_without_the_pytorch_extension_torch_is_not_installed(a_panel_to_install_from):
+    dialogs.answer(qt.QMessageBox.Ok)
+    user.press(a_panel_to_install_from.ui.installTorchButton)
+    assert "The extension PyTorch is not installed" in last_message()
+    assert "Extensions Manager" in last_message()
+    assert packaging.calls == []
+    wait_for_the_answer(a_panel_to_install_from)
+
+
+def test_small_packages_are_installed_on_a_click_without_touching_torch(a_panel_to_install_from):
+    dialogs.answer(qt.QMessageBox.Ok)
+    user.press(a_panel_to_install_from.ui.installPackagesButton)
+    assert "need to be installed" in last_message()
+    wait_for_the_answer(a_panel_to_install_from)
     wanted = " ".join(text for call in packaging.calls for text in call.requirements)
     assert "safetensors" in wanted
     for untouchable in ("torch", "SimpleITK", "numpy"):

@@ -18,7 +18,8 @@ class Dialogs:
 
     Attributes:
         interactive: show real dialogs; only ``make app`` does.
-        asked: which dialogs were asked for, for example ``("QFileDialog.getOpenFileName", (...))``, in order.
+        asked: which dialogs were asked for, for example ``("QFileDialog.getOpenFileName", (...))``, in order;
+            of a message box that was built piece by piece, its text.
         opened_urls: what ``QDesktopServices.openUrl`` was asked to open; nothing is opened in a test.
     """
 
@@ -47,6 +48,16 @@ class Dialogs:
         raise UnexpectedDialogError(
             f"{what}{args} would wait for a person; queue host.dialogs.answer(...) first"
         )
+
+    def raise_unused(self) -> None:
+        """Fail if an answer is left over, and forget it.
+
+        Raises:
+            AssertionError: a dialog that the test waits for was not asked for.
+        """
+        unused = list(self._answers)
+        self._answers.clear()
+        assert not unused, f"nothing was asked that these would answer: {unused}; asked was {self.asked}"
 
     def clear(self) -> None:
         """Forget queued answers and what was asked."""

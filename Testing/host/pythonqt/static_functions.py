@@ -23,9 +23,12 @@ def modal_function(pyside_object: Any, name: str) -> Callable[..., Any] | None:
     if name.rstrip("_") != "exec" or not isinstance(pyside_object, (QDialog, QMenu)):
         return None
     what = f"{type(pyside_object).__name__}.exec"
-    return lambda *args: conversion.wrap(
-        dialogs.ask(what, args, lambda: pyside_object.exec(*conversion.unwrap(args)))
-    )
+
+    def ask(*args: Any) -> Any:
+        told = (pyside_object.text(),) if isinstance(pyside_object, QMessageBox) else args
+        return conversion.wrap(dialogs.ask(what, told, lambda: pyside_object.exec(*conversion.unwrap(args))))
+
+    return ask
 
 
 def static_function(pyside_class: type, name: str) -> Callable[..., Any] | None:
