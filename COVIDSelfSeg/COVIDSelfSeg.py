@@ -290,7 +290,7 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         except UserError as error:
             self.onFailed(error)
             return
-        overwrite = mayOverwrite(ctNode)
+        overwrite = mayOverwrite(ctNode, files)
         with slicer.util.WaitCursor():
             results.setResults(ctNode, files, overwriteEdits=overwrite)
         self._endRun()
@@ -446,7 +446,7 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
             device: ``auto``, ``cpu`` or ``cuda``.
             threshold: lesion probability 0 .. 1; the model's calibrated one by default.
             onProgress: called with the fraction done (0 .. 1) and a message.
-            overwriteEdits: do not keep a copy of a lesion segment that was edited by hand.
+            overwriteEdits: do not keep copies of segments that were edited by hand.
 
         Returns:
             The segmentation node with right lung, left lung and lesion.

@@ -130,6 +130,12 @@ def maskOf(segmentationNode, segmentID: str, box: tuple[slice, slice, slice]) ->
     return covered
 
 
+def holds(segmentationNode, segmentID: str, mask: np.ndarray) -> bool:
+    """Whether a segment covers exactly a mask (k, j, i) on the CT's grid."""
+    deep, rows, columns = (slice(0, size) for size in mask.shape)
+    return np.array_equal(maskOf(segmentationNode, segmentID, (deep, rows, columns)), mask > 0)
+
+
 def largestSliceCenter(segmentationNode) -> list[float] | None:
     """Where the lesion covers most of a slice of the CT (RAS, mm, in the world), None if there is none."""
     labels = slicer.vtkOrientedImageData()

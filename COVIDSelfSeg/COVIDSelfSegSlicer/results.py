@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import slicer
 from COVIDSelfSegLib.errors import UserError
@@ -38,11 +40,11 @@ def setResults(ctNode, files: RunFiles, *, overwriteEdits: bool = False) -> None
     Args:
         ctNode: the CT that was segmented.
         files: what the worker made.
-        overwriteEdits: a lesion segment that was edited by hand is otherwise kept as a copy.
+        overwriteEdits: segments that were edited by hand are otherwise kept as copies.
     """
     saveStateForUndo(ctNode)
     if not overwriteEdits:
-        keepEditedLesion(ctNode)
+        _keepEdits(ctNode, editsAtStake(ctNode, files))
     for role, array in (
         (resultNodes.PSEUDO_HEALTHY, files.pseudoHealthy),
         (resultNodes.HEATMAP, files.heatmap),
@@ -57,9 +59,8 @@ def setResults(ctNode, files: RunFiles, *, overwriteEdits: bool = False) -> None
     lesionSegments.prepare(segmentationNode, ctNode)
     if isFirst:  # later the user may have chosen otherwise
         display.prepareSegments(segmentationNode)
-    for segmentID, label in ((lesionSegments.RIGHT_LUNG, 1), (lesionSegments.LEFT_LUNG, 2)):
-        lesionSegments.write(segmentationNode, segmentID, files.lungs == label, ctNode)
-    lesionSegments.write(segmentationNode, lesionSegments.LESION, files.lesions, ctNode)
+    for segmentID, mask in _masksOf(files).items():
+        lesionSegments.write(segmentationNode, segmentID, mask, ctNode)
     table = resultNodes.getNode(ctNode, resultNodes.TABLE)
     resultNodes.setTable(table, files.report["numbers"], files.report["threshold"])
     enableUndo(ctNode)
@@ -72,7 +73,7 @@ def writeLesion(ctNode, threshold: float, *, overwriteEdits: bool = False) -> No
     """
     saveStateForUndo(ctNode)
     if not overwriteEdits:
-        keepEditedLesion(ctNode)
+        _keepEdits(ctNode, editsAtStake(ctNode))
     report = resultNodes.reportOf(ctNode)
     probability = slicer.util.arrayFromVolume(resultNodes.findNode(ctNode, resultNodes.PROBABILITY))
     mask = _withoutSpecks(probability >= level_of(threshold), ctNode, report["least_lesion_ml"])
@@ -82,22 +83,26 @@ def writeLesion(ctNode, threshold: float, *, overwriteEdits: bool = False) -> No
     resultNodes.setTable(resultNodes.getNode(ctNode, resultNodes.TABLE), numbers, threshold)
 
 
-def keepEditedLesion(ctNode) -> None:
-    """Copy the lesion segment to a segment of its own if it was edited by hand."""
+def editsAtStake(ctNode, files: RunFiles | None = None) -> list[str]:
+    """IDs of the segments that were edited by hand and are about to change.
+
+    Lungs that were corrected and then handed over as lung mask come back as they are: nothing is lost.
+
+    Args:
+        ctNode: a CT, perhaps with results.
+        files: of a run, which writes all segments; None for a threshold, which writes the lesion alone.
+    """
     segmentationNode = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
-    if segmentationNode is None or not lesionSegments.isEdited(segmentationNode, lesionSegments.LESION):
-        return
-    segmentation = segmentationNode.GetSegmentation()
-    copy = slicer.vtkSegment()
-    copy.DeepCopy(segmentation.GetSegment(lesionSegments.LESION))
-    name = _("COVID lesion (edited by hand)")
-    names = {segmentation.GetSegment(segmentID).GetName() for segmentID in segmentation.GetSegmentIDs()}
-    number = 2
-    while name in names:
-        name = _("COVID lesion (edited by hand {number})").format(number=number)
-        number += 1
-    copy.SetName(name)
-    segmentation.AddSegment(copy, segmentation.GenerateUniqueSegmentID("COVIDSelfSeg_edited"))
+    if segmentationNode is None:
+        return []
+    if files is None:
+        return [lesionSegments.LESION] * lesionSegments.isEdited(segmentationNode, lesionSegments.LESION)
+    return [
+        segmentID
+        for segmentID, mask in _masksOf(files).items()
+        if lesionSegments.isEdited(segmentationNode, segmentID)
+        and not lesionSegments.holds(segmentationNode, segmentID, mask)
+    ]
 
 
 def saveStateForUndo(ctNode) -> None:
@@ -110,6 +115,40 @@ def enableUndo(ctNode) -> None:
     """Let undo bring back the segmentation and the table."""
     for role in (resultNodes.SEGMENTATION, resultNodes.TABLE):
         resultNodes.findNode(ctNode, role).SetUndoEnabled(True)
+
+
+def _masksOf(files: RunFiles) -> dict[str, np.ndarray]:
+    """What a run found for each of our segments."""
+    return {
+        lesionSegments.RIGHT_LUNG: files.lungs == 1,
+        lesionSegments.LEFT_LUNG: files.lungs == 2,
+        lesionSegments.LESION: files.lesions,
+    }
+
+
+def _keepEdits(ctNode, segmentIDs: Sequence[str]) -> None:
+    """Copy segments to segments of their own, as opaque as they are."""
+    segmentationNode = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
+    for segmentID in segmentIDs:
+        segmentation, display = segmentationNode.GetSegmentation(), segmentationNode.GetDisplayNode()
+        copy = slicer.vtkSegment()
+        copy.DeepCopy(segmentation.GetSegment(segmentID))
+        copy.SetName(_nameOfCopy(segmentation, copy.GetName()))
+        copyID = segmentation.GenerateUniqueSegmentID("COVIDSelfSeg_edited")
+        segmentation.AddSegment(copy, copyID)
+        # An opaque lung would hide the lesions in 3D.
+        display.SetSegmentOpacity3D(copyID, display.GetSegmentOpacity3D(segmentID))
+        display.SetSegmentOpacity2DFill(copyID, display.GetSegmentOpacity2DFill(segmentID))
+        display.SetSegmentOpacity2DOutline(copyID, display.GetSegmentOpacity2DOutline(segmentID))
+
+
+def _nameOfCopy(segmentation, edited: str) -> str:
+    name, number = _("{name} (edited by hand)").format(name=edited), 2
+    names = {segmentation.GetSegment(segmentID).GetName() for segmentID in segmentation.GetSegmentIDs()}
+    while name in names:
+        name = _("{name} (edited by hand {number})").format(name=edited, number=number)
+        number += 1
+    return name
 
 
 def _withoutSpecks(mask: np.ndarray, ctNode, leastMl: float) -> np.ndarray:

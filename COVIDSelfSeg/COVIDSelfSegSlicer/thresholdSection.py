@@ -10,9 +10,10 @@ import slicer
 from COVIDSelfSegLib.threshold_curve import ThresholdCurve
 from slicer.i18n import tr as _
 
-from . import lesionSegments, resultNodes
+from . import resultNodes, results
 from .display import ThresholdPreview
 from .enabling import enable
+from .runFiles import RunFiles
 from .thresholdPlot import drawCurve
 
 STEP = 0.02
@@ -125,15 +126,22 @@ class ThresholdSection:
         table.setFixedHeight(rows.length() + header.sizeHint.height() + 2 * table.frameWidth)
 
 
-def mayOverwrite(ctNode) -> bool:
-    """Ask before hand edits of the lesion segment go; they are kept as a copy unless the user says so."""
-    segmentationNode = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
-    if segmentationNode is None or not lesionSegments.isEdited(segmentationNode, lesionSegments.LESION):
+def mayOverwrite(ctNode, files: RunFiles | None = None) -> bool:
+    """Ask before hand edits go; they are kept as copies unless the user says so.
+
+    Args:
+        ctNode: a CT, perhaps with results.
+        files: of a run that is to be shown; None for a threshold.
+    """
+    edited = results.editsAtStake(ctNode, files)
+    if not edited:
         return True
+    segmentation = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION).GetSegmentation()
+    names = ", ".join(segmentation.GetSegment(segmentID).GetName() for segmentID in edited)
     return slicer.util.confirmYesNoDisplay(
         _(
-            "The lesion segment was edited by hand. Overwrite the edits?\n\n"
-            "No keeps them as a segment of their own."
-        ),
-        windowTitle=_("Edited lesion"),
+            "Edited by hand: {names}. The new result takes their place. Overwrite the edits?\n\n"
+            "No keeps what was edited as segments of their own."
+        ).format(names=names),
+        windowTitle=_("Edited segments"),
     )

@@ -22,11 +22,11 @@ def voxels(ct, segment_id, segmentation=None):
     return slicer.util.arrayFromSegmentBinaryLabelmap(segmentation or node_of(ct), segment_id, ct) > 0
 
 
-def edit_lesion(ct):
-    """Paint a block into the lesion segment, as the Segment Editor does; returns what it holds then."""
-    labels = voxels(ct, LESION).astype(np.uint8)
+def edit(ct, segment_id):
+    """Paint a block into a segment, as the Segment Editor does; returns what it holds then."""
+    labels = voxels(ct, segment_id).astype(np.uint8)
     labels[20:24, 60:70, 50:60] = 1
-    slicer.util.updateSegmentBinaryLabelmapFromArray(labels, node_of(ct), LESION, ct)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(labels, node_of(ct), segment_id, ct)
     return labels > 0
 
 
@@ -189,15 +189,16 @@ def test_segments_of_the_user_stay_as_they_are(a_segmented_ct, samples):
     assert np.array_equal(voxels(ct, segment_id), mine > 0)
 
 
-def test_a_lesion_that_nobody_touched_is_not_taken_for_edited(a_segmented_ct):
-    assert not lesionSegments.isEdited(node_of(a_segmented_ct), LESION)
+def test_segments_that_nobody_touched_are_not_taken_for_edited(a_segmented_ct):
+    segmentation = node_of(a_segmented_ct)
+    assert not any(lesionSegments.isEdited(segmentation, name) for name in (RIGHT, LEFT, LESION))
     COVIDSelfSegLogic().setThreshold(a_segmented_ct, 0.7)
-    assert not lesionSegments.isEdited(node_of(a_segmented_ct), LESION)
+    assert not any(lesionSegments.isEdited(segmentation, name) for name in (RIGHT, LEFT, LESION))
 
 
 def test_hand_edits_are_kept_beside_a_new_lesion(a_segmented_ct, samples):
     ct = a_segmented_ct
-    edited = edit_lesion(ct)
+    edited = edit(ct, LESION)
     assert lesionSegments.isEdited(node_of(ct), LESION)
     COVIDSelfSegLogic().setThreshold(ct, 0.9)
     names = [
@@ -207,14 +208,39 @@ def test_hand_edits_are_kept_beside_a_new_lesion(a_segmented_ct, samples):
     assert names == ["right lung", "left lung", "COVID lesion", "COVID lesion (edited by hand)"]
     kept = node_of(ct).GetSegmentation().GetSegmentIdBySegmentName("COVID lesion (edited by hand)")
     assert np.array_equal(voxels(ct, kept), edited)
-    edit_lesion(ct)
+    edit(ct, LESION)
     show_truth(ct, samples / "truth")
     assert node_of(ct).GetSegmentation().GetNumberOfSegments() == 5
     assert np.array_equal(voxels(ct, kept), edited)
 
 
+@pytest.mark.parametrize(("segment_id", "name"), [(RIGHT, "right lung"), (LEFT, "left lung")])
+def test_hand_edits_of_a_lung_are_kept_beside_those_of_a_new_run(a_segmented_ct, samples, segment_id, name):
+    ct, segmentation = a_segmented_ct, node_of(a_segmented_ct)
+    found = voxels(ct, segment_id)
+    edited = edit(ct, segment_id)
+    assert not np.array_equal(edited, found)
+    COVIDSelfSegLogic().setThreshold(ct, 0.9)
+    assert np.array_equal(voxels(ct, segment_id), edited), "a threshold writes no lung"
+    show_truth(ct, samples / "truth")
+    kept = segmentation.GetSegmentation().GetSegmentIdBySegmentName(f"{name} (edited by hand)")
+    assert np.array_equal(voxels(ct, kept), edited)
+    assert np.array_equal(voxels(ct, segment_id), found)
+    display = segmentation.GetDisplayNode()
+    assert display.GetSegmentOpacity3D(kept) == display.GetSegmentOpacity3D(segment_id) < 1
+
+
+def test_corrected_lungs_that_a_run_took_as_its_mask_are_not_copied(a_segmented_ct, samples):
+    files = RunFiles.read(samples / "truth", lambda: False)
+    files.lungs[edit(a_segmented_ct, LEFT)] = 2
+    assert results.editsAtStake(a_segmented_ct, RunFiles.read(samples / "truth", lambda: False)) == [LEFT]
+    assert results.editsAtStake(a_segmented_ct, files) == []
+    results.setResults(a_segmented_ct, files)
+    assert node_of(a_segmented_ct).GetSegmentation().GetNumberOfSegments() == 3
+
+
 def test_hand_edits_go_where_the_user_says_so(a_segmented_ct):
-    edit_lesion(a_segmented_ct)
+    edit(a_segmented_ct, LESION)
     COVIDSelfSegLogic().setThreshold(a_segmented_ct, 0.9, overwriteEdits=True)
     assert node_of(a_segmented_ct).GetSegmentation().GetNumberOfSegments() == 3
 

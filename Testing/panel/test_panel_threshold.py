@@ -5,6 +5,7 @@ import pytest
 import qt
 import slicer
 from COVIDSelfSegSlicer import layouts, lesionSegments, resultNodes
+from COVIDSelfSegSlicer.runFiles import RunFiles
 from host import bootstrap, dialogs, user
 from host.pythonqt import registry
 from PySide6.QtCore import Qt
@@ -31,11 +32,11 @@ def foregrounds():
     return {name: node.GetForegroundVolumeID() for name, node in layouts.sliceCompositeNodes().items()}
 
 
-def edit_lesion(panel):
-    labels = lesion(panel).astype(np.uint8)
-    labels[20:24, 60:70, 50:60] = 1
+def edit(panel, segment_id):
     segmentation = resultNodes.findNode(panel.ctNode, resultNodes.SEGMENTATION)
-    slicer.util.updateSegmentBinaryLabelmapFromArray(labels, segmentation, LESION, panel.ctNode)
+    labels = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segment_id, panel.ctNode)
+    labels[20:24, 60:70, 50:60] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(labels, segmentation, segment_id, panel.ctNode)
     return labels > 0
 
 
@@ -132,10 +133,11 @@ def test_the_curve_marks_the_threshold_and_fills_the_panel(a_panel_with_results)
 
 def test_edits_are_kept_if_the_user_says_no(a_panel_with_results):
     panel = a_panel_with_results
-    edited = edit_lesion(panel)
+    edited = edit(panel, LESION)
     bootstrap.start().set_testing_enabled(False)
     dialogs.answer(qt.QMessageBox.No)
     user.drag(panel.ui.thresholdSlider, 0.8)
+    assert dialogs.asked[-1][1][0].startswith("Edited by hand: COVID lesion. ")
     segmentation = resultNodes.findNode(panel.ctNode, resultNodes.SEGMENTATION)
     kept = segmentation.GetSegmentation().GetSegmentIdBySegmentName("COVID lesion (edited by hand)")
     array = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, kept, panel.ctNode)
@@ -144,12 +146,37 @@ def test_edits_are_kept_if_the_user_says_no(a_panel_with_results):
 
 def test_edits_go_if_the_user_says_yes(a_panel_with_results):
     panel = a_panel_with_results
-    edit_lesion(panel)
+    edit(panel, LESION)
     bootstrap.start().set_testing_enabled(False)
     dialogs.answer(qt.QMessageBox.Yes)
     user.drag(panel.ui.thresholdSlider, 0.8)
     segmentation = resultNodes.findNode(panel.ctNode, resultNodes.SEGMENTATION)
     assert segmentation.GetSegmentation().GetNumberOfSegments() == 3
+
+
+@pytest.mark.parametrize(("answer", "segments"), [(qt.QMessageBox.No, 5), (qt.QMessageBox.Yes, 3)])
+def test_a_new_run_asks_before_it_writes_over_any_edited_segment(
+    a_panel_with_results, samples, answer, segments
+):
+    panel = a_panel_with_results
+    for segment_id in (LESION, lesionSegments.RIGHT_LUNG):
+        edit(panel, segment_id)
+    bootstrap.start().set_testing_enabled(False)
+    dialogs.answer(answer)
+    panel.logic.runningCT = panel.ctNode
+    panel.onFinished(RunFiles.read(samples / "truth", lambda: False))
+    assert dialogs.asked[-1][1][0].startswith("Edited by hand: right lung, COVID lesion. ")
+    segmentation = resultNodes.findNode(panel.ctNode, resultNodes.SEGMENTATION)
+    assert segmentation.GetSegmentation().GetNumberOfSegments() == segments
+
+
+def test_moving_the_threshold_asks_nothing_about_edited_lungs(a_panel_with_results):
+    panel = a_panel_with_results
+    edit(panel, lesionSegments.LEFT_LUNG)
+    bootstrap.start().set_testing_enabled(False)
+    user.drag(panel.ui.thresholdSlider, 0.8)
+    assert dialogs.asked == []
+    assert resultNodes.thresholdOf(panel.ctNode) == 0.8
 
 
 def test_keys_move_the_threshold_and_change_what_is_shown(a_panel_with_results, a_window):
