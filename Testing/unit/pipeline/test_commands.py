@@ -1,0 +1,137 @@
+"""``covidselfseg demo``, ``phantom`` and ``doctor`` as a user types them, on phantoms of few voxels."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from COVIDSelfSegLib import cli, results
+from COVIDSelfSegLib.cli import main
+from COVIDSelfSegLib.demo import compare
+from COVIDSelfSegLib.errors import ExitCode
+from COVIDSelfSegLib.phantom import Phantom, make_phantom
+
+from ..conftest import SMALL, finding_package
+
+
+@cache
+def small_phantom(seed: int, severity: int) -> Phantom:
+    return make_phantom(seed, severity, SMALL)
+
+
+@pytest.fixture
+def few_voxels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "make_phantom", small_phantom)
+
+
+def stored(path: Path) -> np.ndarray:
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+
+
+def line(values: list[float], pixel_type: type = np.int16) -> sitk.Image:
+    return sitk.GetImageFromArray(np.array(values, pixel_type).reshape(1, 1, -1))
+
+
+def test_a_comparison_counts_overlap_shares_and_errors_by_hand(tmp_path: Path) -> None:
+    phantom = Phantom(
+        scan=line([-800, -300, -200, -800, -850, 40]),
+        healthy_twin=line([-800, -800, -800, -800, -850, 40]),
+        lungs=line([1, 1, 1, 2, 2, 0], np.uint8),
+        lesions=line([0, 1, 1, 0, 0, 0], np.uint8),
+    )
+    for name, image in {
+        results.LUNGS: line([1, 1, 1, 2, 0, 0], np.uint8),
+        results.LESIONS: results.lesion_segmentation(line([0, 0, 1, 1, 0, 0], np.uint8)),
+        results.PSEUDO_HEALTHY: line([-800, -790, -830, -100, -100, 40]),
+    }.items():
+        sitk.WriteImage(image, str(tmp_path / name))
+    comparison = compare(phantom, tmp_path)
+    assert comparison.dice == pytest.approx(2 * 1 / (2 + 2))
+    assert comparison.found_share == pytest.approx(2 / 4), "of the lungs that were found"
+    assert comparison.true_share == pytest.approx(2 / 5)
+    assert comparison.synthesis_error_hu == pytest.approx((10 + 30) / 2)
+    assert comparison.untouched_error_hu == pytest.approx((500 + 600) / 2)
+    words = " ".join(str(comparison).split())
+    assert "infected, % of lung 50.0 40.0" in words
+    assert "lesion Dice 0.500" in words
+    assert "mean error 20 HU, doing nothing 550 HU" in words
+
+
+@pytest.mark.usefixtures("few_voxels")
+def test_the_demo_segments_a_phantom_and_holds_it_against_its_truth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models, output = tmp_path / "models", tmp_path / "demo"
+    models.mkdir()
+    finding_package(models / "covidselfseg-default.safetensors", seed=1)
+    monkeypatch.setenv("COVIDSELFSEG_MODELS", str(models))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no weights of lungmask here"))
+    assert main(["demo", "--output", str(output)]) == ExitCode.DONE
+    said = " ".join(capsys.readouterr().out.split())
+    phantom = small_phantom(7, 2)
+    scan, twin, lungs, truth = (
+        sitk.GetArrayFromImage(image)
+        for image in (phantom.scan, phantom.healthy_twin, phantom.lungs, phantom.lesions)
+    )
+    assert np.array_equal(stored(output / "scan.nrrd"), scan)
+    found, found_lungs = stored(output / "lesions.seg.nrrd"), stored(output / "lungs.nrrd")
+    dice = 2 * np.count_nonzero(found * truth) / (found.sum() + truth.sum())
+    shares = [100 * found.sum() / (found_lungs > 0).sum(), 100 * truth.sum() / (lungs > 0).sum()]
+    assert 0 < dice < 1
+    assert f"infected, % of lung {shares[0]:.1f} {shares[1]:.1f} lesion Dice {dice:.3f}" in said
+    errors = [
+        np.abs(image.astype(float) - twin)[truth > 0].mean()
+        for image in (stored(output / "pseudo_healthy.nrrd"), scan)
+    ]
+    assert f"mean error {errors[0]:.0f} HU, doing nothing {errors[1]:.0f} HU" in said
+    assert "this is not clinical performance" in said
+    assert f"Look at {output / 'overview.png'}" in said
+    assert (output / "overview.png").is_file()
+
+
+@pytest.mark.usefixtures("few_voxels")
+def test_a_phantom_is_written_with_its_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "phantom"
+    assert main(["phantom", "--seed", "5", "--severity", "3", "--output", str(output)]) == ExitCode.DONE
+    same = small_phantom(5, 3)
+    files = {"scan.nrrd", "healthy_twin.nrrd", "lungs.nrrd", "lesions.nrrd"}
+    assert {path.name for path in output.iterdir()} == files | {"truth.json"}
+    for name in files:
+        expected = getattr(same, name.removesuffix(".nrrd"))
+        written = sitk.ReadImage(str(output / name))
+        assert np.array_equal(sitk.GetArrayFromImage(written), sitk.GetArrayFromImage(expected)), name
+        assert written.GetSpacing() == pytest.approx(expected.GetSpacing())
+    truth = json.loads((output / "truth.json").read_text())
+    share = (stored(output / "lesions.nrrd") > 0).sum() / (stored(output / "lungs.nrrd") > 0).sum()
+    assert truth == {"seed": 5, "severity": 3, "infected_share": pytest.approx(share)}
+    assert f"infected {share:.1%} of the lung" in capsys.readouterr().out
+
+
+def test_the_doctor_says_what_a_scan_is_and_what_to_mind(
+    a_scan_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = a_scan_file.read_bytes()
+    assert main(["doctor", str(a_scan_file)]) == ExitCode.DONE
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1] == f"{a_scan_file}: a chest CT in HU, 160 x 160 x 66 voxels of 2.3 x 2.3 x 5 mm"
+    warning = next(place for place, row in enumerate(said) if "5 mm apart" in row)
+    assert said[warning].startswith("warning: ")
+    assert said[warning + 1].startswith("  Why: ")
+    assert said[warning + 2].startswith("  Fix: ")
+    assert a_scan_file.read_bytes() == before
+
+
+def test_the_doctor_refuses_what_is_no_ct_after_its_warnings(
+    a_phantom: Phantom, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gray = sitk.Cast(sitk.RescaleIntensity(a_phantom.scan, 0, 255), sitk.sitkUInt8)
+    sitk.WriteImage(gray, str(tmp_path / "gray.nrrd"))
+    assert main(["doctor", str(tmp_path / "gray.nrrd")]) == ExitCode.INPUT_REFUSED
+    said = capsys.readouterr()
+    assert "5 mm apart" in said.out
+    assert "a chest CT in HU" not in said.out
+    assert "8-bit gray levels" in said.err
