@@ -167,7 +167,8 @@ def _phantom(parsed: argparse.Namespace) -> None:
             "severity": parsed.severity,
             "infected_share": phantom.infected_share,
         }
-        (folder / "truth.json").write_text(json.dumps(truth, indent=1))
+        with results.writing_to(folder):
+            (folder / "truth.json").write_text(json.dumps(truth, indent=1))
     sys.stdout.write(f"{parsed.output / 'scan.nrrd'}: infected {phantom.infected_share:.1%} of the lung\n")
 
 

@@ -161,9 +161,11 @@ def write_results(
             write_image(image, folder / name)
     with clock.stage("picture"):
         overview = draw_overview(run.scan, run.lungs.image, run.heatmap, run.lesions, run.numbers)
-        overview.save(folder / results.OVERVIEW)
+        with results.writing_to(folder):
+            overview.save(folder / results.OVERVIEW)
     report = about | run.report | {"seconds": clock.seconds}
-    (folder / results.REPORT).write_text(json.dumps(report, indent=1))
+    with results.writing_to(folder):
+        (folder / results.REPORT).write_text(json.dumps(report, indent=1))
     return report
 
 

@@ -6,8 +6,10 @@ leaves neither.
 
 from __future__ import annotations
 
+import glob
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +18,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from . import colors, terms
+from .errors import ExitCode, UserError
 from .volume import array_view, output_not_writable
 
 LUNGS = "lungs.nrrd"
@@ -27,38 +30,56 @@ LESIONS = "lesions.seg.nrrd"
 OVERVIEW = "overview.png"
 REPORT = "report.json"
 
-_PARTIAL = re.compile(r"\.(?P<name>.+)\.partial-(?P<pid>\d+)")
+_PARTIAL = re.compile(r"\..*\.partial-(?P<pid>\d+)-[0-9a-f]+")
 
 
 @contextmanager
-def results_folder(target: Path) -> Iterator[Path]:
+def results_folder(target: Path, *, anew: bool = False) -> Iterator[Path]:
     """A folder to write results to; its files are moved to ``target`` when the block ends without error.
 
-    Other files in ``target`` stay. What an earlier run that was killed left beside it is removed.
+    What an earlier run that was killed left behind is removed.
+
+    Args:
+        target: where the results shall be.
+        anew: what lies in ``target`` goes, once there is something to take its place; else it stays.
 
     Raises:
         UserError: the folder cannot be made or written (exit code 5).
     """
     target = target.absolute()
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(target)
-        partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
+        # A target that exists may be the root of another disk (a link, a mounted volume) in a folder that is
+        # read-only; files move there from inside of it only.
+        home = target.resolve() if target.exists() and not anew else target.parent
+        home.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(home, target.name)
+        partial = home / f".{target.name}.partial-{os.getpid()}-{secrets.token_hex(3)}"
         partial.mkdir()
     except OSError as error:
         raise output_not_writable(target) from error
     try:
-        if target.exists() and not os.access(target, os.W_OK | os.X_OK):
-            raise output_not_writable(target)
         yield partial
-        try:
-            _move(partial, target)
-        except OSError as error:
+        with writing_to(target):
+            _move(partial, target, anew)
+    except UserError as error:
+        if error.code is ExitCode.OUTPUT_NOT_WRITABLE:  # said of the hidden folder, which no user named
             raise output_not_writable(target) from error
-    except OSError as error:
-        raise output_not_writable(target) from error
+        raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """For writes by Python itself: :func:`.volume.write_image` says the same of images.
+
+    Raises:
+        UserError: a file cannot be written (exit code 5).
+    """
+    try:
+        yield
+    except OSError as error:
+        raise output_not_writable(path) from error
 
 
 def lesion_segmentation(lesions: sitk.Image) -> sitk.Image:
@@ -83,7 +104,9 @@ def lesion_segmentation(lesions: sitk.Image) -> sitk.Image:
     return segmentation
 
 
-def _move(partial: Path, target: Path) -> None:
+def _move(partial: Path, target: Path, anew: bool) -> None:
+    if anew and target.exists():
+        shutil.rmtree(target)
     if not target.exists():
         partial.rename(target)
         return
@@ -91,14 +114,16 @@ def _move(partial: Path, target: Path) -> None:
         file.replace(target / file.name)
 
 
-def _remove_leftovers(target: Path) -> None:
-    for folder in target.parent.glob(f".{target.name}.partial-*"):
+def _remove_leftovers(home: Path, name: str) -> None:
+    for folder in home.glob(f".{glob.escape(name)}.partial-*"):
         match = _PARTIAL.fullmatch(folder.name)
-        if match and not _is_running(int(match["pid"])):
+        if match and not _is_another_that_runs(int(match["pid"])):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_running(pid: int) -> bool:
+def _is_another_that_runs(pid: int) -> bool:
+    if pid == os.getpid():
+        return False  # in a container every run has the same number
     if os.name == "nt":
         return True  # os.kill would end the process there; leftovers stay until their user deletes them
     try:

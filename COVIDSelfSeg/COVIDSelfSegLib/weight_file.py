@@ -39,9 +39,12 @@ def check_weights(path: Path) -> tuple[dict[str, str], str]:
     """The texts of a file whose weights are what they were when it was written, and their SHA-256.
 
     Raises:
-        DamagedFileError: it is no such file, cut short, or changed.
+        DamagedFileError: it cannot be read, is no such file, cut short, or changed.
     """
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DamagedFileError(f"it cannot be read ({error.strerror})") from error
     try:
         about: dict[str, str] = json.loads(_header_of(content)).get("__metadata__", {})
     except (ValueError, struct.error) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
+from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.dicom import choose_chest_ct, list_series, read_series
 from COVIDSelfSegLib.doctor import Severity, examine, mend_orientation
 from COVIDSelfSegLib.errors import UserError
@@ -20,7 +20,7 @@ from COVIDSelfSegLib.lungs import find_lungs, lung_volumes_ml
 from COVIDSelfSegLib.models import Inference
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.phantom_scanner import draw_acquisition
-from COVIDSelfSegLib.results import results_folder
+from COVIDSelfSegLib.results import results_folder, writing_to
 from COVIDSelfSegLib.segmentation import LungSlices
 from COVIDSelfSegLib.volume import compact, read_scan
 from scipy import ndimage
@@ -40,10 +40,12 @@ class LungChoice:
     Attributes:
         weights: R231 weights for lungmask.
         builtin: do not use lungmask even where it could be.
+        device: ``auto``, ``cpu`` or ``cuda``, where their networks run.
     """
 
     weights: Path | None = None
     builtin: bool = False
+    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ def cut_source(
         scan, lungs, lung_source = phantom.scan, phantom.lungs, "phantom"
     else:
         scan = read_source(source)
-        examination = examine(scan)
+        mask_file = Path(source.lung_mask) if source.lung_mask else None
+        examination = examine(scan, lungs_given=mask_file is not None)
         examination.refuse()
         findings = tuple(
             f"{finding.severity}: {finding.what}"
@@ -97,10 +100,13 @@ def cut_source(
             if finding.severity is not Severity.REFUSED
         )
         mended = mend_orientation(scan, examination.flipped)
-        mask_file = Path(source.lung_mask) if source.lung_mask else None
         # A published mask lies on the grid of the scan as it was read.
         found = find_lungs(
-            scan if mask_file else mended, mask_file=mask_file, weights=choice.weights, builtin=choice.builtin
+            scan if mask_file else mended,
+            mask_file=mask_file,
+            weights=choice.weights,
+            builtin=choice.builtin,
+            device=choose_device(choice.device),
         )
         scan, lungs, lung_source = mended, found.image, found.source
         lungs.CopyInformation(scan)
@@ -170,12 +176,10 @@ def array_sha256(array: npt.NDArray[Any]) -> str:
 
 
 def _write(target: Path, arrays: dict[str, npt.NDArray[Any]], description: dict[str, Any]) -> None:
-    with results_folder(target) as folder:
+    with results_folder(target, anew=True) as folder, writing_to(folder):
         for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array)
         (folder / "scan.json").write_text(json.dumps(description, indent=1))
-        if target.exists():  # only now, so that a failure leaves what was there
-            shutil.rmtree(target)
 
 
 def _content_sha256(scan: sitk.Image) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
-from COVIDSelfSegLib.results import results_folder
+from COVIDSelfSegLib.results import results_folder, writing_to
 from PIL import Image
 
 Cell = str | int | float | None
@@ -114,7 +114,7 @@ class Sheet:
             f"<style>{_STYLE}</style></head><body><h1>{escape(self.title)}</h1><nav>{links}</nav>"
             f"{''.join(self._parts)}</body></html>\n"
         )
-        with results_folder(folder) as target:
+        with results_folder(folder) as target, writing_to(target):
             (target / PAGE).write_text(page, encoding="utf-8")
             for name, text in self._tables.items():
                 (target / f"{name}.csv").write_text(text, encoding="utf-8")

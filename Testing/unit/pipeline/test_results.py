@@ -1,0 +1,93 @@
+"""Results appear whole where the user asked for them, whatever lies there and whatever a killed run left."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from COVIDSelfSegLib.errors import ExitCode, UserError
+from COVIDSelfSegLib.results import results_folder, writing_to
+from COVIDSelfSegLib.volume import output_not_writable
+
+
+def test_a_folder_that_is_on_another_disk_gets_its_results(tmp_path: Path) -> None:
+    other_disk = Path("/dev/shm")  # noqa: S108 (a file system of its own on Linux)
+    if not other_disk.is_dir() or other_disk.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("no second file system at hand")
+    there = other_disk / f"covidselfseg-test-{os.getpid()}"
+    there.mkdir()
+    link = tmp_path / "results"
+    link.symlink_to(there, target_is_directory=True)
+    try:
+        with results_folder(link) as folder:
+            (folder / "x").write_text("x")
+        assert [file.name for file in there.iterdir()] == ["x"]
+        assert [file.name for file in tmp_path.iterdir()] == ["results"]
+    finally:
+        (there / "x").unlink(missing_ok=True)
+        there.rmdir()
+
+
+def test_nothing_is_written_beside_a_folder_that_exists(tmp_path: Path) -> None:
+    target = tmp_path / "results"
+    target.mkdir()
+    with results_folder(target) as folder:
+        (folder / "x").write_text("x")
+        assert folder.parent == target
+    assert [file.name for file in target.iterdir()] == ["x"]
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_what_a_killed_run_of_the_same_number_left_is_cleared(tmp_path: Path, exists: bool) -> None:
+    target = tmp_path / "[scan] 1"
+    if exists:
+        target.mkdir()
+    left = (target if exists else tmp_path) / f".{target.name}.partial-{os.getpid()}-0a1b2c"
+    left.mkdir()
+    (left / "half").write_text("half")
+    with results_folder(target) as folder:
+        (folder / "x").write_text("x")
+    assert [file.name for file in target.iterdir()] == ["x"]
+    assert not left.exists()
+
+
+def test_what_belongs_to_a_run_that_is_still_going_stays(tmp_path: Path) -> None:
+    other = tmp_path / f".out.partial-{os.getppid()}-0a1b2c"
+    other.mkdir()
+    with results_folder(tmp_path / "out") as folder:
+        (folder / "x").write_text("x")
+    assert other.exists()
+    assert (tmp_path / "out" / "x").exists()
+
+
+def test_results_made_anew_take_the_place_of_all_that_was_there(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "old").write_text("old")
+    with pytest.raises(ZeroDivisionError), results_folder(target, anew=True):
+        _ = 1 / 0
+    assert [file.name for file in target.iterdir()] == ["old"]
+    with results_folder(target, anew=True) as folder:
+        (folder / "new").write_text("new")
+    assert [file.name for file in target.iterdir()] == ["new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_error_of_something_else_is_not_told_as_a_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), results_folder(tmp_path / "out"):
+        raise PermissionError("a model that may not be read")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_written_is_told_of_the_folder_that_the_user_named(tmp_path: Path) -> None:
+    for fails in (OSError(28, "No space left on device"), output_not_writable(tmp_path / "hidden")):
+        with (
+            pytest.raises(UserError, match="cannot be written") as caught,
+            results_folder(tmp_path / "out") as folder,
+            writing_to(folder),
+        ):
+            raise fails
+        assert caught.value.code == ExitCode.OUTPUT_NOT_WRITABLE
+        assert caught.value.what.startswith(str(tmp_path / "out "))
+    assert list(tmp_path.iterdir()) == []
