@@ -70,17 +70,24 @@ class Examination:
                 raise UserError(finding.what, why=finding.why, fix=finding.fix)
 
 
-def examine(scan: sitk.Image) -> Examination:
-    """Examine a scan: its grid, then its values, then its anatomy; the first refusal ends it."""
+def examine(scan: sitk.Image, *, lungs_given: bool = False) -> Examination:
+    """Examine a scan: its grid, then its values, then its anatomy; the first refusal ends it.
+
+    Args:
+        scan: HU.
+        lungs_given: its user has a lung mask, so that lungs without air are no reason to refuse.
+    """
     findings = [*_grid_findings(scan)]
     if not _refused(findings):
         findings += _value_findings(scan)
     if _refused(findings):
         return Examination(tuple(_sorted(findings)))
     look = _Look.at(scan)
-    findings += _anatomy_findings(look)
     flipped = (False, False, False)
-    if not _refused(findings):
+    if sum(look.lung_ml) < _LEAST_LUNG_ML:
+        findings.append(_airless_finding(look, lungs_given))
+    else:
+        findings += _anatomy_findings(look)
         flipped = _flipped_axes(look)
         if any(flipped):
             findings.append(_flip_finding(flipped))
@@ -253,19 +260,30 @@ class _Look:
         return cls(hu, label_lungs(hu, frame.voxel_mm), frame.voxel_mm)
 
     @property
-    def voxel_ml(self) -> float:
-        return float(np.prod(self.voxel_mm)) / 1000
+    def lung_ml(self) -> tuple[float, float]:
+        """Right and left."""
+        voxel_ml = float(np.prod(self.voxel_mm)) / 1000
+        right, left = (np.count_nonzero(self.lungs == side) for side in (RIGHT, LEFT))
+        return right * voxel_ml, left * voxel_ml
+
+
+def _airless_finding(look: _Look, lungs_given: bool) -> Finding:
+    ml = f"{sum(look.lung_ml):.0f} ml"
+    if lungs_given:
+        return _warning(
+            f"Hardly any aerated lung was found ({ml}); the lung mask that was given is used as it is.",
+            "Whether the scan lies upside down could not be checked.",
+            "Check by eye that it does not, and that the mask covers the lungs.",
+        )
+    return _refusal(
+        f"No lungs were found ({ml} of lung-like tissue).",
+        "Lesions are looked for inside the lungs only.",
+        "Load a chest CT that shows the lungs, or give a lung mask of your own.",
+    )
 
 
 def _anatomy_findings(look: _Look) -> Iterator[Finding]:
-    right, left = (np.count_nonzero(look.lungs == side) * look.voxel_ml for side in (RIGHT, LEFT))
-    if right + left < _LEAST_LUNG_ML:
-        yield _refusal(
-            f"No lungs were found ({right + left:.0f} ml of lung-like tissue).",
-            "Lesions are looked for inside the lungs only.",
-            "Load a chest CT that shows the lungs, or give a lung mask of your own.",
-        )
-        return
+    right, left = look.lung_ml
     inside = look.lungs > 0
     faces = [inside[:, 0], inside[:, -1], inside[:, :, 0], inside[:, :, -1]]
     pixel_cm2 = look.voxel_mm[1] * look.voxel_mm[2] / 100

@@ -16,15 +16,13 @@ import SimpleITK as sitk
 from .classical_lungs import LEFT, RIGHT, builtin_lung_mask, split_lungs
 from .errors import ExitCode, UserError
 from .lung_network import LungNetwork
+from .torch_hub import R231_FILE, checkpoint_file
 from .volume import array_view, grid_difference, image_like, read_mask, voxel_volume_ml
 
 if TYPE_CHECKING:
     from .devices import Device
 
 log = logging.getLogger(__name__)
-
-R231_FILE = "unet_r231-d5d2fc3d.pth"
-"""File name under which torch.hub stores lungmask's R231 weights; it ends with the start of their SHA-256."""
 
 __all__ = [
     "LEFT",
@@ -73,11 +71,24 @@ def find_lungs(
         device: where a network runs; chosen if None.
 
     Raises:
-        UserError: the mask file is not on the scan's grid or empty; weights that were named are missing or
-            damaged.
+        UserError: the mask file is not on the scan's grid or empty; no lungs were found; weights that were
+            named are missing or damaged.
     """
     if mask_file is not None:
         return LungMask(_given(scan, mask_file), "given", _sha256(mask_file))
+    found = _find(scan, weights, builtin, plain, device)
+    if not array_view(found.image).any():
+        raise UserError(
+            "No lungs were found.",
+            why="Lesions are looked for inside the lungs only.",
+            fix="Load a chest CT that shows the lungs, or give a lung mask of your own.",
+        )
+    return found
+
+
+def _find(
+    scan: sitk.Image, weights: Path | None, builtin: bool, plain: bool, device: Device | None
+) -> LungMask:
     path = None if builtin else r231_weights(weights)
     if path is not None:
         # With torch, which no other source needs.
@@ -122,8 +133,7 @@ def r231_weights(named: Path | None = None) -> Path | None:
     Raises:
         UserError: a file was named and is missing, damaged, or lungmask is not installed (exit code 3).
     """
-    home = Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch"))
-    path = named or home / "hub" / "checkpoints" / R231_FILE
+    path = named or checkpoint_file(R231_FILE)
     if named is None and not path.is_file():
         return None
     problem = ""
@@ -131,6 +141,8 @@ def r231_weights(named: Path | None = None) -> Path | None:
         problem = "it does not exist"
     elif find_spec("lungmask") is None:
         problem = "the Python package lungmask, which runs it, is not installed"
+    elif not os.access(path, os.R_OK):
+        problem = "you may not read it"
     elif path.name == R231_FILE and not _sha256(path).startswith(R231_FILE[-12:-4]):
         problem = "its SHA-256 is not that of the published file, so it is cut short or changed"
     if not problem:

@@ -175,20 +175,24 @@ def segment(
     """Segment a scan in memory; see :func:`segment_file` for the errors."""
     clock = clock or StageClock()
     with clock.stage("check"):
-        examination = examine(scan)
+        examination = examine(scan, lungs_given=options.lung_mask is not None)
         examination.refuse()
         mended = mend_orientation(scan, examination.flipped)
     device = choose_device(options.device)
     log.info("Plan: model %s on %s", package.card.name, device)
     with clock.stage("lungs"):
-        lungs = find_lungs(
-            # A mask of the user's own lies on the grid of the scan as it was read.
-            mended if options.lung_mask is None else scan,
-            mask_file=options.lung_mask,
-            weights=options.lung_model,
-            builtin=options.builtin_lungs,
-            plain=options.plain_lungmask,
-            device=device,
+        lungs, _ = _where_it_fits(
+            lambda on, _: find_lungs(
+                # A mask of the user's own lies on the grid of the scan as it was read.
+                mended if options.lung_mask is None else scan,
+                mask_file=options.lung_mask,
+                weights=options.lung_model,
+                builtin=options.builtin_lungs,
+                plain=options.plain_lungmask,
+                device=on,
+            ),
+            device,
+            1,
         )
         lungs.image.CopyInformation(mended)
     with clock.stage("synthesis"):

@@ -29,6 +29,8 @@ _STEP_MM = 4.0
 """Slices the network sees lie at most this far apart."""
 _GRID = [256, 256]
 _BATCH = 8
+_CLASSES = 3
+"""Background, right and left lung. lungmask's network for lobes has more, which nothing here is made for."""
 
 
 def r231_lung_mask(scan: sitk.Image, weights: Path, device: Device, *, plain: bool = False) -> sitk.Image:
@@ -134,9 +136,8 @@ def _load(weights: Path) -> nn.Module:
 
     try:
         state = torch.load(weights, map_location="cpu", weights_only=True)
-        classes = len(list(state.values())[-1])
         network: nn.Module = UNet(
-            n_classes=classes, padding=True, depth=5, up_mode="upsample", batch_norm=True, residual=False
+            n_classes=_CLASSES, padding=True, depth=5, up_mode="upsample", batch_norm=True, residual=False
         )
         network.load_state_dict(state)
     except Exception as error:

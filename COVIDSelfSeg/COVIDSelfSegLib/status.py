@@ -9,12 +9,12 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import json
-import os
 import platform
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
+
+from .torch_hub import R231_FILE, checkpoint_file
 
 REQUIRED = {
     "numpy": "numpy",
@@ -56,8 +56,7 @@ def _torch() -> dict[str, Any] | None:
 
 
 def _lungmask() -> dict[str, Any]:
-    folder = Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch")) / "hub" / "checkpoints"
-    weights = folder / "unet_r231-d5d2fc3d.pth"
+    weights = checkpoint_file(R231_FILE)
     installed = find_spec("lungmask") is not None
     return {
         "version": importlib.metadata.version("lungmask") if installed else None,

@@ -184,3 +184,13 @@ def test_every_real_scan_passes_and_none_is_called_flipped(real_scans: Path) -> 
         examination = examine(sitk.ReadImage(str(path)))
         examination.refuse()
         assert examination.flipped == (False, False, False), path.name
+
+
+def test_lungs_without_air_pass_if_their_user_has_a_mask_of_them(a_phantom: Phantom) -> None:
+    inside = sitk.GetArrayFromImage(a_phantom.lungs) > 0
+    consolidated = with_values(a_phantom.scan, lambda hu: np.where(inside, -100, hu).astype(hu.dtype))
+    assert "No lungs" in refusal(consolidated).what
+    examination = examine(consolidated, lungs_given=True)
+    examination.refuse()
+    assert "is used as it is" in said(examination, Severity.WARNING)
+    assert examination.flipped == (False, False, False)

@@ -79,11 +79,6 @@ def test_lungs_cut_by_the_edge_are_found_and_air_outside_is_not(a_phantom: Phant
     assert dice(labels(find_lungs(cropped).image) > 0, truth) > 0.93
 
 
-def test_a_volume_without_lungs_has_an_empty_mask(a_phantom: Phantom) -> None:
-    solid = image_like(np.full(a_phantom.scan.GetSize()[::-1], 40, np.int16), a_phantom.scan)
-    assert not labels(find_lungs(solid).image).any()
-
-
 def test_a_given_mask_with_sides_is_used_as_it_is(a_phantom: Phantom, tmp_path: Path) -> None:
     path = tmp_path / "mask.nrrd"
     sitk.WriteImage(a_phantom.lungs, str(path))
@@ -119,6 +114,14 @@ def test_an_empty_mask_is_refused(a_phantom: Phantom, tmp_path: Path) -> None:
         find_lungs(a_phantom.scan, mask_file=path)
 
 
+def test_a_body_without_lungs_is_refused(a_phantom: Phantom) -> None:
+    hu = labels(a_phantom.scan)
+    hu[labels(a_phantom.lungs) > 0] = 30
+    with pytest.raises(UserError, match="No lungs were found") as caught:
+        find_lungs(image_like(hu, a_phantom.scan))
+    assert caught.value.code == ExitCode.INPUT_REFUSED
+
+
 def test_splitting_a_mask_loses_no_voxel(a_phantom: Phantom) -> None:
     both = image_like((labels(a_phantom.lungs) > 0).astype(np.uint8), a_phantom.scan)
     split = labels(split_lungs(both))
@@ -147,16 +150,31 @@ def test_damaged_weights_in_the_hub_folder_are_passed_over(
 
 
 @pytest.fixture(scope="module")
-def random_r231(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights: what is tested is how the network is run, not what it finds."""
+def random_r231(a_phantom: Phantom, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights that tell three classes apart somehow: what is tested is how the network is run."""
     lungmask = pytest.importorskip("lungmask.mask", reason="lungmask is optional")
     torch.manual_seed(0)
     network = lungmask.UNet(
         n_classes=3, padding=True, depth=5, up_mode="upsample", batch_norm=True, residual=False
-    )
+    ).eval()
+    slices = torch.from_numpy(labels(a_phantom.scan)[30:32, ::2, ::2].astype(np.float32))[:, None]
+    with torch.inference_mode():
+        logits = network((slices[..., :64, :64].clamp(max=600) + 1024) / 1624)
+    network.last.bias.data -= logits.mean(dim=(0, 2, 3))
     weights = tmp_path_factory.mktemp("r231") / "random.pth"
     torch.save(network.state_dict(), weights)
     return weights
+
+
+def test_lungmasks_network_for_lobes_is_refused(a_phantom: Phantom, tmp_path: Path) -> None:
+    lungmask = pytest.importorskip("lungmask.mask", reason="lungmask is optional")
+    lobes = lungmask.UNet(
+        n_classes=6, padding=True, depth=5, up_mode="upsample", batch_norm=True, residual=False
+    )
+    torch.save(lobes.state_dict(), tmp_path / "lobes.pth")
+    with pytest.raises(UserError, match="does not hold the weights of R231") as caught:
+        find_lungs(a_phantom.scan[:, :, 28:36], weights=tmp_path / "lobes.pth")
+    assert caught.value.code == ExitCode.MODEL_UNUSABLE
 
 
 def test_lungmask_runs_with_weights_from_a_file(a_phantom: Phantom, random_r231: Path) -> None:
@@ -174,6 +192,7 @@ def test_the_plain_run_is_lungmasks_own(a_phantom: Phantom, random_r231: Path, o
     few = sitk.DICOMOrient(a_phantom.scan[:, :, 30:34], orientation)
     own = lungmask.LMInferer(modelpath=str(random_r231), force_cpu=True, tqdm_disable=True).apply(few)
     found = find_lungs(few, weights=random_r231, plain=True, device=choose_device("cpu"))
+    assert set(np.unique(own)) == {0, 1, 2}
     assert np.array_equal(labels(found.image), own)
 
 

@@ -19,6 +19,7 @@ from COVIDSelfSegLib.models import (
     open_package,
     write_package,
 )
+from COVIDSelfSegLib.torch_hub import checkpoint_file
 
 from ..conftest import small_package
 
@@ -121,3 +122,27 @@ def test_a_missing_package_says_where_was_looked(tmp_path: Path, monkeypatch: py
     assert str(tmp_path) in caught.value.why
     with pytest.raises(UserError, match="does not exist"):
         find_package(str(tmp_path / "mine.safetensors"))
+
+
+def test_a_model_that_may_not_be_read_is_refused_as_a_model(
+    a_package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(_path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    refuse(a_package.path, "Permission denied")
+
+
+@pytest.mark.parametrize(
+    ("torch_home", "cache"), [(None, None), ("~/t", None), (None, "/c"), (None, "~/c"), ("/t", "/c")]
+)
+def test_weights_are_looked_for_where_torch_puts_them(
+    torch_home: str | None, cache: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("TORCH_HOME", torch_home), ("XDG_CACHE_HOME", cache)):
+        if value is None:
+            monkeypatch.delenv(name, raising=False)
+        else:
+            monkeypatch.setenv(name, value)
+    assert checkpoint_file("x.pth") == Path(torch.hub.get_dir()) / "checkpoints" / "x.pth"
