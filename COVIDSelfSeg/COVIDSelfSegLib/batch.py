@@ -156,7 +156,7 @@ def write_table(outcomes: Sequence[Outcome], file: Path) -> None:
     rows = [outcome.row() for outcome in outcomes]
     columns = list(dict.fromkeys(column for row in rows for column in row))
     try:
-        with file.open("w", newline="", encoding="utf-8") as text:
+        with file.open("w", newline="", encoding="utf-8", errors="backslashreplace") as text:
             writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)

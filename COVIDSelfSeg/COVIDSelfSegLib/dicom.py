@@ -16,6 +16,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from .errors import UserError
+from .file_names import itk_name
 
 log = logging.getLogger(__name__)
 
@@ -203,11 +204,15 @@ def _read_header(path: Path) -> Slice | None:
         with path.open("rb") as file:
             if file.read(132)[128:] != b"DICM":
                 return None
+        name = itk_name(path)
     except OSError:
+        return None
+    except UserError as error:
+        log.warning("%s", error.what)
         return None
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(str(path))
+    reader.SetFileName(name)
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:

@@ -19,6 +19,7 @@ import SimpleITK as sitk
 
 from .dicom import choose_chest_ct, list_series, read_series
 from .errors import ExitCode, UserError
+from .file_names import itk_name
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ def write_image(image: sitk.Image, path: Path) -> None:
         UserError: the file cannot be written (exit code 5).
     """
     writer = sitk.ImageFileWriter()
-    writer.SetFileName(str(path))
+    writer.SetFileName(itk_name(path))
     writer.UseCompressionOn()
     writer.SetCompressionLevel(1)
     try:
@@ -164,7 +165,7 @@ def _numbers(values: tuple[float, ...]) -> str:
 
 def _read_file(path: Path) -> sitk.Image:
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    reader.SetFileName(itk_name(path))
     try:
         reader.ReadImageInformation()
         _check_dimensions(path, reader.GetSize(), reader.GetNumberOfComponents())

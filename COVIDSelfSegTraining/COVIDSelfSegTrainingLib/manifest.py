@@ -89,7 +89,8 @@ def write_whole(path: Path, text: str) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(text)
+        # Paths of scans may be in any script, or in none, whatever the locale of this machine.
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

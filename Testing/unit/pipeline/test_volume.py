@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import os
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -163,3 +165,17 @@ def test_a_view_keeps_its_image_alive() -> None:
     assert np.array_equal(view, values)
     assert not view.flags.writeable
     assert not view.flags.owndata
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_that_is_not_utf8_is_refused_and_does_not_end_the_process(
+    an_oblique_image: sitk.Image, tmp_path: Path
+) -> None:
+    plain = tmp_path / "scan.nrrd"
+    write_image(an_oblique_image, plain)
+    strange = tmp_path / os.fsdecode("Müller.nrrd".encode("latin-1"))
+    plain.rename(strange)
+    with pytest.raises(UserError, match=r"M.*ller.nrrd cannot be opened: its name is not valid UTF-8"):
+        read_scan(strange)
+    with pytest.raises(UserError, match="not valid UTF-8"):
+        write_image(an_oblique_image, strange)

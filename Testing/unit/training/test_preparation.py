@@ -294,3 +294,14 @@ def test_nothing_usable_is_an_error_that_says_why(scans: Path, tmp_path: Path) -
     assert code == 2
     assert "None of the 1 scans" in failure_of(events).what
     assert "8-bit" in failure_of(events).why
+
+
+def test_tables_are_utf8_whatever_the_locale(tmp_path: Path) -> None:
+    path = tmp_path / "cohort.csv"
+    code = (
+        "import sys; from pathlib import Path; from COVIDSelfSegTrainingLib.manifest import write_whole; "
+        "write_whole(Path(sys.argv[1]), ascii_text.encode().decode('unicode_escape') + chr(0xDCFC))"
+    ).replace("ascii_text", repr("\\u041f\\u0451\\u0442\\u0440"))
+    plain = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    subprocess.run([sys.executable, "-c", code, str(path)], env=plain, check=True, timeout=120)
+    assert path.read_bytes() == "Пётр\\udcfc".encode()
