@@ -128,9 +128,11 @@ def prepare(
     _begin(folder, settings)
     stored = {one.source.name: stored_row(folder, one) for one in found}
     worked = 0
+    # Every process would put a context and networks of its own onto a GPU.
+    lungs = replace(settings.lungs, device="cpu" if settings.workers > 1 else "auto")
     while todo := _missing(folder, found, stored, settings.verify and not worked):
         (folder / MANIFEST).unlink(missing_ok=True)
-        cut = partial(_cut, folder=folder, inference=settings.inference, choice=settings.lungs)
+        cut = partial(_cut, folder=folder, inference=settings.inference, choice=lungs)
         for done, (one, result) in enumerate(spread(cut, todo, settings.workers), start=1):
             if isinstance(result, _Stop):
                 raise UserError(

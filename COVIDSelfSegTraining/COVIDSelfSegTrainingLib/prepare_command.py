@@ -73,7 +73,11 @@ def _add_common(parser: argparse.ArgumentParser, *, with_output: bool = True) ->
     )
     cores = os.cpu_count() or 1
     parser.add_argument(
-        "--workers", type=_positive, default=cores, metavar="N", help=f"processes, 1 GB each (here {cores})"
+        "--workers",
+        type=_positive,
+        default=cores,
+        metavar="N",
+        help=f"processes, 0.6 to 2 GB each (here {cores}); a single one uses a GPU for the lungs",
     )
     parser.add_argument("--verify", action="store_true", help="compare hashes, make anew what is damaged")
     parser.add_argument("--events", action="store_true", help="progress as JSON lines on stdout")
