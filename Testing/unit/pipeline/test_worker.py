@@ -291,15 +291,6 @@ def test_what_a_killed_run_left_is_cleared_by_the_next(
     assert leftovers(output) == []
 
 
-def test_a_run_beside_another_that_is_still_going_leaves_its_folder_alone(tmp_path: Path) -> None:
-    other = tmp_path / f".out.partial-{os.getppid()}"
-    other.mkdir()
-    with results.results_folder(tmp_path / "out") as folder:
-        (folder / "x").write_text("x")
-    assert other.exists()
-    assert (tmp_path / "out" / "x").exists()
-
-
 @pytest.mark.parametrize("tilt", [(0.0, 0.0), (0.3, -0.25)])
 def test_an_oblique_scan_keeps_its_grid(a_package: ModelPackage, tmp_path: Path, tilt: tuple) -> None:
     phantom = make_phantom(8, 1, replace(SMALL, tilt=tilt))
@@ -316,6 +307,20 @@ def test_a_scan_of_one_lung_goes_through(a_phantom: Phantom, a_package: ModelPac
     assert code == 0
     assert events[-1].values["numbers"]["right"]["volume_ml"] > 1000
     assert any("left lung" in finding["what"] for finding in events[-1].values["findings"])
+
+
+def test_consolidated_lungs_go_through_with_a_lung_mask(
+    a_phantom: Phantom, a_package: ModelPackage, tmp_path: Path
+) -> None:
+    hu = sitk.GetArrayFromImage(a_phantom.scan)
+    hu[sitk.GetArrayFromImage(a_phantom.lungs) > 0] = -100
+    sitk.WriteImage(image_like(hu, a_phantom.scan), str(tmp_path / "scan.nrrd"))
+    sitk.WriteImage(a_phantom.lungs, str(tmp_path / "lungs.nrrd"))
+    refused(command(tmp_path / "scan.nrrd", tmp_path / "out", a_package), 2, "No lungs were found")
+    mask = ["--lung-mask", str(tmp_path / "lungs.nrrd")]
+    code, events = run(command(tmp_path / "scan.nrrd", tmp_path / "out", a_package, *mask))
+    assert code == 0
+    assert any("is used as it is" in finding["what"] for finding in events[-1].values["findings"])
 
 
 def test_a_scan_of_700_slices_goes_through(a_package: ModelPackage, tmp_path: Path) -> None:
