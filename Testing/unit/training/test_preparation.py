@@ -235,6 +235,37 @@ def test_who_is_who_can_be_corrected_without_cutting_again(scans: Path, cohort: 
     assert "must have 'scan'" in failure_of(events).why
 
 
+def test_a_lesion_mask_in_the_corrections_holds_its_scan_out_and_has_that_scan_alone_read_again(
+    scans: Path, cohort: Path, a_phantom: Phantom, tmp_path: Path
+) -> None:
+    target, drawn = tmp_path / "cohort", tmp_path / "drawn later.nii.gz"
+    subprocess.run(["cp", "-rp", str(cohort), str(target)], check=True)
+    sitk.WriteImage(a_phantom.lesions, str(drawn))
+    corrections = tmp_path / "corrected.csv"
+
+    def name(mask: Path) -> list[str]:
+        corrections.write_text(f"scan,lesion_mask\n{scans / 'covid' / 'c.nii.gz'},{mask}\n")
+        return command(scans, target, "--corrections", str(corrections))
+
+    code, events = run(name(tmp_path / "forgotten.nii.gz"))
+    assert code == 2
+    assert "does not exist" in failure_of(events).what
+    assert content(target) == content(cohort)
+    code, events = run(name(drawn))
+    assert code == 0
+    assert result_of(events)["worked"] == 1
+    masks = {
+        Path(scan.source.path or "").name: scan.source.lesion_mask for scan in open_cohort(target, "held_out")
+    }
+    assert masks == {"b.nii.gz": str(scans / "covid" / "b_mask.nii.gz"), "c.nii.gz": str(drawn)}
+    assert [Path(scan.source.path or "").name for scan in open_cohort(target)] == ["a.nii.gz"]
+    arrays = [
+        {name: data for name, data in content(one).items() if name.endswith(".npy")}
+        for one in (cohort, target)
+    ]
+    assert arrays[0] == arrays[1]
+
+
 def test_a_cohort_is_cut_for_the_preset_that_is_named(scans: Path, tmp_path: Path) -> None:
     folders = ["--covid", str(scans / "covid"), "--output", str(tmp_path / "cohort")]
     more = ["--held-out", "0", "--builtin-lungs", "--workers", "2", "--preset", "paper"]
