@@ -1,0 +1,86 @@
+"""``covidselfseg train-lungs`` from its chests to its file, in a few steps on one phantom."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from COVIDSelfSegLib.devices import choose_device
+from COVIDSelfSegLib.errors import ExitCode
+from COVIDSelfSegLib.lung_network import LungCard, LungNetwork
+from COVIDSelfSegLib.phantom import make_phantom
+from COVIDSelfSegLib.weight_file import check_weights
+from COVIDSelfSegTrainingLib import lung_chests, lung_command
+from COVIDSelfSegTrainingLib.cli import main
+from COVIDSelfSegTrainingLib.lung_training import SLICE_PRESET, LungPreset, LungTrainer
+
+made_once = cache(make_phantom)
+
+
+@pytest.fixture(autouse=True)
+def _little_to_learn_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A phantom of thick slices, no real scans, and windows of few voxels."""
+    monkeypatch.setenv("COVIDSELFSEG_DATA", str(tmp_path / "no scans here"))
+    monkeypatch.setattr(lung_chests, "_SEEDS", (3002,))
+    monkeypatch.setattr(lung_chests, "make_phantom", made_once)
+    monkeypatch.setattr(lung_command, "LungPreset", partial(LungPreset, window=(16, 32, 40), batch=1))
+    small_slices = replace(SLICE_PRESET, window=(1, 32, 40), batch=2)
+    monkeypatch.setattr(lung_command, "SLICE_PRESET", small_slices)
+
+
+def train(output: Path, *more: str) -> int:
+    return main(["train-lungs", str(output), "--iterations", "3", "--device", "cpu", *more])
+
+
+def test_a_lung_training_writes_a_network_that_runs_and_says_how_it_was_made(tmp_path: Path) -> None:
+    output = tmp_path / "new folder" / "lungs.safetensors"
+    assert train(output) == ExitCode.DONE
+    assert [path.name for path in output.parent.iterdir()] == ["lungs.safetensors"]
+    network = LungNetwork.shipped(choose_device("cpu"), weights=output)
+    assert network is not None
+    found = network.probability(np.full((16, 40, 48), -850, np.float32))
+    assert np.isfinite(found).all()
+    about, _ = check_weights(output)
+    card = LungCard.from_json(about["card"])
+    assert card.trained_on == (("phantom_3002", "none needed (made from a seed)"),)
+    assert card.recipe["iterations"] == 3
+    assert card.command == "covidselfseg train-lungs --iterations 3 lungs.safetensors"
+    assert (card.flat, card.grid_mm) == (False, 5.0)
+
+
+def test_the_network_for_slices_is_flat_and_sees_finer_voxels(tmp_path: Path) -> None:
+    output = tmp_path / "slices.safetensors"
+    assert train(output, "--slices") == ExitCode.DONE
+    card = LungCard.from_json(check_weights(output)[0]["card"])
+    assert card.command == "covidselfseg train-lungs --slices --iterations 3 slices.safetensors"
+    assert (card.flat, card.grid_mm) == (True, 2.5)
+
+
+def test_an_interrupted_lung_training_goes_on_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, again = tmp_path / "whole" / "lungs.safetensors", tmp_path / "again" / "lungs.safetensors"
+    assert train(whole) == ExitCode.DONE
+    monkeypatch.setattr(lung_command, "_SAVE_EVERY", 1)
+    step, steps = LungTrainer.step, []
+
+    def counted(trainer: LungTrainer) -> dict[str, float]:
+        steps.append(trainer.iteration)
+        return step(trainer)
+
+    def interrupted(trainer: LungTrainer) -> dict[str, float]:
+        if trainer.iteration == 2:
+            raise KeyboardInterrupt
+        return step(trainer)
+
+    monkeypatch.setattr(LungTrainer, "step", interrupted)
+    assert train(again) == ExitCode.CANCELLED
+    assert not again.exists()
+    monkeypatch.setattr(LungTrainer, "step", counted)
+    assert train(again) == ExitCode.DONE
+    assert steps == [2], "the first two steps were kept"
+    assert check_weights(again)[1] == check_weights(whole)[1]
+    assert [path.name for path in again.parent.iterdir()] == ["lungs.safetensors"]
