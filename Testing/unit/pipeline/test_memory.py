@@ -66,8 +66,9 @@ def test_where_not_even_one_slice_fits_on_the_gpu_the_cpu_does_it() -> None:
     made, device = _where_it_fits(work, GPU, 4)
     assert device.handle.type == "cpu"
     assert made.startswith("done")
-    assert [kind for kind, _ in work.tries] == ["cuda", "cuda", "cuda", "cpu"]
-    assert [batch for kind, batch in work.tries if kind == "cuda"] == [4, 2, 1]
+    *on_gpu, on_cpu = work.tries
+    assert on_gpu == [("cuda", 4), ("cuda", 2), ("cuda", 1)]
+    assert on_cpu == ("cpu", 8), "many slices at a time again"
 
 
 @pytest.mark.parametrize("device", [choose_device("cpu"), GPU], ids=["CPU", "GPU"])
