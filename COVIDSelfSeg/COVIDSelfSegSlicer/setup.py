@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,8 @@ PYTHON_SETTING = "COVIDSelfSeg/WorkerPython"
 REQUIREMENTS = ("scipy", "pillow>=10.1", "safetensors>=0.4")
 LUNGMASK_REQUIREMENTS = ("fill-voids", "more-itertools", "scikit-image", "tqdm")
 """What lungmask imports besides torch, numpy and SimpleITK, which must stay Slicer's own."""
+KEPT = ("torch", "SimpleITK", "numpy", "requests")
+"""What Slicer and its extensions were built with; pip must leave it in the version that is there."""
 
 
 def workerPython() -> str:
@@ -121,15 +126,31 @@ def installLungmask() -> None:
 
 
 def _pipInstall(requirements: tuple[str, ...], reason: str) -> None:
-    try:
-        from slicer.packaging import pip_ensure  # noqa: PLC0415
-    except ImportError:  # before Slicer 5.11
-        if slicer.util.confirmOkCancelDisplay(reason + "\n" + ", ".join(requirements)):
-            slicer.util.pip_install(list(requirements))
-        return
-    from packaging.requirements import Requirement  # noqa: PLC0415
+    with _keptVersions() as constraints:
+        try:
+            from slicer.packaging import pip_ensure  # noqa: PLC0415
+        except ImportError:  # before Slicer 5.11
+            if not slicer.util.confirmOkCancelDisplay(reason + "\n" + ", ".join(requirements)):
+                raise RuntimeError(_("the installation was declined.")) from None
+            slicer.util.pip_install([*requirements, "--constraint", str(constraints)])
+            return
+        from packaging.requirements import Requirement  # noqa: PLC0415
 
-    pip_ensure([Requirement(text) for text in requirements], requester="COVIDSelfSeg")
+        wanted = [Requirement(text) for text in requirements]
+        pip_ensure(wanted, constraints=constraints, requester="COVIDSelfSeg")
+
+
+@contextmanager
+def _keptVersions() -> Iterator[Path]:
+    """A file that keeps pip from replacing a package of :data:`KEPT` that another one depends on."""
+    pins = []
+    for name in KEPT:
+        with suppress(PackageNotFoundError):
+            pins.append(f"{name}=={version(name)}\n")
+    with tempfile.TemporaryDirectory(prefix="COVIDSelfSeg-", dir=slicer.app.temporaryPath) as folder:
+        path = Path(folder) / "constraints.txt"
+        path.write_text("".join(pins), encoding="utf-8")
+        yield path
 
 
 def addModel(path: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import CalledProcessError
 from typing import Any
 
 import qt
@@ -240,7 +241,17 @@ class SetupSection:
             action()
         except UserError as error:
             slicer.util.errorDisplay(f"{error.what}\n\n{error.why}\n\n{error.fix}")
-        except (OSError, RuntimeError) as error:  # pip fails, or the user declines
+        except CalledProcessError as error:
+            slicer.util.errorDisplay(
+                _(
+                    "pip could not install the packages (code {code}).\n\n"
+                    "There may be no internet connection, or no version that goes with Slicer's own torch, "
+                    "numpy and SimpleITK, which stay as they are. Slicer's Python console has pip's own "
+                    "words.\n\n"
+                    "Try again with an internet connection, or choose another Python under Advanced."
+                ).format(code=error.returncode)
+            )
+        except (OSError, RuntimeError) as error:  # the user declines, say
             slicer.util.errorDisplay(_("That did not work: {error}").format(error=error))
         self.refresh()
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import ClassVar
@@ -200,7 +201,7 @@ def test_without_any_model_the_button_says_so(a_panel, a_python_without_models, 
 
 @pytest.fixture
 def a_panel_to_install_from(a_panel, a_window, a_bare_python, monkeypatch):
-    """The panel where Slicer's own Python has nothing; pip finds nothing there either, and installs nothing."""
+    """The panel where Slicer's own Python has nothing and pip finds nothing; pip is the host's."""
     monkeypatch.setattr(setup, "slicersPython", lambda: str(a_bare_python))
     monkeypatch.setattr(packaging, "pip_check", lambda _requirement: False)
     a_window()  # without one Slicer shows no error
@@ -258,10 +259,62 @@ def test_small_packages_are_installed_on_a_click_without_touching_torch(a_panel_
     user.press(a_panel_to_install_from.ui.installPackagesButton)
     assert "need to be installed" in last_message()
     wait_for_the_answer(a_panel_to_install_from)
-    wanted = " ".join(text for call in packaging.calls for text in call.requirements)
-    assert "safetensors" in wanted
-    for untouchable in ("torch", "SimpleITK", "numpy"):
-        assert untouchable not in wanted
+    assert [call.function for call in packaging.calls] == ["pip_ensure", "pip_install"]
+    for call in packaging.calls:
+        wanted = " ".join(call.requirements)
+        assert "safetensors" in wanted
+        for untouchable in ("torch", "SimpleITK", "numpy"):
+            assert untouchable not in wanted
+            assert f"{untouchable}=={version(untouchable)}" in call.options["constraints"]
+
+
+def test_lungmask_is_installed_without_what_it_depends_on(a_panel_to_install_from):
+    dialogs.answer(qt.QMessageBox.Ok)
+    user.press(a_panel_to_install_from.ui.installLungmaskButton)
+    wait_for_the_answer(a_panel_to_install_from)
+    _, small, lungmask = packaging.calls
+    assert {"scikit-image", "fill-voids"} <= set(small.requirements)
+    assert f"numpy=={version('numpy')}" in small.options["constraints"]
+    assert lungmask.requirements == ("lungmask>=0.2.20", "--no-deps")
+
+
+def test_before_slicer_5_11_pip_is_kept_from_the_same_packages(a_panel_to_install_from, monkeypatch):
+    asked = []
+    monkeypatch.setitem(sys.modules, "slicer.packaging", None)
+    monkeypatch.setattr(
+        slicer.util, "pip_install", lambda given: asked.append((given, Path(given[-1]).read_text()))
+    )
+    dialogs.answer(qt.QMessageBox.Ok)
+    user.press(a_panel_to_install_from.ui.installPackagesButton)
+    wait_for_the_answer(a_panel_to_install_from)
+    [(given, constraints)] = asked
+    assert given[:-2] == list(setup.REQUIREMENTS)
+    assert given[-2] == "--constraint"
+    assert f"numpy=={version('numpy')}" in constraints.splitlines()
+
+
+def test_who_declines_before_slicer_5_11_gets_no_half_of_lungmask(a_panel_to_install_from, monkeypatch):
+    asked = []
+    monkeypatch.setitem(sys.modules, "slicer.packaging", None)
+    monkeypatch.setattr(slicer.util, "pip_install", asked.append)
+    dialogs.answer(qt.QMessageBox.Cancel)
+    dialogs.answer(qt.QMessageBox.Ok)
+    user.press(a_panel_to_install_from.ui.installLungmaskButton)
+    assert "declined" in last_message()
+    assert asked == []
+    wait_for_the_answer(a_panel_to_install_from)
+
+
+def test_pip_that_fails_is_told(a_panel_to_install_from, monkeypatch):
+    def fail(*_args, **_options):
+        raise subprocess.CalledProcessError(1, ["pip"])
+
+    monkeypatch.setattr(packaging, "pip_install", fail)
+    dialogs.answer(qt.QMessageBox.Ok)
+    dialogs.answer(qt.QMessageBox.Ok)
+    user.press(a_panel_to_install_from.ui.installPackagesButton)
+    assert "pip could not install" in last_message()
+    wait_for_the_answer(a_panel_to_install_from)
 
 
 def test_the_module_can_be_reloaded(a_panel, samples):

@@ -15,7 +15,10 @@ from packaging.requirements import Requirement
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a function of this module that would have changed Slicer's Python."""
+    """One call of a function of this module that would have changed Slicer's Python.
+
+    Of a file of constraints, ``options`` holds the lines: pip reads it during the call.
+    """
 
     function: str
     requirements: tuple[str, ...]
@@ -70,7 +73,7 @@ def pip_ensure(
         raise TypeError("pip_ensure takes packaging.requirements.Requirement objects, see load_requirements")
     missing = [str(requirement) for requirement in requirements if not pip_check(requirement)]
     options = {
-        "constraints": constraints,
+        "constraints": _lines_of(constraints),
         "skip_packages": skip_packages,
         "prompt_restart": prompt_restart,
         "requester": requester,
@@ -106,7 +109,7 @@ def pip_install(
     if skip_packages is not None and (no_deps_requirements is not None or not blocking):
         raise ValueError("skip_packages excludes no_deps_requirements and needs blocking=True")
     options = {
-        "constraints": constraints,
+        "constraints": _lines_of(constraints),
         "no_deps_requirements": no_deps_requirements,
         "skip_packages": skip_packages,
         "show_progress": show_progress,
@@ -127,6 +130,10 @@ def pip_install(
 def pip_uninstall(requirements: str | list[str], **options: Any) -> None:
     """Record what should be removed."""
     calls.append(Call("pip_uninstall", _as_tuple(requirements), options))
+
+
+def _lines_of(path: str | Path | None) -> tuple[str, ...] | None:
+    return None if path is None else tuple(Path(path).read_text(encoding="utf-8").splitlines())
 
 
 def _as_tuple(requirements: str | list[str]) -> tuple[str, ...]:
