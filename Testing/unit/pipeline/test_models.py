@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import struct
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
+from COVIDSelfSegLib import models
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.models import (
     ModelCard,
@@ -22,6 +28,8 @@ from COVIDSelfSegLib.models import (
 from COVIDSelfSegLib.torch_hub import checkpoint_file
 
 from ..conftest import small_package
+
+CHECKOUT = Path(__file__).parents[3]
 
 
 def refuse(path: Path, saying: str) -> None:
@@ -113,6 +121,33 @@ def test_a_users_own_package_is_found_by_name_before_the_shipped_ones(
     assert model_folders()[0] == tmp_path
     assert find_package() == mine
     assert mine.path in list_package_files()
+
+
+def test_an_installed_wheel_finds_the_models_that_came_with_it(tmp_path: Path) -> None:
+    """As pip lays a wheel out: its packages below lib, its shared data where the project file says."""
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    (shared,) = (
+        place for folder, place in wheel["shared-data"].items() if folder.endswith("Resources/Models")
+    )
+    packages = tmp_path / "lib" / "python3.11" / "site-packages"
+    source = Path(models.__file__).parent
+    shutil.copytree(source, packages / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / shared).mkdir(parents=True)
+    shipped = small_package(tmp_path / shared / "covidselfseg-default.safetensors")
+    elsewhere = {name: value for name, value in os.environ.items() if name != "COVIDSELFSEG_MODELS"}
+    done = subprocess.run(
+        [sys.executable, "-m", source.name, "models"],
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+        cwd=tmp_path,
+        env=elsewhere | {"PYTHONPATH": str(packages)},
+    )
+    folder, package = done.stdout.splitlines()[:2]
+    assert folder == f"folder {tmp_path / shared}"
+    assert package.startswith("covidselfseg-default.safetensors")
+    assert package.endswith(f"present, SHA-256 {shipped.sha256}")
 
 
 def test_a_missing_package_says_where_was_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
