@@ -1,4 +1,4 @@
-# make demo | app | test | lint | bench | benchmark | models: each makes its own virtual environment first and can be repeated.
+# make demo | app | test | test-slow | lint | bench | benchmark | models: each makes its own virtual environment first and can be repeated.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV := .venv
@@ -7,7 +7,7 @@ OUT ?= demo
 SCAN ?=
 PICTURE ?=
 
-.PHONY: demo app test lint bench benchmark models clean
+.PHONY: demo app test test-slow lint bench benchmark models clean
 
 demo: $(VENV)/.ready
 	$(BIN)/covidselfseg demo --output $(OUT) $(if $(SCAN),"$(SCAN)")
@@ -19,6 +19,10 @@ app: $(VENV)/.ready-dev
 test: $(VENV)/.ready-dev
 	sh Testing/run_tests.sh $(BIN)
 
+# What `make test` leaves out, for it takes many minutes: every preset learns, and the module's self test runs a worker.
+test-slow: $(VENV)/.ready-dev
+	$(BIN)/python -m pytest -m slow
+
 lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -29,7 +33,7 @@ bench: $(VENV)/.ready-dev
 
 # How right the models are: every package, baseline and protocol on one sheet. Goes on where it was stopped.
 benchmark: $(VENV)/.ready
-	$(BIN)/covidselfseg benchmark --output benchmark --builtin-lungs
+	$(BIN)/covidselfseg benchmark --output benchmark --phantoms 4 --builtin-lungs
 
 # Trains packages like the shipped ones into models/: hours on two cores, less on a GPU. Goes on where it was stopped.
 models: $(VENV)/.ready
