@@ -24,7 +24,7 @@ from .batch_command import add_batch
 from .doctor import Severity, examine
 from .errors import Cancelled, ExitCode, UserError
 from .events import EventWriter
-from .models import list_package_files, model_folders, open_package
+from .models_command import add_models
 from .phantom import SEVERITY_SHARES, make_phantom
 from .pipeline import Options, segment_file
 from .run_options import add_run_options, chosen_options
@@ -50,7 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_batch(commands)
     _add_phantom(commands)
     _add_doctor(commands)
-    _add_models(commands)
+    add_models(commands)
     _add_demo(commands)
     return parser
 
@@ -206,7 +206,7 @@ def _demo(parsed: argparse.Namespace) -> None:
     phantom = None
     scan = parsed.scan
     if scan is None:
-        sys.stderr.write("Making a phantom: a synthetic chest CT with COVID-19 lesions (seed 7, CT-2)\n")
+        sys.stderr.write("Making a phantom, a synthetic chest CT with COVID-19 lesions: seed 7, severity 2\n")
         phantom = make_phantom(7, 2)
         scan = demo.write_scan(phantom, output)
     with _Bar() as bar:
@@ -215,31 +215,3 @@ def _demo(parsed: argparse.Namespace) -> None:
     if phantom is not None:
         sys.stdout.write(f"\n{demo.compare(phantom, output)}\n")
     sys.stdout.write(f"\nLook at {output / results.OVERVIEW}\n")
-
-
-def _add_models(commands: Any) -> None:
-    parser = commands.add_parser("models", help="list and check the model packages at hand")
-    parser.set_defaults(command=_models)
-
-
-def _models(_parsed: argparse.Namespace) -> None:
-    for folder in model_folders():
-        sys.stdout.write(f"folder {folder}\n")
-    for path in list_package_files():
-        megabytes = path.stat().st_size / 1e6
-        try:
-            package = open_package(path)
-        except UserError as error:
-            sys.stdout.write(f"{path.name}  {megabytes:.1f} MB  damaged: {error.what}\n")
-            continue
-        card = package.card
-        licences = sorted({scan.licence for scan in card.trained_on})
-        sys.stdout.write(
-            f"{path.name}  {megabytes:.1f} MB  present, SHA-256 {package.sha256}\n"
-            f"  preset {card.preset}, threshold {card.inference.threshold:.2f}, code {card.code_version}\n"
-            f"  trained on {len(card.trained_on)} scans: {'; '.join(licences)}\n"
-        )
-        if card.non_commercial:
-            sys.stdout.write(
-                f"  NOT FOR COMMERCIAL USE: {len(card.non_commercial)} of its training scans forbid it\n"
-            )

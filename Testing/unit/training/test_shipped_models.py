@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,9 +86,19 @@ def test_the_page_in_the_docs_is_the_card_of_the_package_at_hand(the_package: Mo
     assert page.read_text(encoding="utf-8").startswith(card_text(the_package))
 
 
-def test_the_commands_list_names_them(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_commands_list_names_them_and_every_scan_that_they_saw(
+    the_package: ModelPackage, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["models"]) == 0
-    assert "covidselfseg-default" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    for name in ("covidselfseg-default", "covidselfseg-lungs", "covidselfseg-lungs-slice"):
+        assert f"{name}.safetensors" in said
+    assert "damaged" not in said
+    names = {scan.name for scan in the_package.card.trained_on}
+    assert all(name in said for name in names if not name.startswith("phantom"))
+    for first, last in re.findall(r"phantom_(\d+) to (\d+)", said):
+        names -= {f"phantom_{seed}" for seed in range(int(first), int(last) + 1)}
+    assert not any(name.startswith("phantom") for name in names)
 
 
 def test_lesions_of_an_unseen_phantom_are_found_better_than_by_any_threshold(
