@@ -25,7 +25,7 @@ from .phantom_vessels import Tubes, draw_vessels
 from .volume import array_view
 
 SEVERITY_SHARES = (0.0, 0.02, 0.12, 0.35, 0.60)
-"""Infected share of the lung for CT-0 .. CT-4 (the classes of MosMedData)."""
+"""Infected share of the lung that each severity aims at; not MosMedData's classes, see :mod:`.severity`."""
 
 _COARSE_MM = 2.5
 _LESION_MM = 1.6
@@ -61,7 +61,7 @@ def make_phantom(seed: int, severity: int = 2, acquisition: Acquisition | None =
 
     Args:
         seed: the only source of randomness; the same seed gives the same voxels.
-        severity: 0 .. 4 for CT-0 (healthy) .. CT-4 (about 60 % of the lung infected).
+        severity: 0 (healthy) .. 4 (about 60 % of the lung infected), see :data:`SEVERITY_SHARES`.
         acquisition: the scanner; a plain 2 mm chest CT by default.
     """
     acquisition = acquisition or Acquisition()

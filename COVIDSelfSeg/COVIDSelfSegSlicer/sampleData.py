@@ -18,7 +18,7 @@ _NAME = "COVIDSelfSegPhantom"
 
 
 def makePhantom(_source=None):
-    """Make the phantom (seed 7, CT-2) and load it; returns its volume node.
+    """Make the phantom (seed 7, severity 2 of 4) and load it; returns its volume node.
 
     Raises:
         UserError: the worker's Python cannot make it.

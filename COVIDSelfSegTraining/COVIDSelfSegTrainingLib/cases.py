@@ -147,7 +147,7 @@ def phantom_cases(seeds: Sequence[int], *, twins: bool = True) -> list[Case]:
         for severity in severities:
             group: Literal["healthy", "diseased"] = "diseased" if severity else "healthy"
             source = Source(
-                f"phantom_{seed}_CT-{severity}", group, "none needed", seed=seed, severity=severity
+                f"phantom_{seed}_severity{severity}", group, "none needed", seed=seed, severity=severity
             )
             digest = hashlib.sha256(json.dumps(asdict(source)).encode()).hexdigest()
             cases.append(Case(source.name, source, digest))

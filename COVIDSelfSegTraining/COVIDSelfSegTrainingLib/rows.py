@@ -138,4 +138,4 @@ def _cells(row: Row) -> dict[str, object]:
 
 
 def _place(row: Row) -> str:
-    return row.source.path or f"phantom of seed {row.source.seed}, CT-{row.source.severity}"
+    return row.source.path or f"phantom of seed {row.source.seed}, severity {row.source.severity}"

@@ -66,7 +66,7 @@ def add_phantom_groups(sheet: Sheet, evaluated: Evaluated) -> None:
         noise = next(name for most, name in _NOISES if scanner.noise_hu <= most)
         tilt = "oblique" if any(scanner.tilt) else "straight"
         named = (("slices", thickness), ("noise", noise), ("axes", tilt))
-        for group in (*named, ("severity", f"CT-{case.source.severity}")):
+        for group in (*named, ("severity", f"{case.source.severity} of 4")):
             groups.setdefault(group, []).append(case)
     rows: list[dict[str, Cell]] = []
     for (what, value), members in sorted(groups.items()):

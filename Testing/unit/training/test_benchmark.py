@@ -136,7 +136,7 @@ def test_phantoms_are_told_apart_by_scanner_and_severity(sheet: Path) -> None:
     rows = table(sheet, "phantom_groups")
     assert {row["what"] for row in rows} == {"slices", "noise", "axes", "severity"}
     severities = [row["value"] for row in rows if row["what"] == "severity"]
-    assert severities == ["CT-4"]
+    assert severities == ["4 of 4"]
 
 
 def test_reliability_is_drawn_for_phantoms_and_for_annotated_slices(sheet: Path) -> None:
