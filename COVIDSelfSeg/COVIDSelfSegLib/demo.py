@@ -64,9 +64,14 @@ def compare(phantom: Phantom, folder: Path) -> Comparison:
 
 
 def write_scan(phantom: Phantom, folder: Path) -> Path:
-    """Keep the phantom's scan in a folder, so that the user can look at it; returns its path."""
-    path = folder / "scan.nrrd"
-    folder.mkdir(parents=True, exist_ok=True)
+    """Keep the phantom's scan in a folder, so that the user can look at it; returns its path.
+
+    Raises:
+        UserError: it cannot be written (exit code 5).
+    """
+    path = folder / "phantom.nrrd"
+    with results.writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     write_image(phantom.scan, path)
     return path
 

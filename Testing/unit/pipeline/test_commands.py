@@ -77,7 +77,7 @@ def test_the_demo_segments_a_phantom_and_holds_it_against_its_truth(
         sitk.GetArrayFromImage(image)
         for image in (phantom.scan, phantom.healthy_twin, phantom.lungs, phantom.lesions)
     )
-    assert np.array_equal(stored(output / "scan.nrrd"), scan)
+    assert np.array_equal(stored(output / "phantom.nrrd"), scan)
     found, found_lungs = stored(output / "lesions.seg.nrrd"), stored(output / "lungs.nrrd")
     dice = 2 * np.count_nonzero(found * truth) / (found.sum() + truth.sum())
     shares = [100 * found.sum() / (found_lungs > 0).sum(), 100 * truth.sum() / (lungs > 0).sum()]
