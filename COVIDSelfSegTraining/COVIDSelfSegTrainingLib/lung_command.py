@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import shlex
 from dataclasses import asdict, replace
@@ -13,7 +14,7 @@ from COVIDSelfSegLib import __version__
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.lung_network import LungCard
 from COVIDSelfSegLib.networks.lung_unet import WIDTHS
-from COVIDSelfSegLib.weight_file import write_weights
+from COVIDSelfSegLib.weight_file import DamagedFileError, check_weights, write_weights
 
 from .lung_chests import shipped_chests
 from .lung_training import SLICE_PRESET, LungPreset, LungTrainer
@@ -37,6 +38,9 @@ def add_train_lungs(commands: Any) -> None:
 def _train(parsed: argparse.Namespace) -> None:
     preset = SLICE_PRESET if parsed.slices else LungPreset()
     preset = replace(preset, iterations=parsed.iterations or preset.iterations)
+    if _is_made(parsed.output, preset):
+        log.info("%s is there, made with this very recipe; delete it to train it anew", parsed.output)
+        return
     chests, licences = [], []
     for chest, licence in shipped_chests(data_folder(), preset.grid_mm):
         log.info("%s", chest.name)
@@ -65,6 +69,15 @@ def _train(parsed: argparse.Namespace) -> None:
     )
     write_weights(parsed.output, trainer.average.state_dict(), {"card": card.to_json()})
     checkpoint.unlink(missing_ok=True)
+
+
+def _is_made(output: Path, preset: LungPreset) -> bool:
+    """So that ``make models``, stopped later on, does not begin with these again."""
+    try:
+        card = LungCard.from_json(check_weights(output)[0]["card"])
+    except (DamagedFileError, ValueError, KeyError):
+        return False
+    return card.recipe == json.loads(json.dumps(asdict(preset)))
 
 
 def _command(parsed: argparse.Namespace) -> str:

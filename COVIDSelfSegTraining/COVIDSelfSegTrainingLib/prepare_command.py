@@ -123,6 +123,7 @@ def _prepare_shipped(parsed: argparse.Namespace) -> None:
     ]
     settings = Settings(
         inference=find_preset(parsed.preset).inference,
+        lungs=LungChoice(builtin=True),  # the same cohort on every machine, with R231's weights or without
         # What is held out from the shipped models is other phantoms and other scans altogether.
         held_out=None,
         workers=parsed.workers,

@@ -84,3 +84,18 @@ def test_an_interrupted_lung_training_goes_on_to_the_same_weights(
     assert steps == [2], "the first two steps were kept"
     assert check_weights(again)[1] == check_weights(whole)[1]
     assert [path.name for path in again.parent.iterdir()] == ["lungs.safetensors"]
+
+
+def test_a_lung_training_that_is_done_is_not_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "lungs.safetensors"
+    assert train(output) == ExitCode.DONE
+    made = output.stat().st_mtime_ns
+    steps: list[int] = []
+    step = LungTrainer.step
+    monkeypatch.setattr(LungTrainer, "step", lambda self: steps.append(self.iteration) or step(self))
+    assert train(output) == ExitCode.DONE
+    assert (steps, output.stat().st_mtime_ns) == ([], made)
+    assert main(["train-lungs", str(output), "--iterations", "4", "--device", "cpu"]) == ExitCode.DONE
+    assert len(steps) == 4  # another recipe is another network
