@@ -13,6 +13,7 @@ import tempfile
 from pathlib import Path
 
 _IN_MEMORY, _WITHOUT_SCREEN = "vtkOSOpenGLRenderWindow", "vtkEGLRenderWindow"
+_IMPORTED = "slicer and vtk are imported"
 _LIBRARIES = ("libOSMesa.so.8", "libOSMesa.so.6", "libOSMesa.so")
 
 
@@ -57,10 +58,11 @@ def _window_class() -> str:
             continue
         return _IN_MEMORY
     # Whether EGL finds a device is only known by drawing, and where it does not that ends the process.
-    draw = "import slicer, vtk; window = vtk.vtkRenderWindow(); window.Render()"
+    draw = f"import slicer, vtk; print({_IMPORTED!r}, flush=True); vtk.vtkRenderWindow().Render()"
     chosen = os.environ | {"VTK_DEFAULT_OPENGL_WINDOW": _WITHOUT_SCREEN}
     done = subprocess.run([sys.executable, "-c", draw], env=chosen, capture_output=True, check=False)
-    return "" if done.returncode else _WITHOUT_SCREEN
+    # What cannot even be imported is broken, which is for the tests to say.
+    return "" if done.returncode and _IMPORTED in done.stdout.decode() else _WITHOUT_SCREEN
 
 
 def scratch_folder() -> Path:
