@@ -6,7 +6,9 @@ build; the rest is small, and pip is kept from touching torch, SimpleITK and num
 
 from __future__ import annotations
 
+import filecmp
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -156,6 +158,8 @@ def _keptVersions() -> Iterator[Path]:
 def addModel(path: Path) -> Path:
     """Copy a model package into the user's folder; returns the copy.
 
+    Another package of the same file name stays as it is: the copy gets a number.
+
     Raises:
         UserError: it is no such file, or cannot be copied.
     """
@@ -165,10 +169,13 @@ def addModel(path: Path) -> Path:
             why=_("A model package is one .safetensors file with a COVIDSelfSeg card."),
             fix=_("Choose the file that 'covidselfseg train' or the download gave."),
         )
-    target = modelFolder() / path.name
+    target, number = modelFolder() / path.name, 2
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
+        while target.exists():
+            if filecmp.cmp(path, target, shallow=False):
+                return target
+            target, number = target.with_name(f"{path.stem}-{number}{path.suffix}"), number + 1
+        _copyWhole(path, target)
     except OSError as error:
         raise UserError(
             _("{name} could not be copied to {folder} ({error}).").format(
@@ -182,8 +189,18 @@ def addModel(path: Path) -> Path:
 
 def addLungWeights(path: Path, target: Path) -> None:
     """Copy R231 weights to where the worker looks for them; it checks their hash before it uses them."""
+    _copyWhole(path, target)
+
+
+def _copyWhole(path: Path, target: Path) -> None:
+    """Copy a file that appears whole or not at all, be there a crash or a full disk."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(path, target)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        shutil.copyfile(path, temporary)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def deleteFile(path: Path) -> None:

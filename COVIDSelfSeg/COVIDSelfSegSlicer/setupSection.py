@@ -15,7 +15,7 @@ from slicer.i18n import tr as _
 
 from . import setup
 from .enabling import enable
-from .workerProcess import modelFolder
+from .workerProcess import MODULE_FOLDER, modelFolder
 
 DEFAULT_MODEL = "covidselfseg-default"
 _TYPING_S = 0.6
@@ -166,13 +166,16 @@ class SetupSection:
 
     def _fillModels(self) -> None:
         """Offer the usable models and keep the choice if it is still there."""
-        selector = self._ui.modelSelector
-        chosen = selector.currentText
+        selector, models = self._ui.modelSelector, self._usableModels()
+        chosen = selector.currentData
         blocked = selector.blockSignals(True)
         selector.clear()
-        for model in self._usableModels():
-            selector.addItem(model["name"], model["path"])
-        index = selector.findText(chosen or DEFAULT_MODEL)
+        for model, title in zip(models, _modelTitles(models)):
+            selector.addItem(title, model["path"])
+        names = [model["name"] for model in models]
+        index = selector.findData(chosen) if chosen else -1  # by its path: two packages may have one name
+        if index < 0 and DEFAULT_MODEL in names:
+            index = names.index(DEFAULT_MODEL)
         selector.setCurrentIndex(max(index, 0) if selector.count else -1)
         selector.blockSignals(blocked)
         self._showDeletable()
@@ -269,9 +272,26 @@ def _modelText(model: dict[str, Any]) -> str:
     megabytes = model["bytes"] / 1e6
     if model["damaged"]:
         return _("{name}: damaged. {reason}").format(name=model["name"], reason=model["damaged"])
-    return _("{name}: present, {size} MB, {folder}").format(
-        name=model["name"], size=f"{megabytes:.0f}", folder=Path(model["path"]).parent
+    return _("{name}: present, {size} MB, {path}").format(
+        name=model["name"], size=f"{megabytes:.0f}", path=model["path"]
     )
+
+
+def _modelTitles(models: list[dict[str, Any]]) -> list[str]:
+    """What the selector calls each model: its name, and which it is where another one has that name too."""
+    names = [model["name"] for model in models]
+    return [
+        name if names.count(name) == 1 else f"{name} ({_placeOf(Path(model['path']))})"
+        for name, model in zip(names, models)
+    ]
+
+
+def _placeOf(path: Path) -> str:
+    if path.parent == modelFolder():
+        return _("your own, {file}").format(file=path.name)
+    if path.parent == MODULE_FOLDER / "Resources" / "Models":
+        return _("came with the extension")
+    return str(path)
 
 
 def _lungmaskText(lungmask: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """Set-up: what the worker has is shown, what it lacks is said, and nothing is installed without a click."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from typing import ClassVar
 import pytest
 import qt
 import slicer
+from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegSlicer import setup, workerProcess
 from host import bootstrap, dialogs, user
 from host.slicerlib import packaging
@@ -133,8 +135,7 @@ def test_a_model_is_added_used_and_deleted(a_panel, samples, tmp_path):
     copy = workerProcess.modelFolder() / "mine.safetensors"
     assert copy.is_file()
     assert str(copy.parent) in a_panel.ui.modelsStatusLabel.text
-    paths = [a_panel.ui.modelSelector.itemData(row) for row in range(a_panel.ui.modelSelector.count)]
-    a_panel.ui.modelSelector.setCurrentIndex(paths.index(str(copy)))
+    a_panel.ui.modelSelector.setCurrentIndex(list(offered(a_panel).values()).index(str(copy)))
     dialogs.answer(qt.QMessageBox.Yes)
     user.press(a_panel.ui.deleteModelButton)
     assert last_message() == f"Delete {copy}?"
@@ -142,6 +143,75 @@ def test_a_model_is_added_used_and_deleted(a_panel, samples, tmp_path):
     assert not copy.exists()
     assert not a_panel.ui.deleteModelButton.enabled
     assert "not deleted" in a_panel.ui.deleteModelButton.toolTip
+
+
+def offered(panel):
+    """The paths of the models to choose from, by what the selector calls them."""
+    selector = panel.ui.modelSelector
+    return {selector.itemText(row): selector.itemData(row) for row in range(selector.count)}
+
+
+def look_again(panel):
+    panel.ui.advancedSection.collapsed = False
+    user.press(panel.ui.checkPythonButton)
+    wait_for_the_answer(panel)
+
+
+def test_of_two_models_with_one_name_the_chosen_one_stays_chosen(a_panel, samples):
+    shipped = MODULE / "Resources" / "Models" / "covidselfseg-default.safetensors"
+    given = samples / "models" / "small.safetensors"
+    own = [setup.addModel(path) for path in (shipped, given)]
+    look_again(a_panel)
+    assert offered(a_panel) == {
+        "covidselfseg-default (your own, covidselfseg-default.safetensors)": str(own[0]),
+        "covidselfseg-default (came with the extension)": str(shipped),
+        "small (your own, small.safetensors)": str(own[1]),
+        f"small ({given})": str(given),
+    }
+    for path in (*own, shipped, given):
+        assert str(path) in a_panel.ui.modelsStatusLabel.text
+    user.choose(a_panel.ui.modelSelector, "covidselfseg-default (came with the extension)")
+    look_again(a_panel)
+    assert a_panel.ui.modelSelector.currentData == str(shipped)
+
+
+def test_the_default_model_is_chosen_where_nothing_else_was(a_panel):
+    a_panel.ui.modelSelector.clear()
+    look_again(a_panel)
+    assert a_panel.ui.modelSelector.currentText == "covidselfseg-default"
+
+
+@pytest.mark.usefixtures("a_panel")
+def test_a_model_of_the_name_of_another_one_leaves_that_as_it_is(samples, tmp_path):
+    first = setup.addModel(samples / "models" / "small.safetensors")
+    content = first.read_bytes()
+    other = tmp_path / "small.safetensors"
+    other.write_bytes(b"another one")
+    second = setup.addModel(other)
+    assert (first.name, second.name) == ("small.safetensors", "small-2.safetensors")
+    assert (first.read_bytes(), second.read_bytes()) == (content, b"another one")
+    assert setup.addModel(other) == second
+    assert setup.addModel(first) == first
+
+
+@pytest.mark.usefixtures("a_panel")
+def test_a_copy_that_breaks_off_leaves_nothing_and_takes_nothing(tmp_path, monkeypatch):
+    def fill_the_disk(_source, target):
+        Path(target).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    own, weights = tmp_path / "own.safetensors", tmp_path / "hub" / "unet_r231.pth"
+    own.write_bytes(b"whole")
+    setup.addLungWeights(own, weights)
+    monkeypatch.setattr(shutil, "copyfile", fill_the_disk)
+    with pytest.raises(UserError, match="No space left") as failed:
+        setup.addModel(own)
+    assert failed.value.fix
+    assert list(workerProcess.modelFolder().iterdir()) == []
+    with pytest.raises(OSError, match="No space left"):
+        setup.addLungWeights(own, weights)
+    assert [path.name for path in weights.parent.iterdir()] == ["unet_r231.pth"]
+    assert weights.read_bytes() == b"whole"
 
 
 def test_a_file_that_is_no_model_is_refused(a_panel, a_window, tmp_path):
@@ -162,12 +232,9 @@ def test_a_damaged_model_is_shown_not_offered_and_can_be_deleted(a_panel, sample
     folder = workerProcess.modelFolder()
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(samples / "half.safetensors", folder / "half.safetensors")
-    a_panel.ui.advancedSection.collapsed = False
-    user.press(a_panel.ui.checkPythonButton)
-    wait_for_the_answer(a_panel)
+    look_again(a_panel)
     assert "half: damaged." in a_panel.ui.modelsStatusLabel.text
-    names = [a_panel.ui.modelSelector.itemText(row) for row in range(a_panel.ui.modelSelector.count)]
-    assert "half" not in names
+    assert "half" not in offered(a_panel)
     a_panel.ui.setupSection.collapsed = False
     bootstrap.start().set_testing_enabled(False)
     dialogs.answer(qt.QMessageBox.Yes)
