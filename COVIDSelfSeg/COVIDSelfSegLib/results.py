@@ -1,7 +1,7 @@
 """What a run leaves behind: a folder that appears whole or not at all.
 
-Everything is written to a folder beside the target and moved at the end; a run that fails or is cancelled
-leaves neither.
+Everything is written to a hidden folder (beside the target, or inside of one that exists) and moved at the
+end; a run that fails or is cancelled leaves nothing.
 """
 
 from __future__ import annotations
