@@ -158,7 +158,8 @@ class ThresholdPreview:
 
     def __init__(self, ctNode) -> None:
         self._probability = resultNodes.findNode(ctNode, resultNodes.PROBABILITY)
-        self._segmentDisplay = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION).GetDisplayNode()
+        segmentation = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
+        self._segmentDisplay = segmentation.GetDisplayNode()
         self._before = {}
         for composite in layouts.sliceCompositeNodes().values():
             if composite.GetBackgroundVolumeID() == ctNode.GetID():
@@ -167,10 +168,14 @@ class ThresholdPreview:
                 composite.SetForegroundVolumeID(self._probability.GetID())
                 composite.SetForegroundOpacity(0.45)
         display, lesion = self._segmentDisplay, lesionSegments.LESION
-        self._filled = display.GetSegmentVisibility2DFill(lesion)
-        self._outlined = display.GetSegmentVisibility2DOutline(lesion)
-        display.SetSegmentVisibility2DFill(lesion, False)
-        display.SetSegmentVisibility2DOutline(lesion, False)
+        self._visible = None
+        if segmentation.GetSegmentation().GetSegment(lesion) is not None:  # else the user deleted it
+            self._visible = (
+                display.GetSegmentVisibility2DFill(lesion),
+                display.GetSegmentVisibility2DOutline(lesion),
+            )
+            display.SetSegmentVisibility2DFill(lesion, False)
+            display.SetSegmentVisibility2DOutline(lesion, False)
 
     def show(self, threshold: float) -> None:
         """Show what lies at or above a threshold of 0 .. 1."""
@@ -183,8 +188,10 @@ class ThresholdPreview:
             if composite is not None:
                 composite.SetForegroundVolumeID(foregroundID)
                 composite.SetForegroundOpacity(opacity)
-        self._segmentDisplay.SetSegmentVisibility2DFill(lesionSegments.LESION, self._filled)
-        self._segmentDisplay.SetSegmentVisibility2DOutline(lesionSegments.LESION, self._outlined)
+        if self._visible is not None:
+            filled, outlined = self._visible
+            self._segmentDisplay.SetSegmentVisibility2DFill(lesionSegments.LESION, filled)
+            self._segmentDisplay.SetSegmentVisibility2DOutline(lesionSegments.LESION, outlined)
 
 
 def _setLayers(ctNode, foreground=None, opacity: float = 0.0) -> None:

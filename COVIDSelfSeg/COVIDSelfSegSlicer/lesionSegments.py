@@ -31,16 +31,8 @@ def prepare(segmentationNode, ctNode) -> None:
     segmentationNode.CreateDefaultDisplayNodes()
     segmentationNode.SetReferenceImageGeometryParameterFromVolumeNode(ctNode)
     segmentationNode.SetAndObserveTransformNodeID(ctNode.GetTransformNodeID())
-    segmentation = segmentationNode.GetSegmentation()
-    for segmentID, name, color, term in (
-        (RIGHT_LUNG, _("right lung"), colors.LUNG, terms.RIGHT_LUNG),
-        (LEFT_LUNG, _("left lung"), colors.LUNG, terms.LEFT_LUNG),
-        (LESION, _("COVID lesion"), colors.LESION, terms.LESION),
-    ):
-        if segmentation.GetSegment(segmentID) is None:
-            segmentation.AddEmptySegment(segmentID, name, [channel / 255 for channel in color])
-            segment = segmentation.GetSegment(segmentID)
-            segment.SetTag(segment.GetTerminologyEntryTagName(), term)
+    for segmentID in (RIGHT_LUNG, LEFT_LUNG, LESION):
+        _segmentOf(segmentationNode, segmentID)
 
 
 def loadTerminology() -> None:
@@ -55,11 +47,11 @@ def loadTerminology() -> None:
 def write(segmentationNode, segmentID: str, mask: np.ndarray, ctNode) -> None:
     """Replace a segment by a mask (k, j, i) on the CT's grid, and make its surface.
 
-    Other segments, also a user's own, stay as they are.
+    One that the user deleted is made anew. Other segments, also a user's own, stay as they are.
     """
     box = boxOf(mask)
     labels = _orientedImage(mask, box, ctNode)
-    segment = segmentationNode.GetSegmentation().GetSegment(segmentID)
+    segment = _segmentOf(segmentationNode, segmentID)
     surfaceName = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
     surface = _surface(mask, box, ctNode, _SURFACE_MM[segmentID])
     wasModifying = segmentationNode.StartModify()  # views that looked in between would make a surface too
@@ -88,6 +80,21 @@ def isEdited(segmentationNode, segmentID: str) -> bool:
     if not segment.GetTag(_FINGERPRINT, written):
         return False
     return str(written) != _fingerprint(segmentationNode, segmentID)
+
+
+def _segmentOf(segmentationNode, segmentID: str):
+    """The segment of ours with an ID, made empty if there is none."""
+    segmentation = segmentationNode.GetSegmentation()
+    if segmentation.GetSegment(segmentID) is None:
+        name, color, term = {
+            RIGHT_LUNG: (_("right lung"), colors.LUNG, terms.RIGHT_LUNG),
+            LEFT_LUNG: (_("left lung"), colors.LUNG, terms.LEFT_LUNG),
+            LESION: (_("COVID lesion"), colors.LESION, terms.LESION),
+        }[segmentID]
+        segmentation.AddEmptySegment(segmentID, name, [channel / 255 for channel in color])
+        segment = segmentation.GetSegment(segmentID)
+        segment.SetTag(segment.GetTerminologyEntryTagName(), term)
+    return segmentation.GetSegment(segmentID)
 
 
 def _changedAt(segment) -> int:

@@ -179,6 +179,20 @@ def test_moving_the_threshold_asks_nothing_about_edited_lungs(a_panel_with_resul
     assert resultNodes.thresholdOf(panel.ctNode) == 0.8
 
 
+def test_a_lesion_segment_that_was_deleted_comes_back(a_panel_with_results):
+    panel = a_panel_with_results
+    segmentation = resultNodes.findNode(panel.ctNode, resultNodes.SEGMENTATION)
+    for gone in (LESION, lesionSegments.LEFT_LUNG):
+        segmentation.GetSegmentation().RemoveSegment(gone)
+    user.drag(panel.ui.thresholdSlider, 0.6, 0.8)
+    values = slicer.util.arrayFromVolume(resultNodes.findNode(panel.ctNode, resultNodes.PROBABILITY))
+    assert np.array_equal(lesion(panel), values >= 0.8 * 255)
+    assert list(segmentation.GetSegmentation().GetSegmentIDs()) == [lesionSegments.RIGHT_LUNG, LESION]
+    assert segmentation.GetSegmentation().GetSegment(LESION).GetName() == "COVID lesion"
+    assert segmentation.GetDisplayNode().GetSegmentVisibility2DFill(LESION)
+    assert segmentation.GetDisplayNode().GetSegmentVisibility2DOutline(LESION)
+
+
 def test_keys_move_the_threshold_and_change_what_is_shown(a_panel_with_results, a_window):
     ct = a_panel_with_results.ctNode
     a_window()
