@@ -76,10 +76,12 @@ def writeLesion(ctNode, threshold: float, *, overwriteEdits: bool = False) -> No
         _keepEdits(ctNode, editsAtStake(ctNode))
     report = resultNodes.reportOf(ctNode)
     probability = slicer.util.arrayFromVolume(resultNodes.findNode(ctNode, resultNodes.PROBABILITY))
-    mask = _withoutSpecks(probability >= level_of(threshold), ctNode, report["least_lesion_ml"])
+    # As the worker measured it: under a transform that scales, a voxel is not what the CT's spacing says.
+    voxelMl = resultNodes.curveOf(ctNode).voxel_ml
+    mask = _withoutSpecks(probability >= level_of(threshold), report["least_lesion_ml"] / voxelMl)
     segmentationNode = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
     lesionSegments.write(segmentationNode, lesionSegments.LESION, mask, ctNode)
-    numbers = _numbers(ctNode, mask, report["numbers"])
+    numbers = _numbers(ctNode, mask, voxelMl, report["numbers"])
     resultNodes.setTable(resultNodes.getNode(ctNode, resultNodes.TABLE), numbers, threshold)
 
 
@@ -151,23 +153,22 @@ def _nameOfCopy(segmentation, edited: str) -> str:
     return name
 
 
-def _withoutSpecks(mask: np.ndarray, ctNode, leastMl: float) -> np.ndarray:
-    """A mask without components smaller than ``leastMl``, as the worker drops them."""
+def _withoutSpecks(mask: np.ndarray, leastVoxels: float) -> np.ndarray:
+    """A mask without components of fewer voxels, as the worker drops them."""
     from COVIDSelfSegLib.components import large_parts  # noqa: PLC0415 (loads scipy)
 
     box = lesionSegments.boxOf(mask)
     if box is None:
         return mask
     cleaned = np.zeros_like(mask)
-    cleaned[box] = large_parts(mask[box], leastMl / (float(np.prod(ctNode.GetSpacing())) / 1000))
+    cleaned[box] = large_parts(mask[box], leastVoxels)
     return cleaned
 
 
-def _numbers(ctNode, mask: np.ndarray, before: dict) -> dict:
+def _numbers(ctNode, mask: np.ndarray, voxelMl: float, before: dict) -> dict:
     """The numbers of the table for another lesion; lung volumes stay those of the run."""
     segmentationNode = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
     box = lesionSegments.boxOf(mask)
-    ml = float(np.prod(ctNode.GetSpacing())) / 1000
     inRight = np.zeros(0, bool)
     hu = np.zeros(0)
     if box is not None:
@@ -181,8 +182,8 @@ def _numbers(ctNode, mask: np.ndarray, before: dict) -> dict:
         volume = before[side]["volume_ml"]
         numbers[side] = {
             "volume_ml": volume,
-            "infected_ml": count * ml,
-            "infected_share": count * ml / volume if volume else 0.0,
+            "infected_ml": count * voxelMl,
+            "infected_share": count * voxelMl / volume if volume else 0.0,
             "lesion_hu": float(hu[chosen].mean()) if count else None,
         }
     numbers["severity"] = severity_of(numbers["both"]["infected_share"])

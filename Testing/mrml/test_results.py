@@ -160,6 +160,33 @@ def test_specks_are_dropped_as_the_worker_drops_them(a_ct, samples):
     assert voxels(a_ct, LESION).any()
 
 
+def test_under_a_transform_that_scales_a_voxel_is_what_the_worker_measured(a_ct, samples):
+    files, larger = RunFiles.read(samples / "truth", lambda: False), 1.1**3
+    files.report["threshold_curve"]["voxel_ml"] *= larger
+    for side in ("right", "left", "both"):
+        for key in ("volume_ml", "infected_ml"):
+            files.report["numbers"][side][key] *= larger
+    scaling = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    scaling.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.diag([1.1, 1.1, 1.1, 1.0])))
+    a_ct.SetAndObserveTransformNodeID(scaling.GetID())
+    results.setResults(a_ct, files)
+    titles = ("infected (ml)", "infected (% of lung)")
+    told = {(title, side): cell(a_ct, title, side) for title in titles for side in ("right", "left", "both")}
+    COVIDSelfSegLogic().setThreshold(a_ct, 0.5)
+    assert {key: cell(a_ct, *key) for key in told} == told
+    assert float(told["infected (ml)", "both"]) > 0
+
+
+def test_specks_are_as_large_as_the_worker_measured_them(a_ct, samples):
+    files = RunFiles.read(samples / "truth", lambda: False)
+    files.probability[2, 2, 2:8] = 255
+    files.report["threshold_curve"]["voxel_ml"] *= 1.1**3
+    files.report["least_lesion_ml"] = 5.9 * files.report["threshold_curve"]["voxel_ml"]
+    results.setResults(a_ct, files)
+    COVIDSelfSegLogic().setThreshold(a_ct, 0.5)
+    assert voxels(a_ct, LESION)[2, 2, 2:8].all()
+
+
 def test_a_second_run_updates_the_same_nodes(a_segmented_ct, samples):
     nodes = ids_of_all_nodes()
     files = RunFiles.read(samples / "truth", lambda: False)
