@@ -521,23 +521,31 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
         if threshold is not None:
             arguments += ["--threshold", repr(float(threshold))]
         files = scanExport.scanFiles(ctNode, lungMaskNode, lungSegmentIDs)
-        self.runningCT = ctNode
         self._run = SegmentationRun(files, arguments, setup.workerPython(), listeners)
+        self.runningCT = ctNode
 
     def poll(self):
         """Move a run on as far as can be without waiting."""
-        if self._run is not None:
-            self._run.poll()
+        self._act(SegmentationRun.poll)
 
     def cancel(self):
         """End the run; the scene stays as it was before."""
-        if self._run is not None:
-            self._run.cancel()
+        self._act(SegmentationRun.cancel)
 
     def abandon(self):
         """End the run at once without telling anybody; for when the panel or the scene goes."""
-        if self._run is not None and self._run.isRunning:
-            self._run.abandon()
+        self._act(SegmentationRun.abandon)
+
+    def _act(self, act):
+        """Do something with the run, and let go of it and of its CT once it has ended."""
+        run = self._run
+        if run is None:
+            return
+        try:
+            act(run)
+        finally:
+            if self._run is run and not run.isRunning:  # a listener may have started the next one
+                self._run = self.runningCT = None
 
     def setThreshold(self, ctNode, threshold, overwriteEdits=False):
         """Write the lesion segment anew at a threshold of 0 .. 1; no network runs."""

@@ -19,11 +19,11 @@ class BackgroundJob(Generic[Value]):
     """
 
     def __init__(self, function: Callable[[Callable[[], bool]], Value]) -> None:
-        self._function = function
         self._stop = threading.Event()
         self._value: Value | None = None
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        # A thread that has ended forgets its arguments, and with them the memory that the function holds.
+        self._thread = threading.Thread(target=self._run, args=(function,), daemon=True)
         self._thread.start()
 
     @property
@@ -43,8 +43,8 @@ class BackgroundJob(Generic[Value]):
         self._stop.set()
         self._thread.join(_PATIENCE_S)
 
-    def _run(self) -> None:
+    def _run(self, function: Callable[[Callable[[], bool]], Value]) -> None:
         try:
-            self._value = self._function(self._stop.is_set)
+            self._value = function(self._stop.is_set)
         except BaseException as error:
             self._error = error

@@ -3,12 +3,14 @@
 import os
 import signal
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
 import qt
 import slicer
+import vtk
 from COVIDSelfSegSlicer import layouts, lesionSegments, resultNodes
 from host import user
 
@@ -46,6 +48,32 @@ def worker_of(panel):
 
 def temporary_folders():
     return list(Path(slicer.app.temporaryPath).glob("COVIDSelfSeg-*"))
+
+
+class Kept:
+    """Tells what is still in memory of a run: the CT node, what was handed over, what was read."""
+
+    def __init__(self, panel, ct, monkeypatch):
+        import COVIDSelfSeg  # the panel's own, which is another one after a reload
+
+        self._node = vtk.vtkWeakReference()
+        self._node.Set(ct)
+        self._files = []
+        export, finish = COVIDSelfSeg.scanExport.scanFiles, panel.onFinished
+        monkeypatch.setattr(COVIDSelfSeg.scanExport, "scanFiles", lambda *of: self._watch(export(*of)))
+        monkeypatch.setattr(panel, "onFinished", lambda files: finish(self._watch(files)))
+
+    def _watch(self, files):
+        self._files.append(weakref.ref(files))
+        return files
+
+    @property
+    def files(self):
+        return [type(kept()).__name__ for kept in self._files]
+
+    @property
+    def node(self):
+        return self._node.Get()
 
 
 def stage_listener(panel, monkeypatch, act):
@@ -146,7 +174,7 @@ def test_a_worker_that_is_killed_leaves_the_scene_and_its_log(a_panel, samples, 
 
 
 def test_the_scene_can_be_closed_in_the_middle_of_a_run(a_panel, samples, monkeypatch):
-    load(samples / "scan.nrrd")
+    kept = Kept(a_panel, load(samples / "scan.nrrd"), monkeypatch)
     workers = []
 
     def close(progress):
@@ -160,7 +188,18 @@ def test_the_scene_can_be_closed_in_the_middle_of_a_run(a_panel, samples, monkey
     assert temporary_folders() == []
     assert a_panel.ui.segmentButton.text == "Segment infection"
     assert "Choose a CT" in a_panel.ui.segmentButton.toolTip
+    assert kept.files == ["NoneType"]
+    assert kept.node is None
     assert slicer.util.getNodesByClass("vtkMRMLSegmentationNode") == []
+
+
+def test_a_run_that_has_ended_keeps_nothing_in_memory(a_panel, samples, monkeypatch):
+    kept = Kept(a_panel, load(samples / "scan.nrrd"), monkeypatch)
+    run(a_panel)
+    assert resultNodes.hasResults(a_panel.ctNode)
+    assert kept.files == ["NoneType", "NoneType"]
+    slicer.mrmlScene.Clear(False)
+    assert kept.node is None
 
 
 def test_a_ct_that_is_removed_in_the_middle_of_a_run_is_told(a_panel, samples, monkeypatch):
