@@ -132,6 +132,8 @@ class SegmentationRun:
             self._fail(_diskFailure(error))
             return
         self._tell("start", _EXPORTED, _("Starting the worker"))
+        if not self.isRunning:  # who was told cancelled it
+            return
         command = ["-m", "COVIDSelfSegLib", "segment", str(self._folder / "scan.nrrd"), "--events"]
         command += ["--output", str(self._folder / "results"), *self._arguments]
         if self._hasMask:

@@ -154,6 +154,23 @@ def test_cancel_at_every_stage_leaves_the_scene_as_it_was(a_panel, samples, monk
     assert not a_panel.ui.errorLabel.visible
 
 
+def test_cancel_just_before_the_worker_starts_starts_none(a_panel, samples, monkeypatch):
+    load(samples / "scan.nrrd")
+    started = []
+
+    def cancel(progress):
+        if progress.stage == "start":
+            user.press(a_panel.ui.segmentButton)
+
+    stage_listener(a_panel, monkeypatch, cancel)
+    monkeypatch.setattr(
+        "COVIDSelfSegSlicer.segmentationRun.WorkerProcess", lambda *_, **__: started.append(True)
+    )
+    run(a_panel)
+    assert started == []
+    assert a_panel.ui.segmentButton.text == "Segment infection"
+
+
 def test_a_worker_that_is_killed_leaves_the_scene_and_its_log(a_panel, samples, monkeypatch):
     load(samples / "scan.nrrd")
     user.wait_until(lambda: a_panel.ui.segmentButton.enabled, seconds=60)
