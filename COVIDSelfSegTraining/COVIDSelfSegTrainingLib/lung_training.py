@@ -6,13 +6,15 @@ the lung), with dense disease painted into them; see :mod:`.lung_corruption`.
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from COVIDSelfSegLib.devices import Device
+from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.hounsfield import to_unit
 from COVIDSelfSegLib.lung_network import LUNG_GRID_MM
 from COVIDSelfSegLib.networks.lung_unet import LungUNet
@@ -20,10 +22,11 @@ from torch import nn
 from torch.nn import functional
 
 from .averaging import frozen_copy, update_average
-from .checkpoint import load_checkpoint, save_checkpoint
+from .checkpoint import load_checkpoint, read_recipe, save_checkpoint
 from .lung_batches import Chest, LungBatches
 
 _STREAM = 5
+_RECIPE = "preset"
 _AERATED_HU = -500.0
 
 
@@ -126,10 +129,21 @@ class LungTrainer:
 
     def save(self, path: Path) -> None:
         """Write all that :meth:`load` needs to go on."""
-        save_checkpoint(path, self.iteration, self._networks(), {"lungs": self.optimiser})
+        recipe = {_RECIPE: json.dumps(asdict(self.preset))}
+        save_checkpoint(path, self.iteration, self._networks(), {"lungs": self.optimiser}, recipe)
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint."""
+        """Go on from a checkpoint.
+
+        Raises:
+            UserError: it is of another recipe (exit code 2), damaged or of another network (3).
+        """
+        if read_recipe(path).get(_RECIPE) != json.dumps(asdict(self.preset)):
+            raise UserError(
+                f"{path} was made with another recipe.",
+                why="Going on under changed options would give weights that no recipe describes.",
+                fix="Give the --iterations of that training again, or delete the checkpoint to start anew.",
+            )
         self.iteration = load_checkpoint(path, self._networks(), {"lungs": self.optimiser})
 
     def _networks(self) -> dict[str, nn.Module]:

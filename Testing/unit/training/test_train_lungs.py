@@ -79,6 +79,10 @@ def test_an_interrupted_lung_training_goes_on_to_the_same_weights(
     monkeypatch.setattr(LungTrainer, "step", interrupted)
     assert train(again) == ExitCode.CANCELLED
     assert not again.exists()
+    kept = again.with_suffix(".checkpoint").read_bytes()
+    other = ["train-lungs", str(again), "--iterations", "5", "--device", "cpu"]
+    assert main(other) == ExitCode.INPUT_REFUSED, "under another schedule of the rate"
+    assert again.with_suffix(".checkpoint").read_bytes() == kept
     monkeypatch.setattr(LungTrainer, "step", counted)
     assert train(again) == ExitCode.DONE
     assert steps == [2], "the first two steps were kept"
