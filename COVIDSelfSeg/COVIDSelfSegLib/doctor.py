@@ -192,8 +192,9 @@ def _value_findings(scan: sitk.Image) -> Iterator[Finding]:
             "Load another series, and check that the export finished.",
         )
     elif low >= 0 and high <= 255:
+        levels = "8-bit gray levels" if high > 1 else "scaled gray levels"
         yield _refusal(
-            f"The values run from {low:g} to {high:g}: 8-bit gray levels, not Hounsfield units.",
+            f"The values run from {low:g} to {high:g}: {levels}, not Hounsfield units.",
             "The method reads densities in HU; gray levels of a window have lost them.",
             "Export the original CT series (DICOM, or NIfTI in HU), not pictures or a windowed copy.",
         )
