@@ -342,13 +342,25 @@ def test_an_empty_lung_mask_is_refused(a_ct):
         scanExport.scanFiles(a_ct, empty)
 
 
+def labels_on_the_grid_of(ct):
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode")
+    slicer.util.updateVolumeFromArray(node, np.ones(slicer.util.arrayFromVolume(ct).shape, np.uint8))
+    return node
+
+
+def a_colored_volume():
+    pixels = np.zeros((4, 5, 6, 3), np.uint8)
+    return slicer.util.addVolumeFromArray(pixels, nodeClassName="vtkMRMLVectorVolumeNode")
+
+
 @pytest.mark.parametrize(
     ("prepare", "reason"),
     [
         (lambda _ct: None, "Choose a CT"),
         (lambda ct: node_of(ct, resultNodes.HEATMAP), "is a result"),
         (lambda _ct: slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode"), "holds no image"),
-        (lambda _ct: slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode"), "holds no image"),
+        (labels_on_the_grid_of, "is no CT"),
+        (lambda _ct: a_colored_volume(), "is no CT"),
     ],
 )
 def test_what_is_no_ct_is_refused_with_the_reason(a_segmented_ct, prepare, reason):
