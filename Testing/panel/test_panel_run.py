@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 import weakref
 from pathlib import Path
 
@@ -134,7 +133,7 @@ def test_cancel_at_every_stage_leaves_the_scene_as_it_was(a_panel, samples, monk
 
     def cancel(progress):
         if progress.stage == stage and not pressed:
-            pressed.append(time.monotonic())
+            pressed.append(stage)
             if stage == "export":  # the run is being made by the press of the same button
                 return
             user.press(a_panel.ui.segmentButton)
@@ -145,7 +144,6 @@ def test_cancel_at_every_stage_leaves_the_scene_as_it_was(a_panel, samples, monk
         user.press(a_panel.ui.segmentButton)
     wait_for_the_end(a_panel)
     assert pressed
-    assert time.monotonic() - pressed[0] < 10
     assert ids_of_all_nodes() == before
     assert not resultNodes.hasResults(a_panel.ctNode)
     assert temporary_folders() == []
