@@ -9,6 +9,7 @@ from COVIDSelfSegSlicer import lesionSegments, resultNodes
 from vtk.util.numpy_support import vtk_to_numpy
 
 from COVIDSelfSeg import COVIDSelfSegLogic
+from Testing.mrml.sparse_lesions import sparse_lesions
 from Testing.sample_names import TRANSFORM
 
 pytestmark = pytest.mark.usefixtures("a_scene")
@@ -23,33 +24,33 @@ def transform_of(lps_rows):
     return node
 
 
-def segmented(samples, ct):
+def assert_lesions_lie_as_in_the_result_files(samples, name, ct):
+    """Segment a CT, and hold the segment against the command line's results where these lie in the world."""
+    threshold, sparse = sparse_lesions(samples, name)
     model = str(samples / "models" / "small.safetensors")
-    return COVIDSelfSegLogic().segment(ct, model=model, builtinLungs=True, device="cpu")
+    logic = COVIDSelfSegLogic()
+    segmentation = logic.segment(ct, model=model, builtinLungs=True, device="cpu", threshold=threshold)
+    assert_covers(segmentation, sparse)
+    logic.setThreshold(ct, resultNodes.reportOf(ct)["model"]["calibrated_threshold"])
+    assert_covers(segmentation, slicer.util.loadLabelVolume(str(samples / f"{name}_lesions.nii.gz")))
 
 
-def overlap_with(path, segmentation):
-    """Voxels of a NIfTI mask, and of the lesion segment where that mask lies in the world."""
-    expected = slicer.util.loadLabelVolume(str(path))
-    mask = slicer.util.arrayFromVolume(expected) > 0
+def assert_covers(segmentation, expected):
     found = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, lesionSegments.LESION, expected) > 0
-    assert mask.any()
-    return mask, found
+    assert found.any()
+    assert np.array_equal(found, slicer.util.arrayFromVolume(expected) > 0)
 
 
 @pytest.mark.parametrize("name", ["oblique", "left_handed"])
-def test_the_segment_overlaps_the_result_file_exactly(expected, name):
-    segmentation = segmented(expected, slicer.util.loadVolume(str(expected / f"{name}.nrrd")))
-    mask, found = overlap_with(expected / f"{name}_lesions.nii.gz", segmentation)
-    assert np.array_equal(mask, found)
+def test_the_segment_overlaps_the_result_files_exactly(expected, name):
+    ct = slicer.util.loadVolume(str(expected / f"{name}.nrrd"))
+    assert_lesions_lie_as_in_the_result_files(expected, name, ct)
 
 
 def test_a_ct_under_a_linear_transform_is_segmented_where_it_is_seen(expected):
     ct = slicer.util.loadVolume(str(expected / "scan.nrrd"))
     ct.SetAndObserveTransformNodeID(transform_of(TRANSFORM).GetID())
-    segmentation = segmented(expected, ct)
-    mask, found = overlap_with(expected / "moved_lesions.nii.gz", segmentation)
-    assert np.array_equal(mask, found)
+    assert_lesions_lie_as_in_the_result_files(expected, "moved", ct)
     for role in (resultNodes.SEGMENTATION, resultNodes.HEATMAP, resultNodes.PSEUDO_HEALTHY):
         assert resultNodes.findNode(ct, role).GetTransformNodeID() == ct.GetTransformNodeID()
 

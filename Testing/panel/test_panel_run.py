@@ -10,9 +10,11 @@ import pytest
 import qt
 import slicer
 import vtk
-from COVIDSelfSegSlicer import layouts, lesionSegments, resultNodes
+from COVIDSelfSegSlicer import layouts, resultNodes
+from COVIDSelfSegSlicer.lesionSegments import LEFT_LUNG, LESION, RIGHT_LUNG
 from host import user
 
+from Testing.mrml.sparse_lesions import sparse_lesions, sparse_threshold
 from Testing.slicer_samples import MODULE, show_truth
 
 STAGES = ("export", "read", "lungs", "synthesis", "segmentation", "write", "picture", "load")
@@ -20,6 +22,15 @@ STAGES = ("export", "read", "lungs", "synthesis", "segmentation", "write", "pict
 
 def load(path):
     return slicer.util.loadVolume(str(path))
+
+
+def segment(ct, segment_id):
+    segmentation = resultNodes.findNode(ct, resultNodes.SEGMENTATION)
+    return slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segment_id, ct) > 0
+
+
+def lesion(ct):
+    return segment(ct, LESION)
 
 
 def ids_of_all_nodes():
@@ -111,10 +122,11 @@ def test_one_click_finds_the_lesions(a_panel, expected, monkeypatch):
     assert not ui.progressBar.visible
     assert not ui.errorLabel.visible
     assert temporary_folders() == []
-    expected = slicer.util.loadLabelVolume(str(expected / "scan_lesions.nii.gz"))
-    segmentation = resultNodes.findNode(ct, resultNodes.SEGMENTATION)
-    lesion = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, lesionSegments.LESION, expected)
-    assert np.array_equal(lesion > 0, slicer.util.arrayFromVolume(expected) > 0)
+    found = slicer.util.loadLabelVolume(str(expected / "scan_lesions.nii.gz"))
+    assert np.array_equal(lesion(ct), slicer.util.arrayFromVolume(found) > 0)
+    threshold, found = sparse_lesions(expected, "scan")
+    user.drag(ui.thresholdSlider, threshold)
+    assert np.array_equal(lesion(ct), slicer.util.arrayFromVolume(found) > 0)
     assert "ml" in ui.readoutLabel.text
     assert ui.overlayButton.enabled
     assert ui.thresholdSlider.enabled
@@ -248,7 +260,13 @@ def test_a_real_scan_is_segmented(a_panel, real_scans):
     run(a_panel)
     assert not a_panel.ui.errorLabel.visible, a_panel.ui.errorLabel.text
     assert resultNodes.hasResults(ct)
-    assert float(a_panel.ui.readoutLabel.text.split()[0]) >= 0
+    hu, lungs = slicer.util.arrayFromVolume(ct), [segment(ct, side) for side in (RIGHT_LUNG, LEFT_LUNG)]
+    assert all(hu[lung].mean() < -600 for lung in lungs)
+    probability = slicer.util.arrayFromVolume(resultNodes.findNode(ct, resultNodes.PROBABILITY))
+    user.drag(a_panel.ui.thresholdSlider, sparse_threshold(probability, lungs[0] | lungs[1]))
+    ml = np.array([lesion(ct).sum(), (lungs[0] | lungs[1]).sum()]) * np.prod(ct.GetSpacing()) / 1000
+    assert 0 < ml[0] < ml[1] / 4
+    assert float(a_panel.ui.readoutLabel.text.split()[0]) == pytest.approx(ml[0], rel=0.05), "specks apart"
     assert layouts.isCompare() is False
 
 
@@ -267,7 +285,7 @@ def test_the_lung_segments_that_the_user_ticks_are_used(a_panel, samples, monkey
     monkeypatch.setattr(a_panel.logic, "start", lambda *args, **options: started.update(options, args=args))
     press_when_ready(a_panel)
     assert started["args"] == (ct, given)
-    assert started["lungSegmentIDs"] == [lesionSegments.LEFT_LUNG]
+    assert started["lungSegmentIDs"] == [LEFT_LUNG]
     a_panel.runSection.showEnded()
 
 
