@@ -22,7 +22,7 @@ from .errors import ExitCode, UserError
 from .lungs import lung_weights_sha256
 from .models import ModelPackage, find_package
 from .pipeline import Options, Run, StageClock, not_enough_memory, segment, write_results
-from .volume import output_not_writable, read_scan
+from .volume import read_scan, writing_to
 
 _ENDINGS = re.compile(r"\.(nii|nii\.gz|nrrd|nhdr|mha|mhd)$", re.IGNORECASE)
 _HEADERS = (".mhd", ".nhdr")
@@ -127,10 +127,8 @@ def segment_batch(jobs: Sequence[Job], output: Path, options: Options, tell: Tel
             before stays, and the next run goes on from there.
     """
     package = find_package(options.model)
-    try:
+    with writing_to(output):
         output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_not_writable(output) from error
     lungs = lung_weights_sha256(options.lung_model, builtin=options.builtin_lungs)
     outcomes: dict[str, Outcome] = {}
     waiting = []
@@ -155,13 +153,13 @@ def write_table(outcomes: Sequence[Outcome], file: Path) -> None:
     """
     rows = [outcome.row() for outcome in outcomes]
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    try:
-        with file.open("w", newline="", encoding="utf-8", errors="backslashreplace") as text:
-            writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-    except OSError as error:
-        raise output_not_writable(file) from error
+    with (
+        writing_to(file),
+        file.open("w", newline="", encoding="utf-8", errors="backslashreplace") as text,
+    ):
+        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _work(jobs: Sequence[Job], output: Path, options: Options, package: ModelPackage) -> Iterator[Outcome]:

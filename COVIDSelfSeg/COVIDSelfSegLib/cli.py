@@ -28,7 +28,7 @@ from .models_command import add_models
 from .phantom import SEVERITY_SHARES, make_phantom
 from .pipeline import Options, segment_file
 from .run_options import add_run_options, chosen_options
-from .volume import read_scan, write_image
+from .volume import read_scan, write_image, writing_to
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -167,7 +167,7 @@ def _phantom(parsed: argparse.Namespace) -> None:
             "severity": parsed.severity,
             "infected_share": phantom.infected_share,
         }
-        with results.writing_to(folder):
+        with writing_to(folder):
             (folder / "truth.json").write_text(json.dumps(truth, indent=1))
     sys.stdout.write(f"{parsed.output / 'scan.nrrd'}: infected {phantom.infected_share:.1%} of the lung\n")
 

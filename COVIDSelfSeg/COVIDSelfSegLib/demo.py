@@ -11,7 +11,7 @@ import numpy.typing as npt
 from . import results
 from .phantom import Phantom
 from .quantification import dice
-from .volume import array_view, read_scan, write_image
+from .volume import array_view, read_scan, write_image, writing_to
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def write_scan(phantom: Phantom, folder: Path) -> Path:
         UserError: it cannot be written (exit code 5).
     """
     path = folder / "phantom.nrrd"
-    with results.writing_to(folder):
+    with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
     write_image(phantom.scan, path)
     return path

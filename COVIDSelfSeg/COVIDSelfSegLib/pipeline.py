@@ -32,7 +32,7 @@ from .segmentation import (
     smooth_along_z,
 )
 from .synthesis import Heatmap, heatmap, synthesise
-from .volume import read_scan, write_image
+from .volume import read_scan, write_image, writing_to
 
 log = logging.getLogger(__name__)
 
@@ -161,10 +161,10 @@ def write_results(
             write_image(image, folder / name)
     with clock.stage("picture"):
         overview = draw_overview(run.scan, run.lungs.image, run.heatmap, run.lesions, run.numbers)
-        with results.writing_to(folder):
+        with writing_to(folder):
             overview.save(folder / results.OVERVIEW)
     report = about | run.report | {"seconds": clock.seconds}
-    with results.writing_to(folder):
+    with writing_to(folder):
         (folder / results.REPORT).write_text(json.dumps(report, indent=1))
     return report
 

@@ -19,7 +19,7 @@ import SimpleITK as sitk
 
 from . import colors, terms
 from .errors import ExitCode, UserError
-from .volume import array_view, output_not_writable
+from .volume import array_view, output_not_writable, writing_to
 
 LUNGS = "lungs.nrrd"
 PSEUDO_HEALTHY = "pseudo_healthy.nrrd"
@@ -67,19 +67,6 @@ def results_folder(target: Path, *, anew: bool = False) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-@contextmanager
-def writing_to(path: Path) -> Iterator[None]:
-    """For writes by Python itself: :func:`.volume.write_image` says the same of images.
-
-    Raises:
-        UserError: a file cannot be written (exit code 5).
-    """
-    try:
-        yield
-    except OSError as error:
-        raise output_not_writable(path) from error
 
 
 def lesion_segmentation(lesions: sitk.Image) -> sitk.Image:

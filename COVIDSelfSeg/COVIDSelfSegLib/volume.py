@@ -10,6 +10,8 @@ import gzip
 import logging
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -103,6 +105,19 @@ def output_not_writable(path: Path) -> UserError:
         fix="Choose another output folder, or free some space and run again.",
         code=ExitCode.OUTPUT_NOT_WRITABLE,
     )
+
+
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """For writes by Python itself; :func:`write_image` says the same of images.
+
+    Raises:
+        UserError: a file cannot be written (exit code 5).
+    """
+    try:
+        yield
+    except OSError as error:
+        raise output_not_writable(path) from error
 
 
 def array_view(image: sitk.Image) -> npt.NDArray[Any]:

@@ -20,9 +20,9 @@ from COVIDSelfSegLib.lungs import find_lungs, lung_volumes_ml
 from COVIDSelfSegLib.models import Inference
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.phantom_scanner import draw_acquisition
-from COVIDSelfSegLib.results import results_folder, writing_to
+from COVIDSelfSegLib.results import results_folder
 from COVIDSelfSegLib.segmentation import LungSlices
-from COVIDSelfSegLib.volume import compact, read_scan
+from COVIDSelfSegLib.volume import compact, read_scan, writing_to
 from scipy import ndimage
 
 from .sources import Source

@@ -10,7 +10,7 @@ from COVIDSelfSegLib.colors import LESION
 from COVIDSelfSegLib.frame import LungFrame
 from COVIDSelfSegLib.picture import gray, heat, outline, render_solids
 from COVIDSelfSegLib.pipeline import Run
-from COVIDSelfSegLib.volume import output_not_writable
+from COVIDSelfSegLib.volume import writing_to
 from PIL import Image, ImageDraw, ImageFont
 
 from .cases import CaseImages, empty_mask
@@ -55,11 +55,9 @@ def draw_case(images: CaseImages, run: Run, path: Path) -> None:
     for row in rows:
         page.paste(row, (0, y))
         y += row.height
-    try:
+    with writing_to(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         page.save(path, "JPEG", quality=82)
-    except OSError as error:
-        raise output_not_writable(path) from error
 
 
 def _spread(mask: npt.NDArray[np.generic]) -> list[int]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from COVIDSelfSegLib import __version__
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.volume import output_not_writable
+from COVIDSelfSegLib.volume import writing_to
 
 from .rows import Row, to_csv
 
@@ -88,10 +88,10 @@ def write_whole(path: Path, text: str) -> None:
         UserError: it cannot be written (exit code 5).
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        # Paths of scans may be in any script, or in none, whatever the locale of this machine.
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise output_not_writable(path) from error
+    with writing_to(path):
+        try:
+            # Paths of scans may be in any script, or in none, whatever the locale of this machine.
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)

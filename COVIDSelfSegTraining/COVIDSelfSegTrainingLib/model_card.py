@@ -12,7 +12,7 @@ from typing import Any
 
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.models import ModelCard, ModelPackage, ThresholdKind, write_package
-from COVIDSelfSegLib.volume import output_not_writable
+from COVIDSelfSegLib.volume import writing_to
 
 from .sheet import PAGE
 
@@ -96,10 +96,8 @@ def with_figures(package: ModelPackage, sheet: Path, label: str, failures: tuple
         known_failures=failures or package.card.known_failures,
     )
     networks = package.generator().state_dict(), package.segmenter().state_dict()
-    try:
+    with writing_to(package.path):
         return write_package(package.path, card, *networks)
-    except OSError as error:
-        raise output_not_writable(package.path) from error
 
 
 def card_text(package: ModelPackage) -> str:

@@ -21,7 +21,7 @@ from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.events import Progress
 from COVIDSelfSegLib.lungs import lung_weights_sha256
 from COVIDSelfSegLib.models import Inference
-from COVIDSelfSegLib.volume import output_not_writable
+from COVIDSelfSegLib.volume import writing_to
 
 from .cohort import open_scan
 from .cutting import LungChoice, array_sha256, cut_source
@@ -183,10 +183,8 @@ def _begin(folder: Path, settings: Settings) -> None:
             why="Scans that were cut in two ways cannot be trained on together.",
             fix="Choose another folder, or delete this one first.",
         )
-    try:
+    with writing_to(folder):
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_not_writable(folder) from error
     write_whole(path, text)
 
 

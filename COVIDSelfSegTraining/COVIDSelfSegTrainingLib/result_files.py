@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from COVIDSelfSegLib.volume import output_not_writable
+from COVIDSelfSegLib.volume import writing_to
 
 from .histogram import ProbabilityHistogram
 from .overlap import Overlap
@@ -37,13 +37,13 @@ def save_result(path: Path, key: str, result: CaseResult) -> None:
         arrays |= histogram
     text = json.dumps({"scoring": SCORING, "key": key, **values})
     temporary = path.with_name(f".{path.name}.{os.getpid()}.npz")
-    try:
+    with writing_to(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(temporary, text=np.array(text), **arrays)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise output_not_writable(path) from error
+        try:
+            np.savez_compressed(temporary, text=np.array(text), **arrays)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def load_result(path: Path, key: str) -> CaseResult | None:

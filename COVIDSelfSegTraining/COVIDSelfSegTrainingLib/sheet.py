@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
-from COVIDSelfSegLib.results import results_folder, writing_to
+from COVIDSelfSegLib.results import results_folder
+from COVIDSelfSegLib.volume import writing_to
 from PIL import Image
 
 Cell = str | int | float | None

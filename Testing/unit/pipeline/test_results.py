@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from COVIDSelfSegLib.errors import ExitCode, UserError
-from COVIDSelfSegLib.results import results_folder, writing_to
-from COVIDSelfSegLib.volume import output_not_writable
+from COVIDSelfSegLib.results import results_folder
+from COVIDSelfSegLib.volume import output_not_writable, writing_to
 
 
 def test_a_folder_that_is_on_another_disk_gets_its_results(tmp_path: Path) -> None:
