@@ -5,7 +5,7 @@ All take HU (z, y, x) and a lung mask on the same grid and give a mask.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,14 @@ def hu_threshold(hu: HuArray, lungs: BoolArray, level: float) -> BoolArray:
 def threshold_without_vessels(
     hu: HuArray, lungs: BoolArray, pixel_mm: float, level: float = -720.0
 ) -> BoolArray:
-    """Dense lung less its vessels and its rim, smoothed.
+    """Dense lung less its vessels and its rim, smoothed; see :func:`thresholds_without_vessels`."""
+    return next(mask for _, mask in thresholds_without_vessels(hu, lungs, pixel_mm, (level,)))
+
+
+def thresholds_without_vessels(
+    hu: HuArray, lungs: BoolArray, pixel_mm: float, levels: Sequence[float] = THRESHOLDS_HU
+) -> Iterator[tuple[float, BoolArray]]:
+    """Dense lung less its vessels and its rim, smoothed: each level, and its mask.
 
     After a blur of 1 mm, bright structures thinner than 6 mm (white top-hat of 100 HU) and values above
     -50 HU count as vessels; the outermost 3 mm of the lung, where tissue shines in, do not count; what is
@@ -40,14 +47,15 @@ def threshold_without_vessels(
     def pixels(mm: float) -> int:
         return max(1, round(mm / pixel_mm))
 
-    inside = np.where(lungs, hu, -850).astype(np.float32)
-    smooth = ndimage.gaussian_filter(inside, (0, 1 / pixel_mm, 1 / pixel_mm))
+    within = np.where(lungs, hu, -850).astype(np.float32)
+    smooth = ndimage.gaussian_filter(within, (0, 1 / pixel_mm, 1 / pixel_mm))
     size = max(3, pixels(6) | 1)
-    hat = ndimage.white_tophat(smooth, size=(1, size, size))
-    dense = hu_threshold(smooth, lungs, level) & (hat < 100) & (hu < -50)
+    vessels = (ndimage.white_tophat(smooth, size=(1, size, size)) >= 100) | (hu >= -50)
     cross = ndimage.generate_binary_structure(2, 1)[None]
-    inner = ndimage.binary_erosion(lungs, cross, iterations=pixels(3))
-    return ndimage.binary_opening(dense & inner, cross, iterations=pixels(1.5))
+    searched = ndimage.binary_erosion(lungs, cross, iterations=pixels(3)) & ~vessels
+    for level in levels:
+        dense = hu_threshold(smooth, searched, level)
+        yield level, ndimage.binary_opening(dense, cross, iterations=pixels(1.5))
 
 
 def otsu_per_slice(hu: HuArray, lungs: BoolArray) -> BoolArray:

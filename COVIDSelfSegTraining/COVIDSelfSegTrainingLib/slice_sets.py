@@ -34,6 +34,7 @@ from .baselines import (
     mixture_per_slice,
     otsu_per_slice,
     threshold_without_vessels,
+    thresholds_without_vessels,
 )
 from .histogram import ProbabilityHistogram
 from .lung_scores import BUILT_IN, CLASSICAL
@@ -43,6 +44,8 @@ from .scoring import EVERYTHING, MIXTURE, OTSU, PLAIN, THRESHOLD
 from .sheet import Cell, Sheet
 from .statistics import summarise
 
+WITHOUT_VESSELS = "HU without vessels above"
+"""Of a family of baselines, followed by a level; on scans one stands for it (:data:`.scoring.PLAIN`)."""
 OF_SLICES = "built-in, its network for single slices"
 PROTOCOL = (
     "Single annotated slices (8-bit pictures mapped to approximate HU, good to some 80 HU; pixel size "
@@ -160,11 +163,10 @@ def add_slice_sets(sheet: Sheet, sets: Sequence[SliceSet], labels: Sequence[str]
     for one in sets:
         sheet.section(f"Annotated slices, {one.name}", PROTOCOL)
         sheet.note(f"Lung mask: {next(iter(one.recall_in_lungs))}.")
-        levels = [name for name in one.counts if name.startswith(THRESHOLD)]
-        best = max(levels, key=lambda name: summarise(c.dice for c in one.counts[name]).mean)
         names = [(label, label) for label in labels]
         names += [(name, name) for name in (EVERYTHING, PLAIN, OTSU, MIXTURE)]
-        names.append((best, f"{best}, best level"))
+        best = [_best_level(one, family) for family in (THRESHOLD, WITHOUT_VESSELS)]
+        names += [(name, f"{name}, best level") for name in best]
         sheet.table(f"slices_{one.name}", [_row(title, one.counts[name]) for name, title in names])
         inside: list[dict[str, Cell]] = [
             {"lung mask": name, "lesion recall inside, mean over slices": summarise(recall).mean}
@@ -174,6 +176,12 @@ def add_slice_sets(sheet: Sheet, sets: Sequence[SliceSet], labels: Sequence[str]
         add_reliability(
             sheet, one.histograms, f"calibration_{one.name}", f"Reliability on the lung of {one.name}"
         )
+
+
+def _best_level(one: SliceSet, family: str) -> str:
+    """The level of a family of thresholds with the highest mean Dice; its full name."""
+    names = [name for name in one.counts if name.startswith(family)]
+    return max(names, key=lambda name: summarise(counts.dice for counts in one.counts[name]).mean)
 
 
 def _row(title: str, counts: Sequence[Overlap]) -> dict[str, Cell]:
@@ -194,11 +202,13 @@ def _row(title: str, counts: Sequence[Overlap]) -> dict[str, Cell]:
 
 
 def _baselines(one: AnnotatedSlice, lungs: BoolArray) -> dict[str, BoolArray]:
-    hu = array_view(one.hu)
+    hu, pixel_mm = array_view(one.hu), one.hu.GetSpacing()[0]
     masks = {
         EVERYTHING: lungs,
-        PLAIN: threshold_without_vessels(hu, lungs, one.hu.GetSpacing()[0]),
+        PLAIN: threshold_without_vessels(hu, lungs, pixel_mm),
         OTSU: otsu_per_slice(hu, lungs),
         MIXTURE: mixture_per_slice(hu, lungs),
     }
-    return masks | {f"{THRESHOLD} {level}": hu_threshold(hu, lungs, level) for level in THRESHOLDS_HU}
+    masks |= {f"{THRESHOLD} {level}": hu_threshold(hu, lungs, level) for level in THRESHOLDS_HU}
+    levels = thresholds_without_vessels(hu, lungs, pixel_mm)
+    return masks | {f"{WITHOUT_VESSELS} {level}": mask for level, mask in levels}

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from COVIDSelfSegTrainingLib.baselines import mixture_per_slice, otsu_per_slice
+from COVIDSelfSegTrainingLib.baselines import (
+    THRESHOLDS_HU,
+    mixture_per_slice,
+    otsu_per_slice,
+    threshold_without_vessels,
+    thresholds_without_vessels,
+)
 
 
 def two_tissues(dense: float = 0.3) -> tuple[np.ndarray, np.ndarray]:
@@ -56,3 +62,35 @@ def test_a_slice_without_lung_gets_nothing() -> None:
         found = method(hu, lungs)
         assert not found[[0, 2]].any()
         assert found[1].any()
+
+
+def test_a_threshold_without_vessels_keeps_large_lesions_and_leaves_vessels_and_the_rim() -> None:
+    y, x = np.mgrid[:200, :200]
+    lungs = np.zeros((2, 200, 200), bool)
+    lungs[:, 20:180, 20:180] = True
+    hu = np.full(lungs.shape, -860.0)
+    lesion = np.hypot(y - 100, x - 70) < 20
+    vessel = (np.abs(x - 140) <= 2) & (np.abs(y - 100) < 70)
+    consolidation = np.hypot(y - 150, x - 120) < 15
+    at_the_rim = (x >= 20) & (x < 30)
+    hu[:, lesion | at_the_rim] = -500
+    hu[:, vessel] = -200
+    hu[:, consolidation] = 20  # as dense as a large vessel
+    found = threshold_without_vessels(hu, lungs, 1.0)
+    assert found[:, np.hypot(y - 100, x - 70) < 18].all()
+    # A blur of 1 mm may move a border by a pixel or two.
+    assert not found[:, (np.hypot(y - 100, x - 70) > 23) & (x > 33)].any()
+    assert found[:, 60:140, 24:29].all()
+    assert not found[:, :, :23].any()
+
+
+def test_thresholds_without_vessels_shrink_as_they_rise_and_each_is_the_one_taken_alone() -> None:
+    smooth = np.cumsum(np.ones((1, 80, 80)), axis=2) * 5 - 900
+    lungs = np.ones(smooth.shape, bool)
+    masks = dict(thresholds_without_vessels(smooth, lungs, 1.0))
+    assert tuple(masks) == THRESHOLDS_HU
+    sizes = [mask.sum() for mask in masks.values()]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-1] < sizes[0]
+    for level in THRESHOLDS_HU:
+        assert np.array_equal(masks[level], threshold_without_vessels(smooth, lungs, 1.0, level))
