@@ -87,16 +87,22 @@ def slice_and_neighbours(
     )
 
 
-def segmenter_input(hu: Tensor, lungs: Tensor, *, channels: int = 4) -> Tensor:
+def segmenter_input(hu: Tensor, lungs: Tensor, *, channels: int = 4, marks: Tensor | None = None) -> Tensor:
     """Input of the 2D network (batch, channels, y, x).
 
     Args:
         hu: (batch, 3, y, x): slice below, the slice, slice above.
         lungs: (batch, y, x), 1 inside; where it is 0 the network sees nothing.
         channels: 4 are three slices and the lung mask; 1 is the slice alone, as in the 2022 paper.
+        marks: (batch,) value of the lung mask's channel inside the lung; 1 if left out, as for every scan.
+            In training other values mark slices whose values are not HU.
     """
     mask = lungs[:, None]
-    stacked = torch.cat([to_unit(hu) * mask, mask], 1) if channels > 1 else to_unit(hu[:, 1:2]) * mask
+    if channels == 1:
+        stacked = to_unit(hu[:, 1:2]) * mask
+    else:
+        told = mask if marks is None else mask * marks.view(-1, 1, 1, 1)
+        stacked = torch.cat([to_unit(hu) * mask, told], 1)
     return stacked.contiguous(memory_format=torch.channels_last)
 
 

@@ -91,7 +91,7 @@ class SegmenterTrainer:
             group["lr"] = self._rate()
         batch, self.batch_names = self.batches.draw(rng)
         with self.device.autocast():
-            logits, embeddings, logarithm = self._run(self._input(batch.hu, batch.lungs))
+            logits, embeddings, logarithm = self._run(self._input(batch.hu, batch.lungs, batch.marks))
         losses = self._losses(batch, logits.float(), embeddings.float(), logarithm)
         loss = sum((weight * value for weight, value in losses.values()), torch.zeros_like(logits).sum())
         self.optimiser.zero_grad()
@@ -103,15 +103,15 @@ class SegmenterTrainer:
         return {name: value.detach() for name, (_, value) in losses.items()}
 
     def judge_unseen(self, batches: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """Logits of the averaged network on lesions painted anew, and the truth; voxels of the lung."""
+        """Logits of the averaged network on lesions painted anew, and the truth; voxels of lungs in HU."""
         logits, truths = [], []
         for number in range(batches):
             rng = np.random.default_rng([self.preset.seed, _UNSEEN, number])
             torch.manual_seed(int(rng.integers(2**62)))
             batch = self.batches.draw_known(rng)
             with torch.inference_mode(), self.device.autocast():
-                found = self.average(self._input(batch.hu, batch.lungs)).float()
-            inside = batch.lungs > 0
+                found = self.average(self._input(batch.hu, batch.lungs, batch.marks)).float()
+            inside = batch.lungs * (batch.marks == 1).view(-1, 1, 1, 1) > 0
             logits.append(found[inside].cpu().numpy())
             truths.append((batch.target[inside] > 0.5).cpu().numpy())
         return np.concatenate(logits), np.concatenate(truths)
@@ -124,8 +124,8 @@ class SegmenterTrainer:
         """Go on from a checkpoint."""
         self.iteration = load_checkpoint(path, self._networks(), {"segmenter": self.optimiser})
 
-    def _input(self, hu: Tensor, lungs: Tensor) -> Tensor:
-        return segmenter_input(hu, lungs[:, 0], channels=self.network.in_channels)
+    def _input(self, hu: Tensor, lungs: Tensor, marks: Tensor | None = None) -> Tensor:
+        return segmenter_input(hu, lungs[:, 0], channels=self.network.in_channels, marks=marks)
 
     def _losses(
         self, batch: SegmenterBatch, logits: Tensor, embeddings: Tensor, logarithm: Tensor | None

@@ -35,6 +35,9 @@ _SINGLE_SLICE = 0.3
 _AIR_HU = -1000.0
 _UNSURE_HU = 40.0
 """Spread of the expected healthy lung at which the teacher's word counts 1 / e."""
+_NO_HU = 0.5
+"""Mark of slices whose contrast is equalised. In them only contrast within the lung counts; a network that is
+not told so learns to distrust HU, and ranks scans worse (docs/steps.md, steps 7, 10 and 11)."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class SegmenterBatch:
         hu: below, the slice, above; as another scanner would give them.
         plain_hu: the same, moved but otherwise as they are; what the teacher sees.
         lungs: 0 or 1.
+        marks: (batch,) see :func:`COVIDSelfSegLib.segmentation.segmenter_input`; 1 where ``hu`` are HU.
         target: 0 .. 1.
         certainty: 0 .. 1, how far the generator's draws agree.
         classes: (batch,) see :data:`.slice_selection.CLASSES`.
@@ -54,6 +58,7 @@ class SegmenterBatch:
     hu: Tensor
     plain_hu: Tensor
     lungs: Tensor
+    marks: Tensor
     target: Tensor
     certainty: Tensor
     classes: Tensor
@@ -168,15 +173,16 @@ class SegmenterBatches:
             hu = warp(variation, hu, fill=_AIR_HU)
             target, certainty = (warp(variation, image, fill=0.0) for image in (target, certainty))
             lungs = warp(variation, lungs, fill=0.0, nearest=True)
-        plain = hu
+        plain, marks = hu, torch.ones(len(hu), device=hu.device)
         if self.preset.augmentation == "scanner":
             single = torch.from_numpy(rng.random(count)[mine] < _SINGLE_SLICE).to(hu.device)
             hu = torch.where(single[:, None, None, None], hu[:, 1:2].expand_as(hu), hu)
             seed = int(rng.integers(2**62))
             hu = vary_intensity(variation, hu, lungs, seed, rows=mine, count=count)
             lungs = vary_mask(lungs, rng, rows=mine, count=count)
+            marks[(variation.equalised > 0).to(hu.device)] = _NO_HU
         classes = torch.from_numpy(kinds).to(hu.device)
-        return SegmenterBatch(hu, plain, lungs, target * lungs, certainty, classes[mine], classes)
+        return SegmenterBatch(hu, plain, lungs, marks, target * lungs, certainty, classes[mine], classes)
 
 
 def _on(array: npt.NDArray[np.uint8], like: Tensor) -> Tensor:

@@ -92,6 +92,19 @@ def test_the_network_sees_nothing_outside_the_lung() -> None:
     assert torch.equal(x[:, 3], lungs)
 
 
+def test_a_mark_tells_the_network_and_changes_no_hu() -> None:
+    hu = torch.full((2, 3, 8, 8), -500.0)
+    lungs = torch.zeros(2, 8, 8)
+    lungs[:, 2:5, 2:5] = 1
+    plain = segmenter_input(hu, lungs)
+    marked = segmenter_input(hu, lungs, marks=torch.tensor([1.0, 0.5]))
+    assert torch.equal(marked[0], plain[0])
+    assert torch.equal(marked[1, :3], plain[1, :3])
+    assert torch.equal(marked[1, 3], 0.5 * lungs[1])
+    alone = segmenter_input(hu, lungs, channels=1, marks=torch.tensor([1.0, 0.5]))
+    assert torch.equal(alone, segmenter_input(hu, lungs, channels=1))
+
+
 def test_a_calibration_is_platts() -> None:
     logits = np.array([-2.0, 0.0, 3.0], np.float32)
     assert Calibration().probability(logits) == pytest.approx(1 / (1 + np.exp(-logits)))

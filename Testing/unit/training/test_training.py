@@ -234,3 +234,35 @@ def test_pose_alone_moves_slices_and_leaves_their_hu(
     assert torch.equal(drawn["pose"].plain_hu, drawn["scanner"].plain_hu)
     assert not torch.equal(drawn["scanner"].hu, drawn["scanner"].plain_hu)
     assert drawn["pose"].hu.max() <= drawn["none"].hu.max()
+
+
+def test_slices_whose_contrast_is_equalised_are_marked_and_calibrate_nothing(
+    a_cohort: list[CohortScan], a_masked_scan: tuple[CohortScan, PseudoMask]
+) -> None:
+    phase = replace(TINY.segmenter, painted=30, clean=10, high=1, low=1)
+    trainer = SegmenterTrainer(replace(TINY, segmenter=phase), a_cohort[:2], [a_masked_scan], CPU)
+    drawn, _ = trainer.batches.draw(np.random.default_rng(5))
+    marked = drawn.marks != 1
+    # A fifth of 42: fewer than 2 or more than 18 come once in two thousand draws.
+    assert 2 <= marked.sum() <= 18
+    assert set(drawn.lungs.unique().tolist()) == {0.0, 1.0}
+    # Equalising lifts noise: neighbouring pixels of the lung differ more than in any kernel or dose.
+    steps = (drawn.hu[:, 1].diff(dim=-1).abs() * drawn.lungs[:, 0, :, 1:]).sum((1, 2)) / drawn.lungs.sum(
+        (1, 2, 3)
+    )
+    assert steps[marked].median() > steps[~marked].median()
+    seen: list[torch.Tensor] = []
+    trainer.average.register_forward_pre_hook(lambda _network, given: seen.append(given[0]))
+    logits, truth = trainer.judge_unseen(1)
+    told = seen[0][:, 3].amax((1, 2))
+    assert set(told.tolist()) == {0.5, 1.0}
+    assert len(logits) == len(truth) == (seen[0][told == 1, 3] > 0).sum()
+
+
+def test_without_the_scanners_variety_nothing_is_marked(
+    a_cohort: list[CohortScan], a_masked_scan: tuple[CohortScan, PseudoMask]
+) -> None:
+    for kind in ("none", "pose"):
+        phase = replace(TINY.segmenter, augmentation=kind, painted=30)
+        drawn, _ = SegmenterBatches(phase, a_cohort[:2], [a_masked_scan], CPU).draw(np.random.default_rng(5))
+        assert (drawn.marks == 1).all()
