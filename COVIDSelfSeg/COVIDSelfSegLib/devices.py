@@ -67,6 +67,10 @@ def choose_device(asked: str = "auto") -> Device:
 
 
 def _fast_bfloat16() -> bool:
-    """Whether the CPU multiplies bfloat16 matrices in hardware (AMX); emulated, it is slower than float32."""
-    probe = getattr(torch.cpu, "_is_amx_tile_supported", None)  # torch 2.4 and later
-    return bool(probe and probe())
+    """Whether the CPU multiplies bfloat16 in hardware; emulated, it is slower than float32.
+
+    AMX (Intel since Sapphire Rapids) or AVX512-BF16 (AMD since Zen 4). Torch says so since 2.4 and 2.6.
+    """
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    probes = (getattr(torch.cpu, name, None) for name in names)
+    return any(probe is not None and probe() for probe in probes)

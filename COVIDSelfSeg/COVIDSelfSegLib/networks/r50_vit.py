@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .slice_network import SliceNetwork
+from .slice_network import SliceNetwork, every
 
 _SHRINKAGE = 16
 
@@ -119,16 +119,15 @@ class _Unit(nn.Module):
             _StandardConv(middle, after, 1, bias=False),
             _norm(after),
         )
+        self.stride = stride
         self.shortcut = (
             nn.Identity()
             if before == after and stride == 1
-            else nn.Sequential(
-                _StandardConv(before, after, 1, stride=stride, bias=False), nn.GroupNorm(after, after)
-            )
+            else nn.Sequential(_StandardConv(before, after, 1, bias=False), nn.GroupNorm(after, after))
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(self.shortcut(x) + self.body(x))
+        return functional.relu(self.shortcut(every(self.stride, x)) + self.body(x))
 
 
 def _stage(before: int, after: int, units: int, *, stride: int) -> nn.Sequential:

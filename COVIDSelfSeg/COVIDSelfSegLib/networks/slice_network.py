@@ -7,6 +7,15 @@ from abc import abstractmethod
 from torch import Tensor, nn
 
 
+def every(stride: int, x: Tensor) -> Tensor:
+    """Every ``stride``-th row and column of (batch, channels, y, x).
+
+    A 1 x 1 convolution of it is one with that stride. That one's backward pass in bfloat16 writes beyond its
+    memory for few channels, where the CPU has AVX512-BF16 and no AMX (seen with torch 2.13).
+    """
+    return x if stride == 1 else x[:, :, ::stride, ::stride]
+
+
 class SliceNetwork(nn.Module):
     """A 2D network that finds lesions in slices and embeds them for the contrastive loss.
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .slice_network import SliceNetwork
+from .slice_network import SliceNetwork, every
 
 SHRINKAGE = 16
 """Input sides are multiples of this."""
@@ -104,15 +104,14 @@ class _ResidualBlock(nn.Module):
         self.conv1 = nn.Conv2d(before, after, 3, stride=stride, padding=1, bias=False)
         self.norm2 = _norm(after)
         self.conv2 = nn.Conv2d(after, after, 3, padding=1, bias=False)
+        self.stride = stride
         self.shortcut = (
-            nn.Identity()
-            if before == after and stride == 1
-            else nn.Conv2d(before, after, 1, stride=stride, bias=False)
+            nn.Identity() if before == after and stride == 1 else nn.Conv2d(before, after, 1, bias=False)
         )
 
     def forward(self, x: Tensor) -> Tensor:
         activated = functional.silu(self.norm1(x))
-        kept = x if isinstance(self.shortcut, nn.Identity) else self.shortcut(activated)
+        kept = x if isinstance(self.shortcut, nn.Identity) else self.shortcut(every(self.stride, activated))
         return kept + self.conv2(functional.silu(self.norm2(self.conv1(activated))))
 
 

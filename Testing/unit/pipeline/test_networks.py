@@ -8,6 +8,7 @@ from COVIDSelfSegLib.networks.discriminator import Discriminator
 from COVIDSelfSegLib.networks.generator import Generator, draw_latent
 from COVIDSelfSegLib.networks.nested_generator import NestedGenerator
 from COVIDSelfSegLib.networks.r50_vit import R50VitTransUNet
+from COVIDSelfSegLib.networks.slice_network import every
 from COVIDSelfSegLib.networks.transunet import CompactTransUNet
 from COVIDSelfSegLib.networks.unet import DenseLstmUNet
 from torch import nn
@@ -139,6 +140,14 @@ def test_the_contrastive_embedding_and_the_lesions_share_one_encoder() -> None:
         first = next(part for part in network.modules() if isinstance(part, nn.Conv2d))
         assert first.weight.grad is not None
         assert first.weight.grad.abs().sum() > 0
+
+
+def test_a_shortcut_of_every_second_pixel_is_a_strided_convolution() -> None:
+    x = torch.rand(2, 6, 10, 12)
+    strided, plain = nn.Conv2d(6, 4, 1, stride=2), nn.Conv2d(6, 4, 1)
+    plain.load_state_dict(strided.state_dict())
+    assert torch.allclose(plain(every(2, x)), strided(x), atol=1e-6)
+    assert every(1, x) is x
 
 
 def test_the_full_transunet_has_105_million_parameters() -> None:

@@ -1,0 +1,29 @@
+"""The precision that a device gets is the one that it is fast in."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from COVIDSelfSegLib.devices import choose_device
+
+AMX, AVX512 = "_is_amx_tile_supported", "_is_avx512_bf16_supported"
+
+
+@pytest.mark.parametrize(
+    ("has", "precision"),
+    [
+        ({AMX: True, AVX512: False}, torch.bfloat16),
+        ({AMX: False, AVX512: True}, torch.bfloat16),
+        ({AMX: False, AVX512: False}, torch.float32),
+        ({}, torch.float32),  # torch before 2.4 cannot tell
+    ],
+)
+def test_a_cpu_that_multiplies_bfloat16_in_hardware_runs_in_it(
+    has: dict[str, bool], precision: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (AMX, AVX512):
+        if name in has:
+            monkeypatch.setattr(torch.cpu, name, lambda name=name: has[name], raising=False)
+        else:
+            monkeypatch.delattr(torch.cpu, name, raising=False)
+    assert choose_device("cpu").precision == precision
