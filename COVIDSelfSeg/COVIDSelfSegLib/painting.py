@@ -75,6 +75,10 @@ class LungSites:
         places = (indices * np.array(voxel_mm)).astype(np.float32)
         return cls(places, depths, weights / weights.sum())
 
+    def levelled(self, share: float) -> LungSites:
+        """The same points, of whose prior a ``share`` (0 .. 1) is spread evenly over all of them."""
+        return replace(self, weights=(1 - share) * self.weights + share / len(self.weights))
+
 
 def extent_of(depth: npt.NDArray[Any]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """First index of the lung along each axis, and the one after its last."""
@@ -115,6 +119,11 @@ class LesionFoci:
     def to(self, device: torch.device) -> LesionFoci:
         """The same record on another device."""
         return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+    def beside(self, other: LesionFoci) -> LesionFoci:
+        """The foci of both records, sample by sample."""
+        joined = {f.name: torch.cat([getattr(self, f.name), getattr(other, f.name)], 1) for f in fields(self)}
+        return LesionFoci(**joined)
 
     @staticmethod
     def batch(records: list[LesionFoci]) -> LesionFoci:

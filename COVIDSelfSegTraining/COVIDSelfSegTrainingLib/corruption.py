@@ -27,7 +27,12 @@ from .cohort import CohortScan
 
 _COARSER = 2
 """Lesions are laid out on every second pixel and interpolated: they are smooth, and it costs a quarter."""
-_REACH_MM = 22.0
+_PATTERNS = (0.5, 0.3, 0.2)
+"""Shares of slices with a few foci, with many small ones, and with foci and large faint fields."""
+_REACH_MM, _SHORT_REACH_MM = 22.0, 8.0
+"""How far from the slice the centres of lesions may lie; of small ones."""
+_SCATTERED_LEVEL = 0.6
+"""Share of the small lesions that may lie anywhere: they follow vessels and airways into the lung."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +100,7 @@ def paint_slabs(
     records, heights = [], []
     for scan, index in zip(scans, indices, strict=True):
         z_mm = index * scan.slice_mm[0]
-        sites = scan.slice_sites(z_mm, max(_REACH_MM, scan.slice_mm[0]))
-        records.append(draw_foci(sites, int(rng.integers(1, 7)), rng, size=rng.uniform(0.5, 1.5)))
+        records.append(_foci_of_slice(scan, z_mm, rng))
         step = scan.neighbour * scan.slice_mm[0]
         heights.append([z_mm - step, z_mm, z_mm + step])
     phase = _rows_of(draw_phase(len(scans), rng), rows).to(hu.device)
@@ -120,6 +124,22 @@ def paint_slabs(
     filling = functional.interpolate(filling, size=(lines, columns), mode="bilinear", align_corners=False)
     filling = filling * (depths > 0)
     return Painted(paint(hu, filling, filled_hu), filling)
+
+
+def _foci_of_slice(scan: CohortScan, z_mm: float, rng: np.random.Generator) -> LesionFoci:
+    """Lesions around the slice at a height, in one of the patterns that disease has in a slice."""
+    near = scan.slice_sites(z_mm, max(_REACH_MM, scan.slice_mm[0]))
+    pattern = rng.choice(len(_PATTERNS), p=_PATTERNS)
+    if pattern == 1:
+        close = scan.slice_sites(z_mm, max(_SHORT_REACH_MM, scan.slice_mm[0])).levelled(_SCATTERED_LEVEL)
+        return draw_foci(close, int(rng.integers(5, 20)), rng, size=rng.uniform(0.3, 0.7))
+    foci = draw_foci(near, int(rng.integers(1, 7)), rng, size=rng.uniform(0.5, 1.5))
+    if pattern == 2:
+        wide = draw_foci(
+            near.levelled(0.5), int(rng.integers(1, 4)), rng, size=rng.uniform(2.5, 5), severity=0.1
+        )
+        return foci.beside(wide)
+    return foci
 
 
 def _rows_of(phase: NoisePhase, rows: slice) -> NoisePhase:

@@ -87,6 +87,23 @@ def test_sites_of_some_slices_are_those_of_the_whole_lung_that_lie_there(lungs: 
     assert np.allclose(part.weights, whole.weights[there] / whole.weights[there].sum())
 
 
+def test_a_levelled_prior_lets_lesions_lie_anywhere_inside(lungs: np.ndarray) -> None:
+    sites = LungSites.of_mask(lungs, VOXEL_MM)
+    half, even = sites.levelled(0.5), sites.levelled(1.0)
+    assert half.weights.sum() == pytest.approx(1)
+    assert np.allclose(even.weights, 1 / len(sites.weights))
+    assert np.allclose(half.weights, (sites.weights + even.weights) / 2)
+
+
+def test_foci_beside_others_fill_what_both_fill(lungs: np.ndarray) -> None:
+    sites = LungSites.of_mask(lungs, VOXEL_MM)
+    one, two = (draw_foci(sites, count, np.random.default_rng(count)) for count in (2, 3))
+    first, second, both = fill(lungs, one), fill(lungs, two), fill(lungs, one.beside(two))
+    touched = (first > 0) | (second > 0)
+    assert (both[touched] > 0).all()
+    assert np.allclose(both[touched], (1 - (1 - first) * (1 - second))[touched], atol=LEAST_FILLING)
+
+
 def test_filling_replaces_air_and_leaves_vessels() -> None:
     hu = torch.tensor([-1000.0, -850.0, 40.0, 300.0])
     assert torch.equal(paint(hu, torch.zeros(4)), hu)
