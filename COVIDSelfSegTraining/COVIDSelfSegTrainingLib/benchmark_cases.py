@@ -14,8 +14,6 @@ from .cases import Case, phantom_cases, read_slice_labels
 from .shipped import REAL_SCANS
 from .sources import Source
 
-SLICE_SETS = ("medseg_dev", "radiopaedia_slices_dev/slices.npz")
-"""Annotated slices; never trained on."""
 LUNG_MASKS = (
     ("LUNG1-001", "ct_cropped/lung1_001.nii.gz", "ct_cropped/lung1_001_lung_mask.nii.gz"),
     ("CIP ct-64", "small/cip_ct-64.nii.gz", "small/cip_ct-64_lobe_labels.nii.gz"),
@@ -25,15 +23,10 @@ LUNG_MASKS = (
 _LABELS = "labels/covidctmd_slice_labels.json"
 _FIRST_SEED = 203
 """Of the phantoms, and one of severe disease; training takes none below 1000."""
-_LUNG_DX = "CC BY 4.0 (Lung-PET-CT-Dx)"
 _PYRADIOMICS = "BSD 3-Clause (PyRadiomics)"
 _ONLY_EVALUATED = (
-    Source("lungdx_A0001_right", "healthy", _LUNG_DX, "ct_cropped/lungdx_A0001.nii.gz", only_side=1),
     Source(
         "pyradiomics_lung1_left", "healthy", _PYRADIOMICS, "ct_cropped/pyradiomics_lung1.nii.gz", only_side=2
-    ),
-    Source(
-        "pyradiomics_lung2_right", "healthy", _PYRADIOMICS, "ct_cropped/pyradiomics_lung2.nii.gz", only_side=1
     ),
     Source("ricord1a_001012", "diseased", "CC BY-NC 4.0 (RICORD)", "ct_cropped/ricord1a_001012.nii.gz"),
 )
@@ -61,6 +54,15 @@ def shared_cases(data: Path) -> list[Case]:
             content = hashlib.sha256(known.encode()).hexdigest()
             cases.append(Case(one.name, source, content, labels.get(one.name)))
     return cases
+
+
+def slice_sets(data: Path) -> list[Path]:
+    """The sets of annotated slices below a folder, by name; see :func:`.slice_sets.read_slices`.
+
+    They are ``medseg_dev`` and ``radiopaedia_slices_dev``, and any that lie beside them. Never trained on.
+    """
+    folders = [one for one in data.iterdir() if (one / "images").is_dir() and (one / "masks").is_dir()]
+    return sorted([*folders, *data.glob("*/slices.npz")])
 
 
 def benchmark_phantoms(count: int) -> list[Case]:

@@ -13,7 +13,7 @@ from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.events import Progress
 from COVIDSelfSegLib.models import DEFAULT_PACKAGE
 
-from .benchmark_cases import LUNG_MASKS, SLICE_SETS, benchmark_phantoms, shared_cases
+from .benchmark_cases import LUNG_MASKS, benchmark_phantoms, shared_cases, slice_sets
 from .cases import Case
 from .evaluate_command import add_sheet_options, open_packages, write_sheet
 from .lung_scores import LungScore, lung_methods, score_lung_masks
@@ -59,7 +59,7 @@ def _benchmark(parsed: argparse.Namespace) -> None:
     packages = open_packages(parsed.model or [DEFAULT_PACKAGE])
     phantoms = benchmark_phantoms(parsed.phantoms)
     real = [] if data is None else shared_cases(data)
-    sets = [] if data is None else [data / name for name in SLICE_SETS if (data / name).exists()]
+    sets = [] if data is None else slice_sets(data)
     masks = [] if data is None else [(name, data / scan, data / mask) for name, scan, mask in LUNG_MASKS]
     masks = [one for one in masks if all(path.is_file() for path in one[1:])]
     if not real and not phantoms and not sets:
