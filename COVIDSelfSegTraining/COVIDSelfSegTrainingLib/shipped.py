@@ -14,6 +14,8 @@ from .sources import Source
 _COVID_CT_MD = "CC BY 4.0 (COVID-CT-MD)"
 _LIDC = "CC BY 3.0 (LIDC-IDRI)"
 _LUNA = "CC BY 3.0 / CC BY 4.0 (LIDC-IDRI / LUNA16)"
+_LUNG_DX = "CC BY 4.0 (Lung-PET-CT-Dx)"
+_PYRADIOMICS = "BSD 3-Clause (PyRadiomics)"
 _CIP = "BSD style (Chest Imaging Platform)"
 
 REAL_SCANS = (
@@ -23,8 +25,12 @@ REAL_SCANS = (
     Source("luna_normal2", "healthy", _LUNA, "ct_cropped/luna_normal2.nii.gz"),
     Source("luna_normal3", "healthy", _LUNA, "ct_cropped/luna_normal3.nii.gz"),
     Source("lidc_0001", "healthy", _LIDC, "ct_cropped/lidc_0001.nii.gz"),
-    # A tumour sits in the right lung; the left one is clean.
+    # Of tumour patients, the lung without the tumour.
     Source("lidc_0314_left", "healthy", _LIDC, "ct_cropped/lidc_0314.nii.gz", only_side=2),
+    Source("lungdx_A0001_right", "healthy", _LUNG_DX, "ct_cropped/lungdx_A0001.nii.gz", only_side=1),
+    Source(
+        "pyradiomics_lung2_right", "healthy", _PYRADIOMICS, "ct_cropped/pyradiomics_lung2.nii.gz", only_side=1
+    ),
     Source("cip_ct-64", "healthy", _CIP, "small/cip_ct-64.nii.gz"),
     Source("covidctmd_P001", "diseased", _COVID_CT_MD, "ct/covidctmd_P001.nii.gz"),
     Source("covidctmd_cap001", "diseased", _COVID_CT_MD, "ct_cropped/covidctmd_cap001.nii.gz"),
