@@ -10,7 +10,7 @@ from typing import Any
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.models import DEFAULT_PACKAGE, find_package
 
-from .model_card import card_text, with_figures
+from .model_card import card_text, with_figures, with_threshold
 
 
 def add_card(commands: Any) -> None:
@@ -19,7 +19,8 @@ def add_card(commands: Any) -> None:
         "card",
         help="print a package's model card",
         description="Prints the card as Markdown. With --sheet, the figures that 'covidselfseg benchmark' "
-        "measured for these very weights are written into the package first.",
+        "measured for these very weights are written into the package first; with --threshold, another "
+        "threshold is.",
     )
     parser.add_argument("package", nargs="?", default=DEFAULT_PACKAGE, metavar="NAME|FILE")
     parser.add_argument("--sheet", type=Path, metavar="DIR", help="folder that 'benchmark' wrote")
@@ -30,6 +31,12 @@ def add_card(commands: Any) -> None:
         default=[],
         metavar="TEXT",
         help="with --sheet: where it goes wrong, in words; may be given several times",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        metavar="T",
+        help="0..1; the package's own from now on. Figures of the old one leave the card",
     )
     parser.set_defaults(command=_card)
 
@@ -42,6 +49,8 @@ def _card(parsed: argparse.Namespace) -> None:
             fix="Name the folder that 'covidselfseg benchmark' wrote with --sheet.",
         )
     package = find_package(parsed.package)
+    if parsed.threshold is not None:
+        package = with_threshold(package, parsed.threshold)
     if parsed.sheet is not None:
         label = parsed.label or package.card.name
         package = with_figures(package, parsed.sheet, label, tuple(parsed.failure))

@@ -95,6 +95,30 @@ def with_figures(package: ModelPackage, sheet: Path, label: str, failures: tuple
         metrics=tuple(_figures(sheet, label)),
         known_failures=failures or package.card.known_failures,
     )
+    return _with_card(package, card)
+
+
+def with_threshold(package: ModelPackage, threshold: float) -> ModelPackage:
+    """Give a package another threshold of its own; weights and their hash stay, figures leave the card.
+
+    Args:
+        package: on disk; its file is replaced.
+        threshold: 0 .. 1.
+
+    Raises:
+        UserError: no threshold (exit code 2), or the package cannot be written (5).
+    """
+    if not 0 < threshold < 1:
+        raise UserError(
+            f"{threshold:g} is no threshold.",
+            why="Probabilities lie between 0 and 1; at 0 the whole lung would be lesion, at 1 nothing.",
+            fix="Give a number between them, such as 0.35.",
+        )
+    inference = replace(package.card.inference, threshold=threshold)
+    return _with_card(package, replace(package.card, inference=inference, metrics=()))
+
+
+def _with_card(package: ModelPackage, card: ModelCard) -> ModelPackage:
     networks = package.generator().state_dict(), package.segmenter().state_dict()
     with writing_to(package.path):
         return write_package(package.path, card, *networks)
@@ -113,7 +137,8 @@ def card_text(package: ModelPackage) -> str:
         f"code {card.code_version}",
         f"- Grids: generator {_sides(inference.generator_grid)}, slices {_sides(inference.slice_plane)}",
         f"- Threshold {inference.threshold:.2f} {_SHARE_OF[inference.threshold_kind]}, "
-        f"lesions from {inference.least_lesion_ml} ml on",
+        f"lesions from {inference.least_lesion_ml} ml on"
+        + ("; each slice and its mirror image are looked at" if inference.mirrored else ""),
         f"- SHA-256 of the weights: `{package.sha256}`",
         f"- Made by: `{card.command}`, seed {card.recipe.get('seed', 'unknown')}",
         *(f"- Started from: `{text}`" for text in _beginnings(card.recipe)),

@@ -211,3 +211,20 @@ def test_a_card_refuses_the_figures_of_other_weights(
     assert main(["card", str(other.path), "--sheet", str(tmp_path)]) == ExitCode.INPUT_REFUSED
     assert main(["card", str(other.path), "--failure", "Dust on the lens."]) == ExitCode.INPUT_REFUSED
     assert other.path.read_bytes() == before
+
+
+def test_a_package_gets_another_threshold_of_its_own_and_loses_the_figures_of_the_old_one(
+    sheet: Path, a_model: ModelPackage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy.safetensors"
+    shutil.copy(a_model.path, copy)
+    assert main(["card", str(copy), "--sheet", str(sheet), "--label", "small"]) == ExitCode.DONE
+    assert open_package(copy).card.metrics
+    assert main(["card", str(copy), "--threshold", "0.77"]) == ExitCode.DONE
+    assert "Threshold 0.77" in capsys.readouterr().out
+    after = open_package(copy)
+    assert (after.card.inference.threshold, after.card.metrics) == (0.77, ())
+    assert after.sha256 == a_model.sha256
+    for nonsense in ("0", "1", "nan"):
+        assert main(["card", str(copy), "--threshold", nonsense]) == ExitCode.INPUT_REFUSED
+    assert open_package(copy).card.inference.threshold == 0.77
