@@ -87,6 +87,9 @@ class Inference:
         calibration_slope: see :class:`~.segmentation.Calibration`.
         calibration_shift: likewise.
         least_lesion_ml: components smaller than this are dropped.
+        marked: whether the 2D network was told in training which slices hold no HU; see
+            :data:`~.segmentation.MARKS`.
+        mirrored: whether the 2D network also sees each slice's mirror image, and the mean logit counts.
     """
 
     generator_grid: tuple[int, int, int] = (32, 128, 128)
@@ -100,6 +103,8 @@ class Inference:
     calibration_slope: float = 1.0
     calibration_shift: float = 0.0
     least_lesion_ml: float = 0.05
+    marked: bool = False
+    mirrored: bool = False
 
 
 @dataclass(frozen=True)

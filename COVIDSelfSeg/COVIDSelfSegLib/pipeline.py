@@ -264,7 +264,14 @@ def find_lesions(
     )
 
     def work(on: Device, batch: int) -> sitk.Image:
-        logits = predict_logits(on.place(segmenter), slices, batch=batch, device=on, progress=clock.within)
+        logits = predict_logits(
+            on.place(segmenter),
+            slices,
+            batch=batch,
+            device=on,
+            progress=clock.within,
+            mirrored=inference.mirrored,
+        )
         logits = smooth_along_z(logits, slices)
         calibration = Calibration(inference.calibration_slope, inference.calibration_shift)
         return probability_image(logits, slices, calibration, lungs.image, inference.threshold_kind)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,13 @@ from .threshold_curve import level_of
 from .volume import array_view, image_like, voxel_volume_ml
 
 BoolArray = npt.NDArray[np.bool_]
+
+ValueKind = Literal["hu", "picture", "equalised"]
+"""What the values of a slice are: HU; those of an 8-bit picture, mapped to approximate HU; or those of one
+whose contrast was equalised, where only contrast within the lung counts."""
+MARKS: dict[ValueKind, float] = {"hu": 1.0, "picture": 0.75, "equalised": 0.5}
+"""Value of the lung mask's channel inside the lung, which tells the 2D network. One that is not told learns
+to distrust HU, and finds less in scans (docs/steps.md, steps 7 and 10)."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +102,7 @@ def segmenter_input(hu: Tensor, lungs: Tensor, *, channels: int = 4, marks: Tens
         hu: (batch, 3, y, x): slice below, the slice, slice above.
         lungs: (batch, y, x), 1 inside; where it is 0 the network sees nothing.
         channels: 4 are three slices and the lung mask; 1 is the slice alone, as in the 2022 paper.
-        marks: (batch,) value of the lung mask's channel inside the lung; 1 if left out, as for every scan.
-            In training other values mark slices whose values are not HU.
+        marks: (batch,) see :data:`MARKS`; that of HU if left out, as for every scan.
     """
     mask = lungs[:, None]
     if channels == 1:
@@ -113,6 +120,8 @@ def predict_logits(
     batch: int,
     device: Device,
     progress: Callable[[float], None] = lambda _: None,
+    mark: float = MARKS["hu"],
+    mirrored: bool = False,
 ) -> FloatArray:
     """Lesion logits (z, y, x) on the slices' grid; very low where a slice holds no lung.
 
@@ -122,6 +131,8 @@ def predict_logits(
         batch: slices at a time.
         device: where to run, and how precisely.
         progress: called with the fraction done.
+        mark: of all slices, see :data:`MARKS`.
+        mirrored: also look at each slice's mirror image, and take the mean of both logits.
     """
     logits = np.full(slices.hu.shape, _NO_LESION, np.float32)
     holding = np.flatnonzero(slices.lungs.any(axis=(1, 2)))
@@ -130,9 +141,18 @@ def predict_logits(
         for start in range(0, len(holding), batch):
             indices = holding[start : start + batch]
             hu, lungs = (torch.from_numpy(array).to(device.handle) for array in slices.stack(indices))
-            x = segmenter_input(hu, lungs, channels=channels)
-            logits[indices] = network(x)[:, 0].float().cpu().numpy()
+            x = segmenter_input(hu, lungs, channels=channels, marks=hu.new_full((len(hu),), mark))
+            logits[indices] = lesion_logits(network, x, mirrored=mirrored)[:, 0].cpu().numpy()
             progress(min(1.0, (start + batch) / len(holding)))
+    return logits
+
+
+def lesion_logits(network: nn.Module, x: Tensor, *, mirrored: bool) -> Tensor:
+    """Logits (batch, 1, y, x), float32, of the network's input; ``mirrored`` as in :func:`predict_logits`."""
+    logits: Tensor = network(x).float()
+    if mirrored:
+        mirror = x.flip(3).contiguous(memory_format=torch.channels_last)
+        logits = (logits + network(mirror).float().flip(3)) / 2
     return logits
 
 

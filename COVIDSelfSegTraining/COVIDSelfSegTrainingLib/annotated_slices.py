@@ -17,11 +17,12 @@ from COVIDSelfSegLib.classical_lungs import builtin_lung_mask
 from COVIDSelfSegLib.components import large_parts
 from COVIDSelfSegLib.frame import FloatArray, LungFrame
 from COVIDSelfSegLib.lung_network import LungNetwork
+from COVIDSelfSegLib.segmentation import ValueKind
 from COVIDSelfSegLib.volume import array_view
 from PIL import Image
 from scipy import ndimage
 
-from .equalisation import DARK_LUNG_HU, DARK_SHARE, TISSUE_HU
+from .pictures import DARK_LUNG_HU, DARK_SHARE, TISSUE_HU
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -31,6 +32,8 @@ _COPIES, _COPY_MM = 24, 6.0
 """A slice stands for a short stack of itself where a method needs a volume."""
 _CT_NOISE_HU, _LEAST_SMOOTHING = 30.0, 0.5
 """Noise that a CT has without being equalised, and smoothing in pixels below which none is needed."""
+_EVEN = 0.94
+"""From this :func:`evenness` on the contrast of a picture counts as equalised."""
 _INSIDE, _LEAST_CM2 = 0.5, 2.0
 """Lung network's probability from which on a pixel is lung, and the smallest area that counts."""
 
@@ -44,12 +47,14 @@ class AnnotatedSlice:
         hu: approximate HU (1, y, x) as an image of one slice, pixels of about the right size.
         lungs: published lung mask (y, x), None where there is none.
         lesions: published lesion mask (y, x).
+        values: what ``hu`` are.
     """
 
     name: str
     hu: sitk.Image
     lungs: BoolArray | None
     lesions: BoolArray
+    values: ValueKind = "picture"
 
     def lungs_of_stack(self, network: LungNetwork | None = None) -> npt.NDArray[np.uint8]:
         """Lung mask (y, x) that the built-in method finds in a stack of copies, with its network if given."""
@@ -71,7 +76,7 @@ def read_medseg(folder: Path) -> Iterator[AnnotatedSlice]:
     for path in sorted((folder / "images").glob("*.png")):
         gray = np.asarray(Image.open(path).convert("L"))
         mask = np.asarray(Image.open(folder / "masks" / path.name).convert("L")) > 127
-        yield AnnotatedSlice(path.stem, _as_scan(gray), None, mask)
+        yield AnnotatedSlice(path.stem, _as_scan(gray), None, mask, _kind(gray))
 
 
 def read_radiopaedia(file: Path) -> Iterator[AnnotatedSlice]:
@@ -81,7 +86,7 @@ def read_radiopaedia(file: Path) -> Iterator[AnnotatedSlice]:
         cases = arrays["case"]
     for number, (gray, lungs, lesions) in enumerate(zip(*parts, strict=True)):
         name = f"{cases[number]}_{number:03d}"
-        yield AnnotatedSlice(name, _as_scan(gray), lungs.astype(bool), lesions.astype(bool))
+        yield AnnotatedSlice(name, _as_scan(gray), lungs.astype(bool), lesions.astype(bool), _kind(gray))
 
 
 def approximate_hu(gray: npt.NDArray[np.uint8]) -> FloatArray:
@@ -101,6 +106,23 @@ def approximate_hu(gray: npt.NDArray[np.uint8]) -> FloatArray:
         lung, tissue = _anchors(ndimage.gaussian_filter(picture, smoothing))
     scale = (TISSUE_HU - DARK_LUNG_HU) / (tissue - lung)
     return (DARK_LUNG_HU + (picture - lung) * scale).astype(np.float32)
+
+
+def evenness(gray: npt.NDArray[np.uint8]) -> float:
+    """How evenly a picture uses its gray levels, 0 .. 1: the entropy of all but black and white.
+
+    A chest in a window has two hills, dark lung and bright tissue; equalising contrast levels them.
+    """
+    levels = np.bincount(gray.ravel(), minlength=256)[1:255].astype(float)
+    if not levels.any():
+        return 0.0
+    smooth = ndimage.gaussian_filter1d(levels, 3)
+    share = smooth[smooth > 0] / smooth.sum()
+    return float(-(share * np.log(share)).sum() / np.log(len(levels)))
+
+
+def _kind(gray: npt.NDArray[np.uint8]) -> ValueKind:
+    return "equalised" if evenness(gray) > _EVEN else "picture"
 
 
 def _anchors(picture: FloatArray) -> tuple[float, float]:

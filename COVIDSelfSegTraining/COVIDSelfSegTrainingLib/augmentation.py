@@ -7,13 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from COVIDSelfSegLib.segmentation import MARKS
 from torch import Tensor
 from torch.nn import functional
 
-from .equalisation import equalised_hu
+from .pictures import equalised_hu, windowed_hu
 
 _KERNEL = 4
 """Half-width of blur kernels in pixels."""
+_EQUALISED, _WINDOWED = 0.2, 0.35
+"""Share of slices that are equalised pictures, and share of the others that are windowed ones."""
+_CLOSINGS = (5, 9, 13)
+"""Half-widths in pixels."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +32,12 @@ class Variation:
         grain: correlation length of the noise in pixels.
         gain: stretches HU about -850.
         offset: added HU.
-        low: HU below which values are clipped, as a window does.
-        high: HU above which values are clipped.
-        steps: number of gray levels left; 0 leaves HU as they are.
-        equalised: how strongly contrast is equalised, see :func:`.equalisation.equalise`; 0 leaves it.
-        white: HU that is white in an equalised picture.
+        marks: what the values then are; see :data:`COVIDSelfSegLib.segmentation.MARKS`.
+        low: of a picture's window; see :func:`.pictures.windowed_hu`.
+        high: likewise.
+        steps: likewise.
+        white: of an equalised picture; see :func:`.pictures.equalised_hu`.
+        clip: likewise.
     """
 
     pose: Tensor
@@ -40,18 +46,19 @@ class Variation:
     grain: Tensor
     gain: Tensor
     offset: Tensor
+    marks: Tensor
     low: Tensor
     high: Tensor
     steps: Tensor
-    equalised: Tensor
     white: Tensor
+    clip: Tensor
 
 
 def draw_variation(count: int, rng: np.random.Generator) -> Variation:
     """Draw the parameters of ``count`` slices.
 
-    About half stay near clean CT; the rest see what 8-bit exports, windows, hard kernels, low dose and
-    equalised pictures do to a slice.
+    Half stay CT, of hard and soft kernels and low dose, whose HU are good to some 20; the rest are pictures:
+    windows that clip, mostly of 8 bits, or equalised contrast, mapped back to HU as well as that can be done.
     """
     angle = rng.normal(0, np.deg2rad(6), count)
     zoom = np.exp(rng.normal(0, 0.12, (count, 2)))
@@ -62,19 +69,21 @@ def draw_variation(count: int, rng: np.random.Generator) -> Variation:
     pose[:, 1, 0] = np.sin(angle) * zoom[:, 1] * mirror
     pose[:, 1, 1] = np.cos(angle) * zoom[:, 1]
     pose[:, :, 2] = rng.normal(0, 0.04, (count, 2))
-    windowed = rng.random(count) < 0.35
+    equalised = rng.random(count) < _EQUALISED
+    windowed = (rng.random(count) < _WINDOWED) & ~equalised
     return Variation(
         pose=_tensor(pose),
         blur=_tensor(_sometimes(0.5, rng.uniform(-0.8, 1.2, count), rng)),
         noise=_tensor(_sometimes(0.5, rng.gamma(1.5, 22, count), rng)),
         grain=_tensor(rng.uniform(0.0, 1.0, count)),
-        gain=_tensor(np.exp(_sometimes(0.6, rng.normal(0, 0.12, count), rng))),
-        offset=_tensor(_sometimes(0.6, rng.normal(0, 35, count), rng)),
-        low=_tensor(np.where(windowed, rng.uniform(-1350, -900, count), -3000)),
-        high=_tensor(np.where(windowed, rng.uniform(-150, 300, count), 3000)),
-        steps=_tensor(np.where(windowed & (rng.random(count) < 0.7), 256, 0)),
-        equalised=_tensor(_sometimes(0.2, np.exp(rng.uniform(np.log(1.5), np.log(10), count)), rng)),
+        gain=_tensor(np.exp(_sometimes(0.7, rng.normal(0, 0.05, count), rng))),
+        offset=_tensor(_sometimes(0.7, rng.normal(0, 20, count), rng)),
+        marks=_tensor(np.select([equalised, windowed], [MARKS["equalised"], MARKS["picture"]], MARKS["hu"])),
+        low=_tensor(rng.uniform(-1350, -950, count)),
+        high=_tensor(rng.uniform(-150, 300, count)),
+        steps=_tensor(np.where(rng.random(count) < 0.7, 256, 0)),
         white=_tensor(rng.uniform(200, 2000, count)),
+        clip=_tensor(np.exp(rng.uniform(np.log(1.5), np.log(10), count))),
     )
 
 
@@ -103,7 +112,8 @@ def vary_intensity(
         rows: which rows of the joint batch these are.
         count: rows of the joint batch; 0 means that these are all.
     """
-    columns = {name: _column(value, hu) for name, value in vars(variation).items() if name != "pose"}
+    names = ("blur", "noise", "grain", "gain", "offset")
+    columns = {name: _column(getattr(variation, name), hu) for name in names}
     blurred = _blur(hu, columns["blur"].abs().clamp_min(0.05).flatten())
     hu = torch.where(columns["blur"] >= 0, blurred, hu + (hu - blurred) * 0.8)
     draw = torch.Generator(hu.device).manual_seed(seed)
@@ -111,32 +121,50 @@ def vary_intensity(
     noise = _blur(noise, columns["grain"].clamp_min(0.05).flatten())
     noise = noise / noise.std(dim=(2, 3), keepdim=True).clamp_min(1e-6)
     hu = hu + columns["noise"] * noise
-    chosen = variation.equalised > 0
-    if chosen.any():
-        pictures = hu[chosen], lungs[chosen], variation.white[chosen], variation.equalised[chosen]
-        hu[chosen] = equalised_hu(*(part.to(hu.device) for part in pictures))
-    hu = (hu + 850) * columns["gain"] - 850 + columns["offset"]
-    hu = hu.clamp(columns["low"], columns["high"])
-    step = (columns["high"] - columns["low"]) / columns["steps"].clamp_min(1)
-    return torch.where(
-        columns["steps"] > 0, columns["low"] + torch.round((hu - columns["low"]) / step) * step, hu
-    )
+    hu = _as_pictures(variation, hu, lungs)
+    return (hu + 850) * columns["gain"] - 850 + columns["offset"]
+
+
+def _as_pictures(variation: Variation, hu: Tensor, lungs: Tensor) -> Tensor:
+    """Pass those slices that are to be pictures through a picture and back."""
+    result = hu.clone()
+    for mark, read_back, parameters in (
+        (MARKS["equalised"], equalised_hu, (variation.white, variation.clip)),
+        (MARKS["picture"], windowed_hu, (variation.low, variation.high, variation.steps)),
+    ):
+        chosen = torch.eq(variation.marks, mark)
+        if chosen.any():
+            drawn = (values[chosen].to(hu.device) for values in parameters)
+            chosen = chosen.to(hu.device)
+            result[chosen] = read_back(hu[chosen], lungs[chosen], *drawn)
+    return result
 
 
 def vary_mask(
     lungs: Tensor, rng: np.random.Generator, *, rows: slice = slice(None), count: int = 0
 ) -> Tensor:
-    """Move the border of some lung masks (batch, 1, y, x) by a pixel or two, as another lung mask would.
+    """Change some lung masks (batch, 1, y, x) as another method would have them.
+
+    Some borders move by a pixel or two; some masks are closed, so that the vessels of the hilum and tissue
+    between the lungs lie inside, as where a method keeps dense lung. Healthy tissue there is no lesion.
 
     ``rows`` and ``count`` are as in :func:`vary_intensity`.
     """
-    larger = functional.max_pool2d(lungs, 3, 1, 1)
-    smaller = -functional.max_pool2d(-lungs, 3, 1, 1)
-    smallest = -functional.max_pool2d(-lungs, 5, 1, 2)
-    choices = rng.choice(4, count or len(lungs), p=[0.55, 0.15, 0.2, 0.1])[rows]
+    larger = _dilated(lungs, 1)
+    smaller = -_dilated(-lungs, 1)
+    smallest = -_dilated(-lungs, 2)
+    width = int(rng.choice(_CLOSINGS))
+    closed = -_dilated(-_dilated(lungs, width), width)
+    choices = rng.choice(5, count or len(lungs), p=[0.5, 0.1, 0.15, 0.1, 0.15])[rows]
     chosen = torch.from_numpy(choices).to(lungs.device)
-    options = torch.stack([lungs, larger, smaller, smallest])
+    options = torch.stack([lungs, larger, smaller, smallest, closed])
     return options[chosen, torch.arange(len(lungs), device=lungs.device)]
+
+
+def _dilated(masks: Tensor, width: int) -> Tensor:
+    """Maximum over a square of ``width`` pixels to each side."""
+    along = functional.max_pool2d(masks, (2 * width + 1, 1), 1, (width, 0))
+    return functional.max_pool2d(along, (1, 2 * width + 1), 1, (0, width))
 
 
 def _blur(images: Tensor, sigmas: Tensor) -> Tensor:

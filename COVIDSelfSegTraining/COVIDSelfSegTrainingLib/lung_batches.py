@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .equalisation import equalised_hu
 from .lung_corruption import FloatArray, paint_dense_disease
+from .pictures import equalised_hu
 
 _AIR_HU = -1000.0
 _EQUALISED_SHARE = 0.4

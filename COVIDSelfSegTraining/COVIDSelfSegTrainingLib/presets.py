@@ -36,7 +36,7 @@ class Preset:
     pseudo_mask: PseudoMaskPreset = field(default_factory=PseudoMaskPreset)
     segmenter: SegmenterPreset = field(default_factory=SegmenterPreset)
     calibration_batches: int = 24
-    inference: Inference = field(default_factory=Inference)
+    inference: Inference = field(default_factory=lambda: Inference(mirrored=True))
 
 
 _PAPER = Preset(

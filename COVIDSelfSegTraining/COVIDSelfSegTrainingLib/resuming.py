@@ -25,6 +25,8 @@ _AFTERWARDS = (
     "inference.least_lesion_ml",
     "inference.latent_draws",
     "inference.residual_hu",
+    "inference.marked",
+    "inference.mirrored",
 )
 """What is used after training alone."""
 _OF_PHASE_1 = ("seed:", "gan.", "inference.generator_grid", "inference.margin_mm")

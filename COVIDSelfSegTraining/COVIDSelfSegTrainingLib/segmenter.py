@@ -11,7 +11,7 @@ import torch
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.models import Architecture
 from COVIDSelfSegLib.networks.slice_network import SliceNetwork
-from COVIDSelfSegLib.segmentation import segmenter_input
+from COVIDSelfSegLib.segmentation import MARKS, lesion_logits, segmenter_input
 from torch import Tensor, nn
 
 from .averaging import frozen_copy, update_average
@@ -110,8 +110,9 @@ class SegmenterTrainer:
             torch.manual_seed(int(rng.integers(2**62)))
             batch = self.batches.draw_known(rng)
             with torch.inference_mode(), self.device.autocast():
-                found = self.average(self._input(batch.hu, batch.lungs, batch.marks)).float()
-            inside = batch.lungs * (batch.marks == 1).view(-1, 1, 1, 1) > 0
+                x = self._input(batch.hu, batch.lungs, batch.marks)
+                found = lesion_logits(self.average, x, mirrored=self.preset.inference.mirrored)
+            inside = batch.lungs * (batch.marks == MARKS["hu"]).view(-1, 1, 1, 1) > 0
             logits.append(found[inside].cpu().numpy())
             truths.append((batch.target[inside] > 0.5).cpu().numpy())
         return np.concatenate(logits), np.concatenate(truths)

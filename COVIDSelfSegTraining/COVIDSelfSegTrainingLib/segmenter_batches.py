@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from COVIDSelfSegLib.devices import Device
+from COVIDSelfSegLib.segmentation import MARKS
 from torch import Tensor
 
 from .augmentation import draw_variation, rows_of, vary_intensity, vary_mask, warp
@@ -30,14 +31,13 @@ from .slice_selection import (
 
 _LEAST_TARGET = 0.07
 """Filling from which on a painted voxel is lesion: some 60 HU in healthy lung, as a reader outlines it."""
-_SINGLE_SLICE = 0.3
-"""Share of slices that stand in for their own neighbours, as in a scan of one slice."""
+_SINGLE_SLICE = 0.15
+"""Share of slices that stand in for their own neighbours, as in a scan of one slice; pictures always do."""
+_THICK = 0.2
+"""Share of slices that become the mean of themselves and their neighbours, as in a scan of thick slices."""
 _AIR_HU = -1000.0
 _UNSURE_HU = 40.0
 """Spread of the expected healthy lung at which the teacher's word counts 1 / e."""
-_NO_HU = 0.5
-"""Mark of slices whose contrast is equalised. In them only contrast within the lung counts; a network that is
-not told so learns to distrust HU, and ranks scans worse (docs/steps.md, steps 7, 10 and 11)."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class SegmenterBatch:
         hu: below, the slice, above; as another scanner would give them.
         plain_hu: the same, moved but otherwise as they are; what the teacher sees.
         lungs: 0 or 1.
-        marks: (batch,) see :func:`COVIDSelfSegLib.segmentation.segmenter_input`; 1 where ``hu`` are HU.
+        marks: (batch,) see :data:`COVIDSelfSegLib.segmentation.MARKS`.
         target: 0 .. 1.
         certainty: 0 .. 1, how far the generator's draws agree.
         classes: (batch,) see :data:`.slice_selection.CLASSES`.
@@ -67,7 +67,10 @@ class SegmenterBatch:
 
 @dataclass(frozen=True)
 class _Slabs:
-    """Slices as they are in the cohort, painted."""
+    """Slices as they are in the cohort, painted.
+
+    ``target`` (batch, 2, y, x) is that of the slice, and that of the mean of the slice and its neighbours.
+    """
 
     hu: Tensor
     depths: Tensor
@@ -146,18 +149,19 @@ class SegmenterBatches:
     def _slabs(self, chosen: _Chosen, rng: np.random.Generator, mine: slice) -> _Slabs:
         hu, depths = self._residence.stacks(chosen.slices[mine])
         painted = chosen.painted
-        target = torch.zeros_like(hu[:, :1])
-        certainty = torch.ones_like(target)
+        target = torch.zeros_like(hu[:, :2])
+        certainty = torch.ones_like(hu[:, :1])
         if painted:
             scans, indices = [scan for scan, _ in painted], [index for _, index in painted]
             count = len(painted[mine])
             result = paint_slabs(scans, indices, hu[:count], depths[:count], rng, rows=mine)
             hu[:count] = result.hu
-            target[:count, 0] = (result.filling[:, 1] > _LEAST_TARGET).float()
+            fillings = torch.stack([result.filling[:, 1], result.filling.mean(1)], 1)
+            target[:count] = (fillings > _LEAST_TARGET).float()
         masks = [None] * (len(painted) + len(chosen.clean)) + chosen.masked
         for row, one in enumerate(masks[mine]):
             if one is not None:
-                target[row, 0] = _on(one.mask.target[one.place], hu) / 255
+                target[row] = _on(one.mask.target[one.place], hu) / 255
                 certainty[row, 0] = torch.exp(-_on(one.mask.spread[one.place], hu) / _UNSURE_HU)
         return _Slabs(hu, depths, target, certainty)
 
@@ -165,22 +169,27 @@ class SegmenterBatches:
         self, slabs: _Slabs, kinds: npt.NDArray[np.int64], rng: np.random.Generator, mine: slice
     ) -> SegmenterBatch:
         """HU, lung mask and target as another scanner, position and lung mask would give them."""
-        hu, target, certainty = slabs.hu, slabs.target, slabs.certainty
+        hu, targets, certainty = slabs.hu, slabs.target, slabs.certainty
         lungs = (slabs.depths[:, 1:2] > 0).float()
         count = len(kinds)
         if self.preset.augmentation != "none":
             variation = rows_of(draw_variation(count, rng), mine)
             hu = warp(variation, hu, fill=_AIR_HU)
-            target, certainty = (warp(variation, image, fill=0.0) for image in (target, certainty))
+            targets, certainty = (warp(variation, image, fill=0.0) for image in (targets, certainty))
             lungs = warp(variation, lungs, fill=0.0, nearest=True)
-        plain, marks = hu, torch.ones(len(hu), device=hu.device)
+        plain, target, marks = hu, targets[:, :1], hu.new_full((len(hu),), MARKS["hu"])
         if self.preset.augmentation == "scanner":
-            single = torch.from_numpy(rng.random(count)[mine] < _SINGLE_SLICE).to(hu.device)
-            hu = torch.where(single[:, None, None, None], hu[:, 1:2].expand_as(hu), hu)
+            thick = torch.from_numpy(rng.random(count)[mine] < _THICK).to(hu.device).view(-1, 1, 1, 1)
+            hu = torch.where(thick, hu.mean(1, keepdim=True), hu)
+            target = torch.where(thick, targets[:, 1:], target)
+            single = torch.from_numpy(rng.random(count)[mine] < _SINGLE_SLICE)
+            single = (single | (variation.marks != MARKS["hu"])).to(hu.device)
             seed = int(rng.integers(2**62))
             hu = vary_intensity(variation, hu, lungs, seed, rows=mine, count=count)
+            # Last of all: a slice that stands in for its neighbours has their noise too.
+            hu = torch.where(single[:, None, None, None], hu[:, 1:2], hu)
             lungs = vary_mask(lungs, rng, rows=mine, count=count)
-            marks[(variation.equalised > 0).to(hu.device)] = _NO_HU
+            marks = variation.marks.to(hu.device)
         classes = torch.from_numpy(kinds).to(hu.device)
         return SegmenterBatch(hu, plain, lungs, marks, target * lungs, certainty, classes[mine], classes)
 

@@ -18,6 +18,7 @@ from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.lung_network import SLICE_WEIGHTS, LungNetwork
 from COVIDSelfSegLib.models import Inference, ModelPackage
 from COVIDSelfSegLib.segmentation import (
+    MARKS,
     Calibration,
     LungSlices,
     lesion_mask,
@@ -153,7 +154,8 @@ def slice_probability(
         margin_mm=inference.margin_mm,
         neighbour_mm=inference.neighbour_mm,
     )
-    logits = predict_logits(network, slices, batch=1, device=device)
+    mark = MARKS[one.values] if inference.marked else MARKS["hu"]
+    logits = predict_logits(network, slices, batch=1, device=device, mark=mark, mirrored=inference.mirrored)
     calibration = Calibration(inference.calibration_slope, inference.calibration_shift)
     return probability_image(logits, slices, calibration, lungs, inference.threshold_kind)
 

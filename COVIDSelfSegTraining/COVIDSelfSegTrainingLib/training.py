@@ -219,7 +219,8 @@ class _Training:
     ) -> Outcome:
         path = self.folder / f"covidselfseg-{self.preset.name}.safetensors"
         if rank() == 0:
-            inference = replace(self._calibrated(segmenter), residual_hu=round(residual, 1))
+            marked = self.preset.segmenter.augmentation == "scanner"
+            inference = replace(self._calibrated(segmenter), residual_hu=round(residual, 1), marked=marked)
             card = _card(self.preset, self.scans, inference, command, self.start)
             write_package(path, card, generator.state_dict(), segmenter.average.state_dict())
             self._show("segmenter", segmenter.iteration, segmenter.iteration, 0.0, finished=True)

@@ -9,10 +9,12 @@ import pytest
 import SimpleITK as sitk
 import torch
 from COVIDSelfSegLib.devices import Device, choose_device
+from COVIDSelfSegLib.networks.transunet import CompactTransUNet
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.segmentation import (
     Calibration,
     LungSlices,
+    lesion_logits,
     lesion_mask,
     predict_logits,
     probability_image,
@@ -103,6 +105,19 @@ def test_a_mark_tells_the_network_and_changes_no_hu() -> None:
     assert torch.equal(marked[1, 3], 0.5 * lungs[1])
     alone = segmenter_input(hu, lungs, channels=1, marks=torch.tensor([1.0, 0.5]))
     assert torch.equal(alone, segmenter_input(hu, lungs, channels=1))
+
+
+def test_looking_at_the_mirror_image_too_finds_the_same_in_a_mirrored_slice() -> None:
+    torch.manual_seed(0)
+    network = CompactTransUNet(width=8, blocks=1, heads=2, mlp=16).eval()
+    x = torch.rand(2, 4, 32, 48)
+    with torch.inference_mode():
+        once, twice = (lesion_logits(network, x, mirrored=mirrored) for mirrored in (False, True))
+        of_mirror = lesion_logits(network, x.flip(3), mirrored=True)
+        expected = (network(x) + network(x.flip(3)).flip(3)) / 2
+    assert torch.allclose(twice, expected, atol=1e-5)
+    assert torch.allclose(of_mirror.flip(3), twice, atol=1e-5)
+    assert not torch.allclose(once, twice, atol=1e-5)
 
 
 def test_a_calibration_is_platts() -> None:

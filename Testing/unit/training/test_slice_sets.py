@@ -14,10 +14,17 @@ from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.models import ModelPackage, ThresholdKind, write_package
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.volume import array_view
-from COVIDSelfSegTrainingLib.annotated_slices import approximate_hu
+from COVIDSelfSegTrainingLib.annotated_slices import approximate_hu, evenness
 from COVIDSelfSegTrainingLib.sheet import Sheet
-from COVIDSelfSegTrainingLib.slice_sets import OF_SLICES, add_slice_sets, read_slices, score_slice_set
+from COVIDSelfSegTrainingLib.slice_sets import (
+    OF_SLICES,
+    add_slice_sets,
+    read_slices,
+    score_slice_set,
+    slice_probability,
+)
 from PIL import Image
+from skimage import exposure
 
 CPU = Device(torch.device("cpu"), torch.float32, "CPU")
 
@@ -84,6 +91,30 @@ def test_noise_does_not_move_the_lung_of_a_picture(a_phantom: Phantom) -> None:
     assert np.median(disturbed[lungs]) == pytest.approx(
         np.median(seen[lungs]), abs=80
     )  # 125 without smoothing
+
+
+def test_a_picture_says_whether_its_contrast_was_equalised(pictures: Path) -> None:
+    for path in sorted((pictures / "images").glob("*.png")):
+        gray = np.asarray(Image.open(path))
+        assert evenness(gray) < 0.94
+        equalised = exposure.equalize_adapthist(gray, clip_limit=0.05)
+        Image.fromarray((255 * equalised).astype(np.uint8)).save(path)
+        assert evenness(np.asarray(Image.open(path))) > evenness(gray)
+    assert {one.values for one in read_slices(pictures)} == {"equalised"}
+    assert evenness(np.zeros((4, 4), np.uint8)) == 0
+
+
+@pytest.mark.parametrize(("marked", "told"), [(True, 0.75), (False, 1.0)])
+def test_a_network_that_learned_marks_is_told_that_a_picture_is_one(
+    marked: bool, told: float, pictures: Path, a_package: ModelPackage
+) -> None:
+    network, seen = a_package.segmenter(), []
+    network.register_forward_pre_hook(lambda _network, given: seen.append(float(given[0][:, 3].max())))
+    inference = replace(a_package.card.inference, marked=marked)
+    one = next(iter(read_slices(pictures)))
+    lungs = np.ones(one.lesions.shape, np.uint8)
+    slice_probability(network, inference, one, lungs, CPU)
+    assert seen == [told]
 
 
 def test_what_is_no_set_is_refused(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
-"""Slices as pictures with equalised contrast show them, mapped back to approximate HU.
+"""Slices as 8-bit pictures show them, mapped back to approximate HU.
 
-Collections of pictures often pass each slice through contrast-limited adaptive histogram equalisation (CLAHE;
-Zuiderveld 1994). It lifts the noise of the lung to the contrast of its lesions, which a network must have
-seen. The map back is the one that readers of such pictures use: dark lung and soft tissue go where they
-belong; see :func:`.annotated_slices.approximate_hu`.
+A picture is a window of the HU, and collections of pictures often pass each slice through contrast-limited
+adaptive histogram equalisation too (CLAHE; Zuiderveld 1994), which lifts the noise of the lung to the
+contrast of its lesions. The map back is the one that the reader of such pictures uses: dark lung and soft
+tissue go where they belong; see :func:`.annotated_slices.approximate_hu`. It errs where the darkest lung is
+diseased and where the window ends below soft tissue, and what a network is trained on must err likewise.
 """
 
 from __future__ import annotations
@@ -15,10 +16,34 @@ from torch.nn import functional
 DARK_LUNG_HU, TISSUE_HU = -880.0, 40.0
 DARK_SHARE = 0.08
 """Share of the lung that is darker than ``DARK_LUNG_HU``."""
+_AERATED_HU = -400.0
+"""Below it the reader, who parts dark from bright, looks for dark lung."""
+_SOFT_HU = (-50.0, 150.0)
 _TILES = (6, 8)
 _LEVELS = 128
 _ROUNDS = 6
 _SMOOTHING = 5
+
+
+def windowed_hu(hu: Tensor, lungs: Tensor, low: Tensor, high: Tensor, steps: Tensor) -> Tensor:
+    """HU as read back from pictures of a window.
+
+    Args:
+        hu: (batch, channels, y, x); each channel is a picture of its own.
+        lungs: (batch, 1, y, x), 0 or 1; says where dark lung is.
+        low: (batch,) HU that is black.
+        high: (batch,) HU that is white.
+        steps: (batch,) number of gray levels; 0 keeps them continuous.
+
+    Returns:
+        Approximate HU, of the shape of ``hu``.
+    """
+    low, high, steps = (values.view(-1, 1, 1, 1) for values in (low, high, steps))
+    gray = ((hu - low) / (high - low)).clamp(0, 1)
+    gray = torch.where(steps > 0, torch.round(gray * (steps - 1)) / (steps - 1).clamp_min(1), gray)
+    dark = (lungs > 0) & (hu < _AERATED_HU)
+    anchored = [_anchored(*one, smoothing=1) for one in zip(gray, hu, dark, strict=True)]
+    return torch.stack(anchored)
 
 
 def equalised_hu(hu: Tensor, lungs: Tensor, brightest: Tensor, clip: Tensor) -> Tensor:
@@ -37,10 +62,10 @@ def equalised_hu(hu: Tensor, lungs: Tensor, brightest: Tensor, clip: Tensor) -> 
     white = brightest.view(-1, 1, 1, 1)
     gray = torch.round(((hu - darkest) / (white - darkest)).clamp(0, 1) * 255) / 255
     pictures = equalise(gray.flatten(0, 1), clip.repeat_interleave(hu.shape[1])).view_as(gray)
-    anchored = [
-        _anchored(picture, before, inside > 0)
-        for picture, before, inside in zip(pictures, hu, lungs[:, 0], strict=True)
-    ]
+    # Dark lung is that of a smoothed copy, as the reader of noisy pictures has it: else it would be a
+    # percentile of the noise.
+    dark = (lungs > 0).expand_as(hu)
+    anchored = [_anchored(*one, smoothing=_SMOOTHING) for one in zip(pictures, hu, dark, strict=True)]
     return torch.stack(anchored)
 
 
@@ -89,15 +114,24 @@ def _between_tiles(points: int, tiles: int, device: torch.device) -> tuple[Tenso
     return low, (low + 1).clamp_max(tiles - 1), place - low
 
 
-def _anchored(pictures: Tensor, hu: Tensor, lungs: Tensor) -> Tensor:
-    """Send the dark lung and the soft tissue of (channels, y, x) pictures to their HU."""
-    if not lungs.any():
-        return hu
-    # Of a smoothed copy, as the reader of noisy pictures does: else it would be a percentile of the noise.
-    smooth = functional.avg_pool2d(pictures[None], _SMOOTHING, 1, _SMOOTHING // 2)[0]
-    dark = torch.quantile(smooth[:, lungs], DARK_SHARE, dim=1).view(-1, 1, 1)
-    soft = (hu > -50) & (hu < 150)
-    tissue = (pictures * soft).sum((1, 2)) / soft.sum((1, 2)).clamp_min(1)
-    tissue = torch.where(soft.sum((1, 2)) > 0, tissue, 1.0).view(-1, 1, 1)
-    scale = (TISSUE_HU - DARK_LUNG_HU) / (tissue - dark).clamp_min(0.05)
-    return DARK_LUNG_HU + (pictures - dark) * scale
+def _anchored(pictures: Tensor, hu: Tensor, dark: Tensor, *, smoothing: int) -> Tensor:
+    """Send the dark lung and the soft tissue of (channels, y, x) pictures to their HU.
+
+    Args:
+        pictures: gray values.
+        hu: what they show.
+        dark: where dark lung may be.
+        smoothing: side, in pixels, of the mean in which it is looked up.
+    """
+    smooth = functional.avg_pool2d(pictures[None], smoothing, 1, smoothing // 2)[0]
+    mapped = []
+    for picture, seen, before, inside in zip(pictures, smooth, hu, dark, strict=True):
+        if not inside.any():
+            mapped.append(before)
+            continue
+        lung = torch.quantile(seen[inside], DARK_SHARE)
+        soft = (before > _SOFT_HU[0]) & (before < _SOFT_HU[1])
+        tissue = picture[soft].mean() if soft.any() else picture.new_ones(())
+        scale = (TISSUE_HU - DARK_LUNG_HU) / (tissue - lung).clamp_min(0.05)
+        mapped.append(DARK_LUNG_HU + (picture - lung) * scale)
+    return torch.stack(mapped)
