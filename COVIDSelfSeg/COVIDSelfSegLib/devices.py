@@ -45,11 +45,12 @@ class Device:
         return f"{self.name}, {str(self.precision).removeprefix('torch.')}"
 
 
-def choose_device(asked: str = "auto") -> Device:
+def choose_device(asked: str = "auto", *, training: bool = False) -> Device:
     """Choose where to run.
 
     Args:
         asked: ``auto`` takes a GPU that is there; ``cpu`` or ``cuda`` insist.
+        training: networks are to be trained, not only run.
 
     Raises:
         UserError: ``cuda`` was asked for and there is none.
@@ -62,15 +63,19 @@ def choose_device(asked: str = "auto") -> Device:
             why="The run was asked to use the GPU; torch sees none, or was installed without CUDA.",
             fix="Use --device auto or cpu, or install a CUDA build of torch and the NVIDIA driver.",
         )
-    precision = torch.bfloat16 if _fast_bfloat16() else torch.float32
+    precision = torch.bfloat16 if _fast_bfloat16(training=training) else torch.float32
     return Device(torch.device("cpu"), precision, f"CPU, {torch.get_num_threads()} threads")
 
 
-def _fast_bfloat16() -> bool:
+def _fast_bfloat16(*, training: bool) -> bool:
     """Whether the CPU multiplies bfloat16 in hardware; emulated, it is slower than float32.
 
-    AMX (Intel since Sapphire Rapids) or AVX512-BF16 (AMD since Zen 4). Torch says so since 2.4 and 2.6.
+    AMX (Intel since Sapphire Rapids) or AVX512-BF16 (AMD since Zen 4); torch tells since 2.4 and 2.6. With
+    AVX512-BF16 alone a network is run in it and not trained: backward passes of 3D convolutions and of
+    strided ones with few channels write beyond their memory there (torch 2.13).
     """
-    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    names = (
+        ("_is_amx_tile_supported",) if training else ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    )
     probes = (getattr(torch.cpu, name, None) for name in names)
     return any(probe is not None and probe() for probe in probes)

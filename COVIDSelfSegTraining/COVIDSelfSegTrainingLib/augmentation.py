@@ -154,7 +154,9 @@ def vary_mask(
     smaller = -_dilated(-lungs, 1)
     smallest = -_dilated(-lungs, 2)
     width = int(rng.choice(_CLOSINGS))
-    closed = -_dilated(-_dilated(lungs, width), width)
+    wider = functional.pad(lungs, [2 * width] * 4)  # a closing must not stick to the edge of the image
+    closed = -_dilated(-_dilated(wider, width), width)
+    closed = closed[:, :, 2 * width : -2 * width, 2 * width : -2 * width]
     choices = rng.choice(5, count or len(lungs), p=[0.5, 0.1, 0.15, 0.1, 0.15])[rows]
     chosen = torch.from_numpy(choices).to(lungs.device)
     options = torch.stack([lungs, larger, smaller, smallest, closed])

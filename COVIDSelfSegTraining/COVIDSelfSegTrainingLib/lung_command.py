@@ -46,7 +46,7 @@ def _train(parsed: argparse.Namespace) -> None:
         log.info("%s", chest.name)
         chests.append(chest)
         licences.append((chest.name, licence))
-    trainer = LungTrainer(preset, chests, choose_device(parsed.device))
+    trainer = LungTrainer(preset, chests, choose_device(parsed.device, training=True))
     parsed.output.parent.mkdir(parents=True, exist_ok=True)
     checkpoint = parsed.output.with_suffix(".checkpoint")
     if checkpoint.is_file():

@@ -94,7 +94,7 @@ def _train(parsed: argparse.Namespace) -> None:
     start = None if parsed.start_from is None else find_package(parsed.start_from)
     check_start(preset, start)
     scans = open_cohort(parsed.cohort)
-    device = choose_device(parsed.device)
+    device = choose_device(parsed.device, training=True)
     if parsed.precision == "float32":
         device = replace(device, precision=torch.float32)
     if parsed.plan:

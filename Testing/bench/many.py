@@ -50,7 +50,7 @@ def _training(table: Table, data: Path, folder: Path) -> None:
             (folder / group / Path(name).name).symlink_to(data / name)
     count = sum(map(len, _COHORT.values()))
     groups = ["--healthy", str(folder / "healthy"), "--covid", str(folder / "covid"), "--held-out", "0"]
-    device = choose_device()
+    device = choose_device(training=True)
     for preset in ("default", "paper"):
         cohort = folder / preset
         how = ["--builtin-lungs", "--workers", str(_WORKERS), "--preset", preset, "--output", str(cohort)]

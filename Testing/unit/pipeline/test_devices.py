@@ -10,20 +10,22 @@ AMX, AVX512 = "_is_amx_tile_supported", "_is_avx512_bf16_supported"
 
 
 @pytest.mark.parametrize(
-    ("has", "precision"),
+    ("has", "running", "training"),
     [
-        ({AMX: True, AVX512: False}, torch.bfloat16),
-        ({AMX: False, AVX512: True}, torch.bfloat16),
-        ({AMX: False, AVX512: False}, torch.float32),
-        ({}, torch.float32),  # torch before 2.4 cannot tell
+        ({AMX: True, AVX512: True}, torch.bfloat16, torch.bfloat16),
+        ({AMX: True}, torch.bfloat16, torch.bfloat16),  # torch before 2.6
+        ({AMX: False, AVX512: True}, torch.bfloat16, torch.float32),
+        ({AMX: False, AVX512: False}, torch.float32, torch.float32),
+        ({}, torch.float32, torch.float32),  # torch before 2.4 cannot tell
     ],
 )
 def test_a_cpu_that_multiplies_bfloat16_in_hardware_runs_in_it(
-    has: dict[str, bool], precision: torch.dtype, monkeypatch: pytest.MonkeyPatch
+    has: dict[str, bool], running: torch.dtype, training: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in (AMX, AVX512):
         if name in has:
             monkeypatch.setattr(torch.cpu, name, lambda name=name: has[name], raising=False)
         else:
             monkeypatch.delattr(torch.cpu, name, raising=False)
-    assert choose_device("cpu").precision == precision
+    assert choose_device("cpu").precision == running
+    assert choose_device("cpu", training=True).precision == training

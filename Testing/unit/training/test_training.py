@@ -267,7 +267,8 @@ def test_slices_that_hold_no_hu_are_marked_and_calibrate_nothing(
     steps = (drawn.hu[:, 1].diff(dim=-1).abs() * drawn.lungs[:, 0, :, 1:]).sum((1, 2)) / drawn.lungs.sum(
         (1, 2, 3)
     )
-    assert steps[equalised].median() > steps[~equalised].median()
+    # Not a number where a pose moved the lung out of view.
+    assert steps[equalised].nanmedian() > steps[~equalised].nanmedian()
     seen: list[torch.Tensor] = []
     trainer.average.register_forward_pre_hook(lambda _network, given: seen.append(given[0]))
     logits, truth = trainer.judge_unseen(1)
