@@ -28,8 +28,11 @@ def shipped_chests(data: Path | None, grid_mm: float) -> Iterator[tuple[Chest, s
     """Every chest with its licence, on voxels of ``grid_mm``.
 
     Phantoms alone where the real scans are absent. The lungs of a healthy scan are what a threshold finds.
+    Scans of which one lung alone is healthy are left out: in the other a threshold loses the tumour, and the
+    network would learn that dense lung is none.
     """
-    real = [source for source in shipped_sources(data) if source.path and source.group == "healthy"]
+    healthy = [source for source in shipped_sources(data) if source.path and source.group == "healthy"]
+    real = [source for source in healthy if not source.only_side]
     for source in sorted(real, key=lambda one: one.name):
         yield _of_scan(source, grid_mm), source.licence
     for seed in _SEEDS:

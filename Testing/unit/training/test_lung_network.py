@@ -21,10 +21,13 @@ from COVIDSelfSegLib.lungs import find_lungs
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.volume import array_view
 from COVIDSelfSegLib.weight_file import check_weights, write_weights
+from COVIDSelfSegTrainingLib import lung_chests
 from COVIDSelfSegTrainingLib.annotated_slices import AnnotatedSlice
 from COVIDSelfSegTrainingLib.lung_batches import Chest, LungBatches
 from COVIDSelfSegTrainingLib.lung_corruption import paint_dense_disease
 from COVIDSelfSegTrainingLib.lung_training import LungPreset, LungTrainer
+from COVIDSelfSegTrainingLib.shipped import REAL_SCANS
+from COVIDSelfSegTrainingLib.sources import Source
 
 from ..conftest import SMALL
 
@@ -177,3 +180,14 @@ def test_a_drowned_lung_is_found_in_a_single_slice() -> None:
     assert found[lesions[z]].mean() > 0.9
     assert found[lesions[z]].mean() > without[lesions[z]].mean()
     assert (found & ~lungs[z]).sum() < 0.1 * lungs[z].sum()
+
+
+def test_lungs_with_a_tumour_teach_no_lung_mask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_of_scan", "_of_phantom"):
+        monkeypatch.setattr(lung_chests, name, lambda source, _grid_mm: source)
+    given = [one for one, _ in lung_chests.shipped_chests(tmp_path, LUNG_GRID_MM)]
+    real = {one.name for one in given if isinstance(one, Source)}
+    wanted = {one.name for one in REAL_SCANS if one.group == "healthy" and not one.only_side}
+    assert real == wanted
+    assert {"covidctmd_normal001", "luna_normal1"} <= real
+    assert "lidc_0314_left" not in real
