@@ -24,6 +24,7 @@ from .models import DEFAULT_PACKAGE, ModelPackage, find_package
 from .picture import draw_overview
 from .quantification import Numbers, measure, threshold_curve
 from .segmentation import (
+    STEP_MM,
     Calibration,
     LungSlices,
     lesion_mask,
@@ -246,9 +247,17 @@ def _synthesise(
 
 
 def find_lesions(
-    scan: sitk.Image, lungs: LungMask, package: ModelPackage, device: Device, clock: StageClock
+    scan: sitk.Image,
+    lungs: LungMask,
+    package: ModelPackage,
+    device: Device,
+    clock: StageClock,
+    *,
+    step_mm: float = STEP_MM,
 ) -> tuple[sitk.Image, Device]:
     """Lesion probability (uint8, 0 .. 255, on the scan's grid), and the device that it ran on in the end.
+
+    ``step_mm`` is as in :func:`.segmentation.predict_logits`.
 
     Raises:
         UserError: it does not fit into memory (exit code 4).
@@ -271,6 +280,7 @@ def find_lesions(
             device=on,
             progress=clock.within,
             mirrored=inference.mirrored,
+            step_mm=step_mm,
         )
         logits = smooth_along_z(logits, slices)
         calibration = Calibration(inference.calibration_slope, inference.calibration_shift)

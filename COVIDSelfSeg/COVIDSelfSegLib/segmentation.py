@@ -1,13 +1,15 @@
 """Lesion probability, slice by slice, and what a threshold makes of it.
 
-The 2D network sees every native slice that holds lung, with a neighbour below and above, on a grid with
-square pixels around the lungs. Its probability is stored once, as 0 .. 255; everything after it is cheap.
+The 2D network sees the native slices that hold lung, with a neighbour below and above, on a grid with square
+pixels around the lungs; of thin slices only some, for a lesion goes through many. Its probability is stored
+once, as 0 .. 255; everything after it is cheap.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -34,6 +36,11 @@ whose contrast was equalised, where only contrast within the lung counts."""
 MARKS: dict[ValueKind, float] = {"hu": 1.0, "picture": 0.75, "equalised": 0.5}
 """Value of the lung mask's channel inside the lung, which tells the 2D network. One that is not told learns
 to distrust HU, and finds less in scans (docs/steps.md, steps 7 and 10)."""
+
+
+STEP_MM = 2.0
+"""Slices as far apart as this are all looked at; of thinner ones, as many as lie about so far apart. It is
+less than the reach over which slices are made to agree anyway (:func:`smooth_along_z`)."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +129,11 @@ def predict_logits(
     progress: Callable[[float], None] = lambda _: None,
     mark: float = MARKS["hu"],
     mirrored: bool = False,
+    step_mm: float = STEP_MM,
 ) -> FloatArray:
     """Lesion logits (z, y, x) on the slices' grid; very low where a slice holds no lung.
+
+    Slices that the network did not see take the logits of those around them.
 
     Args:
         network: in evaluation mode, on ``device``.
@@ -133,18 +143,41 @@ def predict_logits(
         progress: called with the fraction done.
         mark: of all slices, see :data:`MARKS`.
         mirrored: also look at each slice's mirror image, and take the mean of both logits.
+        step_mm: slices closer together than this are not all looked at; 0 looks at all.
     """
     logits = np.full(slices.hu.shape, _NO_LESION, np.float32)
-    holding = np.flatnonzero(slices.lungs.any(axis=(1, 2)))
+    seen = _slices_to_see(slices, step_mm)
     channels = network.in_channels if isinstance(network, SliceNetwork) else 4
     with torch.inference_mode(), device.autocast():
-        for start in range(0, len(holding), batch):
-            indices = holding[start : start + batch]
+        for start in range(0, len(seen), batch):
+            indices = seen[start : start + batch]
             hu, lungs = (torch.from_numpy(array).to(device.handle) for array in slices.stack(indices))
             x = segmenter_input(hu, lungs, channels=channels, marks=hu.new_full((len(hu),), mark))
             logits[indices] = lesion_logits(network, x, mirrored=mirrored)[:, 0].cpu().numpy()
-            progress(min(1.0, (start + batch) / len(holding)))
+            progress(min(1.0, (start + batch) / len(seen)))
+    _interpolate(logits, slices, seen)
     return logits
+
+
+def _slices_to_see(slices: LungSlices, step_mm: float) -> npt.NDArray[np.intp]:
+    """Slices that hold lung; of thin ones as many as lie ``step_mm`` apart, the first and the last always."""
+    holding = np.flatnonzero(slices.lungs.any(axis=(1, 2)))
+    step = max(1, int(step_mm / slices.frame.voxel_mm[0] + 1e-3))
+    return np.unique(np.append(holding[::step], holding[-1:]))
+
+
+def _interpolate(logits: FloatArray, slices: LungSlices, seen: npt.NDArray[np.intp]) -> None:
+    """Fill in the slices between those that the network saw: linear, from lung alone where there is some."""
+    inside = slices.lungs > 0
+    for below, above in pairwise(seen):
+        for z in range(below + 1, above):
+            if not inside[z].any():
+                continue
+            share = np.float32((z - below) / (above - below))
+            of_below, of_above = (1 - share) * inside[below], share * inside[above]
+            neither = ~(inside[below] | inside[above])
+            of_below, of_above = of_below + (1 - share) * neither, of_above + share * neither
+            logits[z] = (of_below * logits[below] + of_above * logits[above]) / (of_below + of_above)
 
 
 def lesion_logits(network: nn.Module, x: Tensor, *, mirrored: bool) -> Tensor:

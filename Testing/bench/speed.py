@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 import torch
-from COVIDSelfSegLib.devices import choose_device
+from COVIDSelfSegLib.devices import Device, choose_device
 from COVIDSelfSegLib.frame import LungFrame
 from COVIDSelfSegLib.lungs import find_lungs
 from COVIDSelfSegLib.models import find_package
@@ -22,7 +22,7 @@ from COVIDSelfSegLib.phantom_scanner import Acquisition
 from COVIDSelfSegLib.pipeline import StageClock, find_lesions
 from COVIDSelfSegLib.quantification import dice, measure
 from COVIDSelfSegLib.r231 import r231_lung_mask
-from COVIDSelfSegLib.segmentation import lesion_mask
+from COVIDSelfSegLib.segmentation import STEP_MM, lesion_mask
 from COVIDSelfSegLib.volume import array_view, read_scan
 from skimage import transform
 
@@ -42,6 +42,7 @@ def measure_speed(table: Table, data: Path | None) -> None:
         _r231(table, scan)
         _beside_others(table, scan)
         _precision(table, scan)
+        _thin_slices(table, scan)
     _compiled(table)
     _onnx_runtime(table)
 
@@ -153,18 +154,35 @@ def _beside_others(table: Table, path: Path) -> None:
 
 def _precision(table: Table, path: Path) -> None:
     """The 2D network in the device's own precision and in float32, and how far their lesions agree."""
-    device, package, scan = choose_device(), find_package(), read_scan(path)
+    device = choose_device()
+    runs = ((device, STEP_MM), (replace(device, precision=torch.float32), STEP_MM))
+    _agreement(table, "2D network, P001", read_scan(path), runs, "float32")
+
+
+def _thin_slices(table: Table, path: Path) -> None:
+    """The 2D network on some and on all slices of a thin-slice scan, and how far their lesions agree."""
+    device = choose_device()
+    for slices in (300, 700):
+        name = f"2D network, {slices} slices of P001, as many as it looks at"
+        _agreement(table, name, resliced(path, slices), ((device, STEP_MM), (device, 0.0)), "every slice")
+
+
+def _agreement(
+    table: Table, name: str, scan: sitk.Image, runs: tuple[tuple[Device, float], ...], other: str
+) -> None:
+    """Two runs of the 2D network (device and ``step_mm``) beside each other."""
+    package = find_package()
     inference = package.card.inference
     lungs = find_lungs(scan, builtin=True)
     masks, seconds = [], []
-    for one in (device, replace(device, precision=torch.float32)):
+    for device, step_mm in runs:
         start = time.perf_counter()
-        probability, _ = find_lesions(scan, lungs, package, one, StageClock())
+        probability, _ = find_lesions(scan, lungs, package, device, StageClock(), step_mm=step_mm)
         seconds.append(time.perf_counter() - start)
         mask = lesion_mask(probability, inference.threshold, inference.least_lesion_ml)
         masks.append(array_view(mask) > 0)
     value = f"{seconds[0]:.1f} s, Dice {dice(*masks):.4f}"
-    table.add(_SECTION, "2D network, P001", value, beside=f"float32 {seconds[1]:.1f} s", wanted=">= 0.995")
+    table.add(_SECTION, name, value, beside=f"{other} {seconds[1]:.1f} s", wanted=">= 0.995")
 
 
 def _compiled(table: Table) -> None:

@@ -70,6 +70,58 @@ def test_the_outcome_does_not_depend_on_the_batch(a_phantom: Phantom) -> None:
     assert (one[~slices.lungs.any(axis=(1, 2))] == -20).all()
 
 
+class Counting(DensityNetwork):
+    """Remembers how many slices it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.shown += len(x)
+        return super().forward(x)
+
+
+def test_of_thin_slices_only_some_are_looked_at_and_the_lesions_stay() -> None:
+    thin = make_phantom(3, 3, replace(SMALL, size=(96, 96, 260), slice_mm=1.0, noise_hu=0.0))
+    slices = slices_of(thin)
+    some, all_of_them = Counting(), Counting()
+    logits = predict_logits(some, slices, batch=7, device=CPU)
+    every = predict_logits(all_of_them, slices, batch=7, device=CPU, step_mm=0)
+    holding = int(slices.lungs.any(axis=(1, 2)).sum())
+    assert all_of_them.shown == holding
+    assert some.shown <= holding // 2 + 2
+    inside = slices.lungs > 0
+    found, wanted = (smooth_along_z(one, slices)[inside] > 0 for one in (logits, every))
+    assert 2 * (found & wanted).sum() / (found.sum() + wanted.sum()) > 0.97
+    assert (logits[~inside.any(axis=(1, 2))] == -20).all()
+
+
+def test_slices_of_two_millimetres_are_all_looked_at() -> None:
+    slices = slices_of(make_phantom(3, 1, replace(SMALL, size=(96, 96, 130), slice_mm=2.0)))
+    network = Counting()
+    predict_logits(network, slices, batch=16, device=CPU)
+    assert network.shown == slices.lungs.any(axis=(1, 2)).sum()
+
+
+def test_between_two_slices_the_lung_of_either_counts_alone() -> None:
+    """Outside the lung the network's answer means nothing."""
+    lungs = np.ones((3, 4, 8), np.uint8)
+    lungs[0, :, :4] = 0
+    image = sitk.GetImageFromArray(lungs)
+    image.SetSpacing((2.0, 2.0, 1.0))
+    scan = sitk.GetImageFromArray(
+        np.array([-900, 0, -300], np.int16)[:, None, None] + np.zeros_like(lungs, np.int16)
+    )
+    scan.CopyInformation(image)
+    slices = LungSlices.of_scan(scan, image, plane=(4, 8), margin_mm=0, neighbour_mm=1)
+    logits = predict_logits(DensityNetwork(), slices, batch=2, device=CPU)
+    below, above = logits[0, 0, -1], logits[2, 0, -1]
+    assert below < 0 < above
+    assert np.allclose(logits[1, :, 4:], (below + above) / 2)
+    assert np.allclose(logits[1, :, :4], above)
+
+
 def test_neighbours_lie_about_as_far_as_asked_and_stay_inside() -> None:
     assert slice_and_neighbours(np.arange(4), 1, 4).tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 3]]
     assert slice_and_neighbours(np.array([0, 3]), 3, 4).tolist() == [[0, 0, 3], [0, 3, 3]]
