@@ -17,7 +17,7 @@ from COVIDSelfSegLib.networks.lung_unet import WIDTHS
 from COVIDSelfSegLib.weight_file import DamagedFileError, check_weights, write_weights
 
 from .lung_chests import shipped_chests
-from .lung_training import SLICE_PRESET, LungPreset, LungTrainer
+from .lung_training import SLICE_PRESET, LungPreset, LungTrainer, read_start
 from .shipped import data_folder
 
 log = logging.getLogger(__name__)
@@ -31,13 +31,23 @@ def add_train_lungs(commands: Any) -> None:
     parser.add_argument("output", type=Path, help="file to write, .safetensors")
     parser.add_argument("--slices", action="store_true", help="the network for pictures of single slices")
     parser.add_argument("--iterations", type=int, help="instead of the preset's")
+    parser.add_argument("--rate", type=float, help="peak learning rate, instead of the preset's")
+    parser.add_argument(
+        "--start-from", type=Path, metavar="FILE", help="go on from the weights of this lung network"
+    )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.set_defaults(command=_train)
 
 
 def _train(parsed: argparse.Namespace) -> None:
     preset = SLICE_PRESET if parsed.slices else LungPreset()
-    preset = replace(preset, iterations=parsed.iterations or preset.iterations)
+    preset = replace(
+        preset, iterations=parsed.iterations or preset.iterations, rate=parsed.rate or preset.rate
+    )
+    start = None
+    if parsed.start_from is not None:
+        start = read_start(parsed.start_from, flat=preset.flat)
+        preset = replace(preset, started_from=start.sha256)
     if _is_made(parsed.output, preset):
         log.info("%s is there, made with this very recipe; delete it to train it anew", parsed.output)
         return
@@ -47,6 +57,9 @@ def _train(parsed: argparse.Namespace) -> None:
         chests.append(chest)
         licences.append((chest.name, licence))
     trainer = LungTrainer(preset, chests, choose_device(parsed.device, training=True))
+    if start is not None:
+        trainer.start_from(start.weights)
+        licences += [one for one in start.card.trained_on if one not in licences]
     parsed.output.parent.mkdir(parents=True, exist_ok=True)
     checkpoint = parsed.output.with_suffix(".checkpoint")
     if checkpoint.is_file():
@@ -84,4 +97,6 @@ def _command(parsed: argparse.Namespace) -> str:
     """As it could be typed again; folders of this machine are nobody's business."""
     options = ["--slices"] if parsed.slices else []
     options += ["--iterations", str(parsed.iterations)] if parsed.iterations else []
+    options += ["--rate", str(parsed.rate)] if parsed.rate else []
+    options += ["--start-from", parsed.start_from.name] if parsed.start_from else []
     return shlex.join(["covidselfseg", "train-lungs", *options, parsed.output.name])

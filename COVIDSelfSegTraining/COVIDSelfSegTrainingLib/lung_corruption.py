@@ -14,6 +14,11 @@ FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 
 _HEALTHY_SHARE = 0.25
+_KINDS = (0.45, 0.2, 0.15, 0.2)
+"""Shares of foci, layers, parts of a lung, and rinds."""
+_RIND_MM = (4.0, 30.0)
+_BACK_MM = 40.0
+"""Height over which a rind thins out from the back to the front."""
 _DENSEST_HU = 90.0
 
 
@@ -37,10 +42,11 @@ def paint_dense_disease(
     if rng.random() < _HEALTHY_SHARE or not labels.any():
         return hu
     painted = hu.copy()
-    kinds = rng.choice(3, size=rng.integers(1, 4), p=[0.5, 0.25, 0.25])
+    kinds = rng.choice(len(_KINDS), size=rng.integers(1, 4), p=_KINDS)
     for kind in kinds:
-        region = (_foci, _layer, _part_of_a_lung)[kind](labels, voxel_mm, rng)
-        _fill(painted, region & (labels > 0), kind == 1, rng)
+        paint = (_foci, _layer, _part_of_a_lung, _rind)[kind]
+        region = paint(labels, voxel_mm, rng)
+        _fill(painted, region & (labels > 0), paint in (_layer, _rind), rng)
     return painted
 
 
@@ -88,6 +94,17 @@ def _part_of_a_lung(
     )
     height += rng.uniform(0, 10) * _smooth_noise(labels.shape, voxel_mm, 15, rng)
     return chosen & (height > np.quantile(height[chosen], 1 - rng.uniform(0.15, 0.75)))
+
+
+def _rind(labels: npt.NDArray[np.uint8], voxel_mm: tuple[float, ...], rng: np.random.Generator) -> BoolArray:
+    """An effusion: a crescent along the pleura, thickest at the back, that leaves the mediastinum free."""
+    chosen = _sides(labels, rng)
+    depth = ndimage.distance_transform_edt(chosen, sampling=voxel_mm)
+    back = _along(labels.shape, voxel_mm, np.array([0.0, 1.0, rng.normal(0, 0.3)]))
+    start = np.quantile(back[chosen], rng.uniform(0.1, 0.8))
+    thickness = rng.uniform(*_RIND_MM) * np.clip((back - start) / rng.uniform(10, _BACK_MM), 0, 1)
+    thickness *= np.clip(1 + 0.4 * _smooth_noise(labels.shape, voxel_mm, 20, rng), 0.2, None)
+    return chosen & (depth <= thickness)
 
 
 def _fill(hu: FloatArray, region: BoolArray, fluid: bool, rng: np.random.Generator) -> None:

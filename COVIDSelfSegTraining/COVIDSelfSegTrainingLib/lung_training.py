@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from COVIDSelfSegLib.devices import Device
-from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.hounsfield import to_unit
-from COVIDSelfSegLib.lung_network import LUNG_GRID_MM
-from COVIDSelfSegLib.networks.lung_unet import LungUNet
-from torch import nn
+from COVIDSelfSegLib.lung_network import LUNG_GRID_MM, LungCard
+from COVIDSelfSegLib.networks.lung_unet import WIDTHS, LungUNet
+from COVIDSelfSegLib.weight_file import DamagedFileError, check_weights, read_weights
+from torch import Tensor, nn
 from torch.nn import functional
 
 from .averaging import frozen_copy, update_average
@@ -48,6 +49,7 @@ class LungPreset:
         weight_decay: of AdamW.
         ema: decay of the running mean of the weights.
         aerated_weight: weight of aerated voxels in the loss; a threshold finds those without a network.
+        started_from: SHA-256 of the weights that the training went on from; empty if from nothing.
     """
 
     seed: int = 21
@@ -62,6 +64,7 @@ class LungPreset:
     weight_decay: float = 0.02
     ema: float = 0.995
     aerated_weight: float = 0.2
+    started_from: str = ""
 
     @property
     def flat(self) -> bool:
@@ -77,6 +80,51 @@ SLICE_PRESET = LungPreset(
     picture_share=0.6,
 )
 """For pictures of single slices."""
+
+
+@dataclass(frozen=True)
+class LungStart:
+    """A lung network to go on from.
+
+    Attributes:
+        card: what its file says of it.
+        weights: its state.
+        sha256: of the weights.
+    """
+
+    card: LungCard
+    weights: dict[str, Tensor]
+    sha256: str
+
+
+def read_start(path: Path, *, flat: bool) -> LungStart:
+    """Read the weights to go on from.
+
+    Args:
+        path: as ``covidselfseg train-lungs`` wrote it.
+        flat: whether the training is of single slices, as the weights must be.
+
+    Raises:
+        UserError: the file is missing or damaged (exit code 3), or of the other kind (2).
+    """
+    try:
+        about, digest = check_weights(path)
+        start = LungStart(LungCard.from_json(about["card"]), read_weights(path), digest)
+    except (DamagedFileError, KeyError, ValueError) as error:
+        raise UserError(
+            f"The lung network {path} cannot be gone on from ({error}).",
+            why="Going on from other weights than were named would be a silent change of the training.",
+            fix="Name a file that 'covidselfseg train-lungs' wrote, or leave --start-from out.",
+            code=ExitCode.MODEL_UNUSABLE,
+        ) from error
+    if start.card.flat != flat or start.card.widths != WIDTHS:
+        kind = "single slices" if start.card.flat else "whole chests"
+        raise UserError(
+            f"The lung network {path} is for {kind}, or of other widths than this version trains.",
+            why="Its weights do not fit the network that is to be trained.",
+            fix="Give --slices for a network of single slices, and leave it out for one of whole chests.",
+        )
+    return start
 
 
 class LungTrainer:
@@ -104,6 +152,11 @@ class LungTrainer:
             self.network.parameters(), preset.rate, (0.9, 0.99), weight_decay=preset.weight_decay
         )
         self.iteration = 0
+
+    def start_from(self, weights: dict[str, Tensor]) -> None:
+        """Take the weights of another training; its optimiser's state is not kept in them."""
+        for network in (self.network, self.average):
+            network.load_state_dict(weights)
 
     def step(self) -> dict[str, float]:
         """One iteration; returns the losses."""

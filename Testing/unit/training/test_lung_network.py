@@ -21,13 +21,14 @@ from COVIDSelfSegLib.lungs import find_lungs
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.volume import array_view
 from COVIDSelfSegLib.weight_file import check_weights, write_weights
-from COVIDSelfSegTrainingLib import lung_chests
+from COVIDSelfSegTrainingLib import annotated_slices, lung_chests, lung_corruption
 from COVIDSelfSegTrainingLib.annotated_slices import AnnotatedSlice
 from COVIDSelfSegTrainingLib.lung_batches import Chest, LungBatches
 from COVIDSelfSegTrainingLib.lung_corruption import paint_dense_disease
 from COVIDSelfSegTrainingLib.lung_training import LungPreset, LungTrainer
 from COVIDSelfSegTrainingLib.shipped import REAL_SCANS
 from COVIDSelfSegTrainingLib.sources import Source
+from scipy import ndimage
 
 from ..conftest import SMALL
 
@@ -58,6 +59,23 @@ def test_disease_is_painted_inside_the_lung_alone_and_makes_it_denser(a_chest: C
         changed.append((painted[inside] > -300).mean())
     assert np.mean(np.array(changed) < 0.15) > 0.15, "some stay healthy"
     assert np.max(changed) > 0.4, "some are nearly drowned"
+
+
+def test_an_effusion_lies_along_the_pleura_at_the_back(
+    a_chest: Chest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lung_corruption, "_KINDS", (0, 0, 0, 1))
+    monkeypatch.setattr(lung_corruption, "_HEALTHY_SHARE", 0.0)
+    hu, inside = a_chest.hu.astype(np.float32), a_chest.lungs > 0
+    depth = ndimage.distance_transform_edt(inside, sampling=a_chest.voxel_mm)
+    rows = np.broadcast_to(np.arange(hu.shape[1])[:, None], hu.shape)
+    rng = np.random.default_rng(3)
+    for _ in range(10):
+        painted = paint_dense_disease(hu, a_chest.lungs, a_chest.voxel_mm, rng)
+        wet = inside & (painted > -100) & (hu < -500)
+        assert 0 < wet.sum() < 0.8 * inside.sum()
+        assert depth[wet].mean() < depth[inside].mean()
+        assert rows[wet].mean() > rows[inside].mean()
 
 
 def test_a_painting_repeats_with_its_seed(a_chest: Chest) -> None:
@@ -180,6 +198,24 @@ def test_a_drowned_lung_is_found_in_a_single_slice() -> None:
     assert found[lesions[z]].mean() > 0.9
     assert found[lesions[z]].mean() > without[lesions[z]].mean()
     assert (found & ~lungs[z]).sum() < 0.1 * lungs[z].sum()
+
+
+def test_a_breast_and_a_table_are_no_lungs() -> None:
+    hu = np.full((120, 160), -1000, np.int16)
+    hu[10:105, 10:150] = 40
+    hu[12:30, 60:80] = -100
+    hu[30:90, 20:70] = hu[30:90, 90:140] = -850
+    hu[80:90, 20:70] = 30  # consolidated, of one piece with the lung
+    given = np.zeros(hu.shape, bool)
+    given[30:90, 20:70] = given[30:90, 90:140] = True
+    wanted = given.copy()
+    given[14:26, 62:76] = True  # fat
+    given[110:118, 40:80] = True  # air below the table
+    assert np.array_equal(annotated_slices._without_strays(given, hu), wanted)
+    small = np.zeros(hu.shape, bool)
+    small[34:40, 24:30] = True
+    assert np.array_equal(annotated_slices._without_strays(given | small, hu), wanted)
+    assert np.array_equal(annotated_slices._without_strays(small, hu), small), "all that there is"
 
 
 def test_lungs_with_a_tumour_teach_no_lung_mask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.errors import ExitCode
 from COVIDSelfSegLib.lung_network import LungCard, LungNetwork
 from COVIDSelfSegLib.phantom import make_phantom
-from COVIDSelfSegLib.weight_file import check_weights
+from COVIDSelfSegLib.weight_file import check_weights, read_weights, write_weights
 from COVIDSelfSegTrainingLib import lung_chests, lung_command
 from COVIDSelfSegTrainingLib.cli import main
 from COVIDSelfSegTrainingLib.lung_training import SLICE_PRESET, LungPreset, LungTrainer
@@ -103,3 +103,31 @@ def test_a_lung_training_that_is_done_is_not_done_again(
     assert (steps, output.stat().st_mtime_ns) == ([], made)
     assert main(["train-lungs", str(output), "--iterations", "4", "--device", "cpu"]) == ExitCode.DONE
     assert len(steps) == 4  # another recipe is another network
+
+
+def test_a_training_goes_on_from_a_network_and_names_its_chests_too(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    assert train(first, "--slices") == ExitCode.DONE
+    about, digest = check_weights(first)
+    card = replace(LungCard.from_json(about["card"]), trained_on=(("a scan of before", "CC0"),))
+    write_weights(first, read_weights(first), {"card": card.to_json()})
+    assert train(second, "--slices", "--rate", "1e-9", "--start-from", str(first)) == ExitCode.DONE
+    before, after = read_weights(first), read_weights(second)
+    assert max(float((before[name] - after[name]).abs().max()) for name in before) < 1e-3
+    card = LungCard.from_json(check_weights(second)[0]["card"])
+    assert ("a scan of before", "CC0") in card.trained_on
+    assert ("phantom_3002", "none needed (made from a seed)") in card.trained_on
+    assert card.recipe["started_from"] == digest
+    assert "--rate 1e-09 --start-from first.safetensors" in card.command
+
+
+@pytest.mark.parametrize("wrong", ["missing", "of whole chests", "cut short"])
+def test_a_network_that_does_not_fit_is_not_gone_on_from(tmp_path: Path, wrong: str) -> None:
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    if wrong != "missing":
+        assert train(first) == ExitCode.DONE
+    if wrong == "cut short":
+        first.write_bytes(first.read_bytes()[:-100])
+    code = ExitCode.INPUT_REFUSED if wrong == "of whole chests" else ExitCode.MODEL_UNUSABLE
+    assert train(second, "--slices", "--start-from", str(first)) == code
+    assert not second.exists()
