@@ -145,21 +145,23 @@ def vary_mask(
 ) -> Tensor:
     """Change some lung masks (batch, 1, y, x) as another method would have them.
 
-    Some borders move by a pixel or two; some masks are closed, so that the vessels of the hilum and tissue
-    between the lungs lie inside, as where a method keeps dense lung. Healthy tissue there is no lesion.
+    Some borders move by a pixel or two, or take in a rim of the chest wall; some masks are closed, so that
+    the vessels of the hilum and tissue between the lungs lie inside, as where a method keeps dense lung.
+    Healthy tissue there is no lesion.
 
     ``rows`` and ``count`` are as in :func:`vary_intensity`.
     """
     larger = _dilated(lungs, 1)
+    largest = _dilated(lungs, 3)
     smaller = -_dilated(-lungs, 1)
     smallest = -_dilated(-lungs, 2)
     width = int(rng.choice(_CLOSINGS))
     wider = functional.pad(lungs, [2 * width] * 4)  # a closing must not stick to the edge of the image
     closed = -_dilated(-_dilated(wider, width), width)
     closed = closed[:, :, 2 * width : -2 * width, 2 * width : -2 * width]
-    choices = rng.choice(5, count or len(lungs), p=[0.5, 0.1, 0.15, 0.1, 0.15])[rows]
+    choices = rng.choice(6, count or len(lungs), p=[0.4, 0.1, 0.1, 0.15, 0.1, 0.15])[rows]
     chosen = torch.from_numpy(choices).to(lungs.device)
-    options = torch.stack([lungs, larger, smaller, smallest, closed])
+    options = torch.stack([lungs, larger, largest, smaller, smallest, closed])
     return options[chosen, torch.arange(len(lungs), device=lungs.device)]
 
 

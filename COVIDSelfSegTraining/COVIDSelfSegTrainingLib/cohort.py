@@ -84,8 +84,20 @@ class CohortScan:
     @cached_property
     def holding(self) -> npt.NDArray[np.intp]:
         """Slices with at least one square centimetre of lung."""
+        return np.flatnonzero(self._lung_cm2 >= 1)
+
+    @cached_property
+    def holding_chances(self) -> npt.NDArray[np.float64]:
+        """Chance of each of :attr:`holding` to be drawn: as the root of its lung's area."""
+        roots = np.sqrt(self._lung_cm2[self.holding])
+        chances: npt.NDArray[np.float64] = roots / roots.sum()
+        return chances
+
+    @cached_property
+    def _lung_cm2(self) -> npt.NDArray[np.float64]:
         pixel_cm2 = self.slice_mm[1] * self.slice_mm[2] / 100
-        return np.flatnonzero((self.slice_depths > 0).sum(axis=(1, 2)) * pixel_cm2 >= 1)
+        area: npt.NDArray[np.float64] = (self.slice_depths > 0).sum(axis=(1, 2)) * pixel_cm2
+        return area
 
     def slice_sites(self, z_mm: float, reach_mm: float) -> LungSites:
         """Where lesions may start within ``reach_mm`` of a height, in mm of the slices' grid.

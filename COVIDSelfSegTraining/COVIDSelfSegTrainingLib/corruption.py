@@ -7,7 +7,7 @@ fill alveoli as COVID-19's do, so that the same painting trains the generator (u
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -27,8 +27,8 @@ from .cohort import CohortScan
 
 _COARSER = 2
 """Lesions are laid out on every second pixel and interpolated: they are smooth, and it costs a quarter."""
-_PATTERNS = (0.5, 0.3, 0.2)
-"""Shares of slices with a few foci, with many small ones, and with foci and large faint fields."""
+_PATTERNS = (0.4, 0.25, 0.2, 0.15)
+"""Shares of slices with a few foci, with many small ones, with foci and large faint fields, and with nets."""
 _REACH_MM, _SHORT_REACH_MM = 22.0, 8.0
 """How far from the slice the centres of lesions may lie; of small ones."""
 _SCATTERED_LEVEL = 0.6
@@ -139,7 +139,20 @@ def _foci_of_slice(scan: CohortScan, z_mm: float, rng: np.random.Generator) -> L
             near.levelled(0.5), int(rng.integers(1, 4)), rng, size=rng.uniform(2.5, 5), severity=0.1
         )
         return foci.beside(wide)
+    if pattern == 3:
+        return _as_nets(foci, rng)
     return foci
+
+
+def _as_nets(foci: LesionFoci, rng: np.random.Generator) -> LesionFoci:
+    """The same lesions as nets of thick septa in faint ground glass: the reticular pattern of later weeks."""
+    shape = tuple(foci.radii.shape)
+
+    def drawn(low: float, high: float) -> Tensor:
+        return torch.from_numpy(rng.uniform(low, high, shape).astype(np.float32))
+
+    faint = drawn(0.09, 0.2)
+    return replace(foci, fillings=faint, cores=faint, paving=drawn(0.25, 0.6), patchiness=drawn(0, 0.3))
 
 
 def _rows_of(phase: NoisePhase, rows: slice) -> NoisePhase:

@@ -173,8 +173,8 @@ class SegmenterPreset:
     """
 
     iterations: int = 6000
-    painted: int = 12
-    clean: int = 4
+    painted: int = 10
+    clean: int = 6
     real_share: float = 0.6
     high: int = 2
     low: int = 2

@@ -47,9 +47,9 @@ def some(slices: list[MaskedSlice], count: int, rng: np.random.Generator) -> lis
 def any_slice(
     scans: list[CohortScan], chances: npt.NDArray[np.float64], rng: np.random.Generator
 ) -> tuple[CohortScan, int]:
-    """Draw a slice that holds lung."""
+    """Draw a slice that holds lung; those that hold much of it more often."""
     scan = scans[rng.choice(len(scans), p=chances)]
-    return scan, int(rng.choice(scan.holding))
+    return scan, int(rng.choice(scan.holding, p=scan.holding_chances))
 
 
 def scan_chances(scans: list[CohortScan], real_share: float) -> npt.NDArray[np.float64]:
