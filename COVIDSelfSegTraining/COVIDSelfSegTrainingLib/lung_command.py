@@ -16,6 +16,7 @@ from COVIDSelfSegLib.lung_network import LungCard
 from COVIDSelfSegLib.networks.lung_unet import WIDTHS
 from COVIDSelfSegLib.weight_file import DamagedFileError, check_weights, write_weights
 
+from .arguments import positive_number, whole_number
 from .lung_chests import shipped_chests
 from .lung_training import SLICE_PRESET, LungPreset, LungTrainer, read_start
 from .shipped import data_folder
@@ -30,8 +31,8 @@ def add_train_lungs(commands: Any) -> None:
     parser = commands.add_parser("train-lungs", help="train the network that finds dense lung")
     parser.add_argument("output", type=Path, help="file to write, .safetensors")
     parser.add_argument("--slices", action="store_true", help="the network for pictures of single slices")
-    parser.add_argument("--iterations", type=int, help="instead of the preset's")
-    parser.add_argument("--rate", type=float, help="peak learning rate, instead of the preset's")
+    parser.add_argument("--iterations", type=whole_number, help="instead of the preset's")
+    parser.add_argument("--rate", type=positive_number, help="peak learning rate, instead of the preset's")
     parser.add_argument(
         "--start-from", type=Path, metavar="FILE", help="go on from the weights of this lung network"
     )

@@ -16,6 +16,7 @@ from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.events import EventWriter
 from COVIDSelfSegLib.models import is_non_commercial
 
+from .arguments import whole_number
 from .cutting import LungChoice
 from .layouts import MOSMED_LICENCE
 from .manifest import MANIFEST, TABLE
@@ -74,7 +75,7 @@ def _add_common(parser: argparse.ArgumentParser, *, with_output: bool = True) ->
     cores = os.cpu_count() or 1
     parser.add_argument(
         "--workers",
-        type=_positive,
+        type=whole_number,
         default=cores,
         metavar="N",
         help=f"processes, 0.6 to 2 GB each (here {cores}); a single one uses a GPU for the lungs",
@@ -233,10 +234,3 @@ def _corrected(found: Sequence[Found], table: Path) -> list[Found]:
         )
         corrected.append(replace(one, source=source, files=files))
     return corrected
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value

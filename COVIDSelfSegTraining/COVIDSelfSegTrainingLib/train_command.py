@@ -15,6 +15,7 @@ from COVIDSelfSegLib.errors import Cancelled, UserError
 from COVIDSelfSegLib.events import EventWriter
 from COVIDSelfSegLib.models import find_package
 
+from .arguments import whole_number
 from .cohort import open_cohort
 from .distributed import rank_of_launcher
 from .phase_run import Report, Running
@@ -70,7 +71,7 @@ def add_train(commands: Any) -> None:
         "never: refuse if it has one",
     )
     parser.add_argument(
-        "--save-every", type=_positive, default=200, metavar="N", help="steps between checkpoints (200)"
+        "--save-every", type=whole_number, default=200, metavar="N", help="steps between checkpoints (200)"
     )
     parser.add_argument("--compile", action="store_true", help="torch.compile; for long runs on a GPU")
     parser.add_argument("--plan", action="store_true", help="print expected time and memory, and stop")
@@ -180,10 +181,3 @@ def _result(outcome: Outcome) -> dict[str, Any]:
         "page": str(outcome.page),
         "non_commercial": len(package.card.non_commercial),
     }
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value

@@ -131,3 +131,12 @@ def test_a_network_that_does_not_fit_is_not_gone_on_from(tmp_path: Path, wrong: 
     code = ExitCode.INPUT_REFUSED if wrong == "of whole chests" else ExitCode.MODEL_UNUSABLE
     assert train(second, "--slices", "--start-from", str(first)) == code
     assert not second.exists()
+
+
+@pytest.mark.parametrize("given", [("--rate", "-1"), ("--rate", "nan"), ("--iterations", "0")])
+def test_numbers_that_cannot_train_are_refused_before_anything_starts(
+    tmp_path: Path, given: tuple[str, str]
+) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(["train-lungs", str(tmp_path / "lungs.safetensors"), *given])
+    assert refused.value.code == ExitCode.INPUT_REFUSED
