@@ -16,9 +16,8 @@ BoolArray = npt.NDArray[np.bool_]
 _HEALTHY_SHARE = 0.25
 _KINDS = (0.45, 0.2, 0.15, 0.2)
 """Shares of foci, layers, parts of a lung, and rinds."""
-_RIND_MM = (4.0, 30.0)
-_BACK_MM = 40.0
-"""Height over which a rind thins out from the back to the front."""
+_RIND_MM, _THINNING_MM = (4.0, 30.0), (10.0, 40.0)
+"""Thickness of a rind at the back, and length over which it thins out towards the front, from and to."""
 _DENSEST_HU = 90.0
 
 
@@ -97,12 +96,12 @@ def _part_of_a_lung(
 
 
 def _rind(labels: npt.NDArray[np.uint8], voxel_mm: tuple[float, ...], rng: np.random.Generator) -> BoolArray:
-    """An effusion: a crescent along the pleura, thickest at the back, that leaves the mediastinum free."""
+    """An effusion: a crescent along the pleura of the back, mediastinal too, thinning out to the front."""
     chosen = _sides(labels, rng)
     depth = ndimage.distance_transform_edt(chosen, sampling=voxel_mm)
     back = _along(labels.shape, voxel_mm, np.array([0.0, 1.0, rng.normal(0, 0.3)]))
     start = np.quantile(back[chosen], rng.uniform(0.1, 0.8))
-    thickness = rng.uniform(*_RIND_MM) * np.clip((back - start) / rng.uniform(10, _BACK_MM), 0, 1)
+    thickness = rng.uniform(*_RIND_MM) * np.clip((back - start) / rng.uniform(*_THINNING_MM), 0, 1)
     thickness *= np.clip(1 + 0.4 * _smooth_noise(labels.shape, voxel_mm, 20, rng), 0.2, None)
     return chosen & (depth <= thickness)
 
