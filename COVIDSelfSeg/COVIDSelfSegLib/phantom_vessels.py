@@ -15,6 +15,8 @@ FloatArray = npt.NDArray[np.float32]
 Depth = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 
 _LEAST_RADIUS_MM = 0.36
+_VOXELS_AT_ONCE = 1 << 17
+"""Whose distances to tubes are computed in one go; more does not stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,11 @@ class Tubes:
 
     def thicker_than(self, radius: float) -> Tubes:
         """The segments with at least this radius."""
-        keep = self.radii >= radius
-        return Tubes(self.starts[keep], self.ends[keep], self.radii[keep])
+        return self.chosen(np.flatnonzero(self.radii >= radius))
+
+    def chosen(self, which: npt.NDArray[np.intp]) -> Tubes:
+        """Some of the segments."""
+        return Tubes(self.starts[which], self.ends[which], self.radii[which])
 
     def moved(self, offset_mm: npt.NDArray[np.float64], scale: float) -> Tubes:
         """The segments shifted by ``offset_mm`` times their radius, their radius scaled."""
@@ -124,25 +129,48 @@ def rasterise(
     """
     covered = np.zeros(shape, np.uint8)
     soft = float(voxel_mm[1:].mean())
-    for start, end, radius in zip(tubes.starts, tubes.ends, tubes.radii, strict=True):
-        reach = radius + soft
-        low = np.floor((np.minimum(start, end) - reach - origin) / voxel_mm).astype(int)
-        high = np.ceil((np.maximum(start, end) + reach - origin) / voxel_mm).astype(int) + 1
-        low, high = np.clip(low, 0, shape), np.clip(high, 0, shape)
-        if (low >= high).any():
-            continue
-        z, y, x = (
-            (np.arange(low[a], high[a]) * voxel_mm[a] + origin[a] - start[a]).astype(np.float32)
-            for a in range(3)
-        )
-        axis = (end - start).astype(np.float32)
-        length_squared = float(axis @ axis)
-        product = (axis[0] * z)[:, None, None] + (axis[1] * y)[:, None] + axis[2] * x
-        along = np.clip(product / length_squared, 0, 1)
-        off = (z**2)[:, None, None] + (y**2)[:, None] + x**2 - along * (2 * product - along * length_squared)
-        share = 0.5 + (radius - np.sqrt(np.maximum(off, 0))) / soft
-        # A tube thinner than a pixel never covers one whole.
-        share = np.clip(share, 0, 1) * min(1.0, 2 * radius / soft)
-        box = tuple(slice(low[a], high[a]) for a in range(3))
-        np.maximum(covered[box], (255 * share).astype(np.uint8), out=covered[box])
+    reach = (tubes.radii + soft)[:, None]
+    low = np.floor((np.minimum(tubes.starts, tubes.ends) - reach - origin) / voxel_mm).astype(int)
+    high = np.ceil((np.maximum(tubes.starts, tubes.ends) + reach - origin) / voxel_mm).astype(int) + 1
+    low, high = np.clip(low, 0, shape), np.clip(high, 0, shape)
+    inside = np.flatnonzero((low < high).all(1))
+    if not len(inside):
+        return covered
+    # Tens of thousands of tubes, a box of voxels each: those whose boxes have one size are computed together.
+    sizes, kinds = np.unique((high - low)[inside], axis=0, return_inverse=True)
+    for kind, size in enumerate(sizes):
+        same = inside[kinds.ravel() == kind]
+        for some in np.array_split(same, 1 + len(same) * int(size.prod()) // _VOXELS_AT_ONCE):
+            shares = _shares(tubes.chosen(some), low[some], size, origin, voxel_mm)
+            for corner, share in zip(low[some], shares, strict=True):
+                box = tuple(slice(first, first + length) for first, length in zip(corner, size, strict=True))
+                np.maximum(covered[box], share, out=covered[box])
     return covered
+
+
+def _shares(
+    tubes: Tubes,
+    low: npt.NDArray[np.intp],
+    size: npt.NDArray[np.intp],
+    origin: npt.NDArray[np.float64],
+    voxel_mm: npt.NDArray[np.float64],
+) -> npt.NDArray[np.uint8]:
+    """Share (n, z, y, x) of voxels that each tube covers, 0 .. 255, in boxes of one size from ``low`` on."""
+    soft = float(voxel_mm[1:].mean())
+    z, y, x = (
+        ((low[:, a, None] + np.arange(size[a])) * voxel_mm[a] + origin[a] - tubes.starts[:, a, None]).astype(
+            np.float32
+        )
+        for a in range(3)
+    )
+    z, y, x = z[:, :, None, None], y[:, None, :, None], x[:, None, None, :]
+    axes = (tubes.ends - tubes.starts).astype(np.float32)
+    radii, length_squared = (values.reshape(-1, 1, 1, 1) for values in (tubes.radii, (axes**2).sum(1)))
+    along_z, along_y, along_x = (axes[:, a].reshape(-1, 1, 1, 1) for a in range(3))
+    product = along_z * z + along_y * y + along_x * x
+    along = np.clip(product / length_squared, 0, 1)
+    off = z**2 + y**2 + x**2 - along * (2 * product - along * length_squared)
+    share = 0.5 + (radii - np.sqrt(np.maximum(off, 0))) / soft
+    # A tube thinner than a pixel never covers one whole.
+    share = np.clip(share, 0, 1) * np.minimum(1.0, 2 * radii / soft)
+    return (255 * share).astype(np.uint8)
