@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def small_package(path: Path) -> ModelPackage:
         preset="none",
         generator=generator,
         segmenter=segmenter,
-        inference=Inference(latent_draws=2),
+        inference=replace(SMALL_GRIDS, latent_draws=2),
         trained_on=(TrainingScan("nothing", "none needed", "healthy"),),
         recipe={},
         command="written by a test",
