@@ -1,4 +1,4 @@
-"""The commands of training beside those of the pipeline: prepare, train, evaluate, compare, benchmark."""
+"""The commands of training, and of what comes before and after it, beside those of the pipeline."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from .benchmark_command import add_benchmark
 from .card_command import add_card
 from .evaluate_command import add_compare, add_evaluate
 from .lung_command import add_train_lungs
+from .mean_command import add_mean
 from .prepare_command import add_prepare, add_prepare_shipped
 from .train_command import add_train
 
@@ -23,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_prepare_shipped(commands)
     add_train(commands)
     add_train_lungs(commands)
+    add_mean(commands)
     add_evaluate(commands)
     add_compare(commands)
     add_benchmark(commands)

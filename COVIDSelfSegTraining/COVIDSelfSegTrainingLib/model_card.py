@@ -142,6 +142,7 @@ def card_text(package: ModelPackage) -> str:
         f"- SHA-256 of the weights: `{package.sha256}`",
         f"- Made by: `{card.command}`, seed {card.recipe.get('seed', 'unknown')}",
         *(f"- Started from: `{text}`" for text in _beginnings(card.recipe)),
+        *(f"- Mean of: {text}" for text in _parts(card.recipe)),
         "",
         "## Trained on",
         "",
@@ -207,6 +208,12 @@ def _beginnings(recipe: dict[str, Any]) -> Iterator[str]:
     while (start := recipe.get("started_from")) is not None:
         yield f"{start['command']} (weights {start['weights_sha256'][:12]})"
         recipe = start["recipe"]
+
+
+def _parts(recipe: dict[str, Any]) -> Iterator[str]:
+    """The trainings whose weights a mean is of."""
+    for part in recipe.get("mean_of", ()):
+        yield f"{part['share']:g} of `{part['command']}` (weights {part['weights_sha256'][:12]})"
 
 
 def _by_licence(card: ModelCard) -> list[tuple[str, ...]]:

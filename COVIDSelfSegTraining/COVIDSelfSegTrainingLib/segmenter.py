@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from COVIDSelfSegLib.devices import Device
-from COVIDSelfSegLib.models import Architecture
+from COVIDSelfSegLib.models import Architecture, Inference
 from COVIDSelfSegLib.networks.slice_network import SliceNetwork
 from COVIDSelfSegLib.segmentation import MARKS, lesion_logits, segmenter_input
 from torch import Tensor, nn
 
 from .averaging import frozen_copy, update_average
+from .calibration import calibrate
 from .checkpoint import load_checkpoint, save_checkpoint
 from .cohort import CohortScan
 from .distributed import joint_rows, shared, with_joint_norms
@@ -30,6 +33,8 @@ from .presets import Preset
 from .pseudo_masks import PseudoMask
 from .segmenter_batches import SegmenterBatch, SegmenterBatches
 from .slice_selection import CLASSES
+
+log = logging.getLogger(__name__)
 
 _PHASE, _UNSEEN = 3, 4
 """Streams of random numbers: of the training, and of what it never sees."""
@@ -116,6 +121,32 @@ class SegmenterTrainer:
             logits.append(found[inside].cpu().numpy())
             truths.append((batch.target[inside] > 0.5).cpu().numpy())
         return np.concatenate(logits), np.concatenate(truths)
+
+    def calibrated(self) -> Inference:
+        """How to run the averaged network: calibration and threshold from lesions painted anew.
+
+        The preset's own where it asks for none.
+        """
+        preset = self.preset
+        if preset.calibration_batches == 0:
+            return preset.inference
+        logits, lesion = self.judge_unseen(preset.calibration_batches)
+        if not lesion.any():
+            log.warning("No lesion was painted to calibrate with; the preset's threshold is kept")
+            return preset.inference
+        found = calibrate(logits, lesion)
+        log.info(
+            "Dice %.3f on unseen painted lesions at threshold %.2f, calibration error %.3f",
+            found.dice,
+            found.threshold,
+            found.error,
+        )
+        return replace(
+            preset.inference,
+            threshold=round(found.threshold, 3),
+            calibration_slope=round(found.slope, 4),
+            calibration_shift=round(found.shift, 4),
+        )
 
     def save(self, path: Path, recipe: dict[str, str]) -> None:
         """Write all that :meth:`load` needs to go on."""

@@ -19,7 +19,6 @@ from COVIDSelfSegLib.models import (
 )
 from COVIDSelfSegLib.networks.generator import VolumeGenerator
 
-from .calibration import calibrate
 from .checkpoint import remove_leftovers
 from .cohort import CohortScan
 from .collapse import CollapseWatch
@@ -220,35 +219,12 @@ class _Training:
         path = self.folder / f"covidselfseg-{self.preset.name}.safetensors"
         if rank() == 0:
             marked = self.preset.segmenter.augmentation == "scanner"
-            inference = replace(self._calibrated(segmenter), residual_hu=round(residual, 1), marked=marked)
+            inference = replace(segmenter.calibrated(), residual_hu=round(residual, 1), marked=marked)
             card = _card(self.preset, self.scans, inference, command, self.start)
             write_package(path, card, generator.state_dict(), segmenter.average.state_dict())
             self._show("segmenter", segmenter.iteration, segmenter.iteration, 0.0, finished=True)
         wait_for_all()
         return Outcome(open_package(path), self.folder)
-
-    def _calibrated(self, segmenter: SegmenterTrainer) -> Inference:
-        """Calibration and threshold from lesions painted anew; the preset's own if it asks for none."""
-        preset = self.preset
-        if preset.calibration_batches == 0:
-            return preset.inference
-        logits, lesion = segmenter.judge_unseen(preset.calibration_batches)
-        if not lesion.any():
-            log.warning("No lesion was painted to calibrate with; the preset's threshold is kept")
-            return preset.inference
-        calibrated = calibrate(logits, lesion)
-        log.info(
-            "Dice %.3f on unseen painted lesions at threshold %.2f, calibration error %.3f",
-            calibrated.dice,
-            calibrated.threshold,
-            calibrated.error,
-        )
-        return replace(
-            preset.inference,
-            threshold=round(calibrated.threshold, 3),
-            calibration_slope=round(calibrated.slope, 4),
-            calibration_shift=round(calibrated.shift, 4),
-        )
 
     def _show(
         self, phase: str, done: int, iterations: int, seconds: float, *, finished: bool = False
