@@ -89,7 +89,10 @@ def test_they_are_small_and_whole() -> None:
 
 def test_they_say_how_they_were_made_and_from_what(the_package: ModelPackage) -> None:
     card = the_package.card
-    assert card.command.startswith("covidselfseg train")
+    assert card.command.startswith("covidselfseg mean")
+    for part in card.recipe["mean_of"]:
+        assert part["command"].startswith("covidselfseg train")
+        assert part["recipe"]["segmenter"]["iterations"] > 0
     names = {scan.name for scan in card.trained_on}
     assert names
     assert names <= {source.name for source in shipped_sources(FOLDER)}
