@@ -16,7 +16,7 @@ Depth = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 
 _LEAST_RADIUS_MM = 0.36
 _VOXELS_AT_ONCE = 1 << 17
-"""Whose distances to tubes are computed in one go; more does not stay in the cache."""
+"""Whose distances to tubes are computed in one go, so that memory stays small."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from torch import Tensor
 from .cohort import CohortScan
 from .preset_files import preset_from_dict
 from .segmenter import SegmenterTrainer
-from .starting import learned_from
+from .starting import learned_from, lineage
 
 _HISTORY = ("started_from", "mean_of")
 """What a recipe holds beside its preset."""
@@ -51,8 +51,8 @@ def write_mean(
         command: what the user typed, for the card.
 
     Raises:
-        UserError: the parts have not one kind of 2D network, or their shares do not sum up to 1 (exit code
-            2), or the file cannot be written (5).
+        UserError: the parts have not one kind of 2D network or no training in common, or their shares do not
+            sum up to 1 (exit code 2), or the file cannot be written (5).
     """
     check_parts(parts)
     last = parts[-1].package
@@ -103,6 +103,12 @@ def check_parts(parts: Sequence[Part]) -> None:
                 why="Weights can be averaged only where they are of one network that sees one grid.",
                 fix="Name packages of which each was trained from another with --start-from.",
             )
+    if not set.intersection(*(lineage(one.package) for one in parts)):
+        raise UserError(
+            "These packages have no training in common.",
+            why="Weights of trainings that began apart do not fit each other; their mean finds nothing.",
+            fix="Name packages of which each was trained from another with --start-from.",
+        )
 
 
 def _mean(states: list[tuple[dict[str, Tensor], float]]) -> dict[str, Tensor]:

@@ -14,7 +14,8 @@ from COVIDSelfSegTrainingLib import training
 from COVIDSelfSegTrainingLib.cli import main
 from COVIDSelfSegTrainingLib.cohort import CohortScan
 from COVIDSelfSegTrainingLib.model_card import card_text
-from COVIDSelfSegTrainingLib.weight_mean import Part, write_mean
+from COVIDSelfSegTrainingLib.starting import lineage
+from COVIDSelfSegTrainingLib.weight_mean import Part, check_parts, write_mean
 
 from ..conftest import TINY
 
@@ -64,16 +65,18 @@ def test_each_weight_lies_between_those_of_the_parts_by_their_shares(
 
 
 def test_the_card_names_every_part_and_every_scan_that_a_part_has_seen(
-    before: ModelPackage, healthy: list[CohortScan], training_scans: list[CohortScan], tmp_path: Path
+    healthy: list[CohortScan], training_scans: list[CohortScan], tmp_path: Path
 ) -> None:
     narrow = trained(training_scans[2:], tmp_path / "narrow")
-    parts = [Part(before, 0.5), Part(narrow, 0.5)]
+    wide = trained(training_scans[:-1], tmp_path / "wide", narrow)
+    parts = [Part(wide, 0.5), Part(narrow, 0.5)]
     mean = write_mean(parts, healthy, tmp_path / "m.safetensors", CPU, command="mean of two")
     assert {scan.name for scan in mean.card.trained_on} == {scan.source.name for scan in training_scans}
     text = card_text(mean)
     assert "Made by: `mean of two`" in text
     for one in parts:
-        assert f"Mean of: 0.5 of `train before` (weights {one.package.sha256[:12]})" in text
+        command = one.package.card.command
+        assert f"Mean of: 0.5 of `{command}` (weights {one.package.sha256[:12]})" in text
 
 
 def test_the_mean_of_a_package_and_itself_is_that_package_and_is_calibrated_as_it_was(
@@ -89,6 +92,28 @@ def test_the_mean_of_a_package_and_itself_is_that_package_and_is_calibrated_as_i
     assert replace(ours, calibration_slope=0, calibration_shift=0, threshold=0.5) == replace(
         theirs, calibration_slope=0, calibration_shift=0, threshold=0.5
     )
+
+
+def test_a_mean_and_what_was_trained_from_it_or_was_a_part_of_it_have_a_training_in_common(
+    before: ModelPackage, after: ModelPackage, healthy: list[CohortScan], tmp_path: Path
+) -> None:
+    mean = write_mean(
+        [Part(before, 0.5), Part(after, 0.5)], healthy, tmp_path / "m.safetensors", CPU, command="mean"
+    )
+    assert before.sha256 in lineage(after)
+    assert after.sha256 not in lineage(before)
+    assert lineage(mean) == {mean.sha256, before.sha256, after.sha256}
+    check_parts([Part(mean, 0.5), Part(before, 0.5)])
+
+
+def test_weights_of_trainings_that_began_apart_have_no_mean(
+    before: ModelPackage, healthy: list[CohortScan], training_scans: list[CohortScan], tmp_path: Path
+) -> None:
+    apart = trained(training_scans[2:], tmp_path / "apart")
+    path = tmp_path / "m.safetensors"
+    with pytest.raises(UserError, match="no training in common"):
+        write_mean([Part(before, 0.5), Part(apart, 0.5)], healthy, path, CPU, command="mean")
+    assert not path.exists()
 
 
 def test_what_has_no_mean_is_refused_and_nothing_is_written(
