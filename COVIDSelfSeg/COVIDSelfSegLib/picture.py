@@ -24,6 +24,8 @@ WIDTH = 1600
 _COLUMNS = 4
 _GAP, _HEAD, _TITLE = 12, 64, 30
 _PANEL = (WIDTH - _GAP * (_COLUMNS + 1)) // _COLUMNS
+_TURN, _CUBE_MM, _HALF = np.deg2rad(20.0), 1.5, 127
+"""The 3D view: seen so far from the left (rad), drawn in cubes (mm), solid from this share of 255 on."""
 _BACKGROUND, _INK, _FAINT = (16, 18, 22), (235, 235, 235), (150, 155, 165)
 
 
@@ -182,19 +184,30 @@ def render_solids(lungs: Mask, lesions: Mask, voxel_mm: tuple[float, float, floa
         lesions: the same.
         voxel_mm: (z, y, x).
     """
-    step = [max(1, round(1.5 / mm)) for mm in voxel_mm]
-    index = tuple(slice(None, None, -s if axis == 0 else s) for axis, s in enumerate(step))
-    spacing = [mm * s for mm, s in zip(voxel_mm, step, strict=True)]
-    cube = min(spacing)
-    zoom = [mm / cube for mm in spacing]
-    small = [ndimage.zoom(part[index].astype(np.float32), zoom, order=1) for part in (lungs, lesions)]
-    turned = [ndimage.rotate(part, 20, axes=(1, 2), order=1, reshape=True) > 0.5 for part in small]
+    turned = [_turned(body, voxel_mm) > _HALF for body in (lungs, lesions)]
     picture = np.zeros((*turned[0].shape[::2], 3))
     shade, seen = _shade(turned[0])
     picture[seen] = (0.25 + 0.75 * shade[seen, None]) * np.array(LUNG) * 0.62
     shade, seen = _shade(turned[1])
     picture[seen] = 0.25 * picture[seen] + 0.75 * (0.35 + 0.65 * shade[seen, None]) * np.array(LESION)
     return picture.astype(np.uint8)
+
+
+def _turned(body: Mask, voxel_mm: tuple[float, float, float]) -> npt.NDArray[np.uint8]:
+    """A body turned about the patient's long axis and head up, in cubes; 255 where it is solid."""
+    image = sitk.GetImageFromArray((2 * _HALF + 1) * body[::-1].astype(np.uint8))
+    image.SetSpacing(voxel_mm[::-1])
+    middle = image.TransformContinuousIndexToPhysicalPoint([(count - 1) / 2 for count in image.GetSize()])
+    width, depth, height = (count * mm for count, mm in zip(image.GetSize(), image.GetSpacing(), strict=True))
+    across, along = abs(np.cos(_TURN)), abs(np.sin(_TURN))
+    extent = (width * across + depth * along, width * along + depth * across, height)
+    size = [int(np.ceil(mm / _CUBE_MM)) for mm in extent]
+    corner = [place - _CUBE_MM * (count - 1) / 2 for place, count in zip(middle, size, strict=True)]
+    turn = sitk.Euler3DTransform(middle, 0.0, 0.0, _TURN)
+    cubes = (_CUBE_MM,) * 3
+    return sitk.GetArrayFromImage(
+        sitk.Resample(image, size, turn, sitk.sitkLinear, corner, cubes, np.eye(3).ravel().tolist(), 0)
+    )
 
 
 def _shade(body: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.float64], Mask]:
