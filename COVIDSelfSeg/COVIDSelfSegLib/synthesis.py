@@ -113,8 +113,9 @@ def synthesise(
     latents = torch.Generator().manual_seed(seed)
     healthy = []
     with torch.inference_mode(), device.autocast():
+        seen = generator.encode(x)
         for draw in range(draws):
-            made = generator(x, draw_latent(x, latents))
+            made = generator.decode(seen, draw_latent(x, latents))
             healthy.append(to_hu(made.volume[0, 0].float()).cpu())
             progress((draw + 1) / draws)
     stacked = torch.stack(healthy)
@@ -138,23 +139,24 @@ def heatmap(synthesis: Synthesis, scan: sitk.Image, lungs: sitk.Image, residual_
     spread = np.zeros(whole.shape, np.uint8)
     healthy = np.empty(whole.shape, np.int16)
     for z, plane in enumerate(array_view(scan)):
-        healthy[z] = np.clip(np.rint(plane), -1024, 3071)
+        whole_hu = plane if np.issubdtype(plane.dtype, np.integer) else np.rint(plane)
+        np.clip(whole_hu, -1024, 3071, out=healthy[z], casting="unsafe")
     of_scan, of_lungs = (frame.turned(image)[frame.box] for image in (scan, lungs))
     in_box = [frame.turn(array)[frame.box] for array in (whole, spread, healthy)]
     coarse = (synthesis.healthy, coarse_excess, coarse_trust, synthesis.spread)
     for z, planes in enumerate(zip(*map(frame.planes, coarse), strict=True)):
-        expected, less, trust, uncertain = planes
-        hu = of_scan[z].astype(np.float32)
         inside = of_lungs[z] > 0
+        expected, less, trust, uncertain = (plane[inside] for plane in planes)
+        hu = of_scan[z][inside].astype(np.float32)
         # The coarse difference flattens lesions smaller than its voxels; the scan's own height over the
         # expected lung does not, but it takes vessels for lesion too, hence the limit.
         own = np.clip(trust * (hu - expected), 0, _SHARPENING * less)
         lowest = np.minimum(hu, expected - _BELOW_EXPECTED_HU)
         mended = np.maximum(hu - np.maximum(less, own), lowest)
-        excess = np.where(inside, np.rint(hu - mended), 0)
-        in_box[0][z] = excess
-        in_box[1][z] = np.clip(np.rint(np.where(inside, uncertain, 0)), 0, 255)
-        in_box[2][z] -= excess.astype(np.int16)
+        excess = np.rint(hu - mended).astype(np.int16)
+        in_box[0][z][inside] = excess
+        in_box[1][z][inside] = np.clip(np.rint(uncertain), 0, 255)
+        in_box[2][z][inside] -= excess
     del in_box
     # Each array goes as soon as there is an image of it: on 1,000 slices they are gigabytes.
     pseudo_healthy = frame.image(healthy)

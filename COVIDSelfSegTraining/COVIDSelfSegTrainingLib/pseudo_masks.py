@@ -74,7 +74,8 @@ def expected_lung(
     )
     latents = torch.Generator().manual_seed(0)
     with torch.inference_mode(), device.autocast():
-        made = [generator(x, draw_latent(x, latents)).volume[0, 0].float() for _ in range(draws)]
+        seen = generator.encode(x)
+        made = [generator.decode(seen, draw_latent(x, latents)).volume[0, 0].float() for _ in range(draws)]
     stacked = torch.stack(made)
     spread = to_hu(stacked).std(0, correction=0)
     return Expectation(to_hu(stacked.mean(0)).cpu().numpy(), spread.cpu().numpy())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import NamedTuple
 
 import torch
@@ -25,6 +26,20 @@ class Healthy(NamedTuple):
     share: Tensor
 
 
+class Encoded(NamedTuple):
+    """What a generator's encoder sees in a volume; no latent block is in it, so several may share it.
+
+    Attributes:
+        volume: the volume itself (batch, 1, z, y, x), unit HU.
+        levels: features that the decoder joins, from fine to coarse.
+        deepest: what goes into the bottleneck.
+    """
+
+    volume: Tensor
+    levels: list[Tensor]
+    deepest: Tensor
+
+
 class VolumeGenerator(nn.Module):
     """What the generators have in common: what goes in, and what their last layer makes of it.
 
@@ -40,6 +55,24 @@ class VolumeGenerator(nn.Module):
         super().__init__()
         self.lung_channel = lung_channel
         self.composite = composite
+
+    def forward(self, x: Tensor, latent: Tensor) -> Healthy:
+        """Paint a volume healthy.
+
+        Args:
+            x: (batch, 1 or 2, z, y, x): unit HU, zero outside the lung, then the lung mask if it takes
+                one. Sides are multiples of 16.
+            latent: (batch, 10, z / 16, y / 16, x / 16), uniform in [-0.5, 0.5]; see :func:`draw_latent`.
+        """
+        return self.decode(self.encode(x), latent)
+
+    @abstractmethod
+    def encode(self, x: Tensor) -> Encoded:
+        """All of :meth:`forward` that no latent block takes part in."""
+
+    @abstractmethod
+    def decode(self, seen: Encoded, latent: Tensor) -> Healthy:
+        """The rest of it."""
 
     def _make_head(self, channels: int) -> nn.Conv3d:
         head = nn.Conv3d(channels, 2 if self.composite else 1, 1)
@@ -92,26 +125,24 @@ class Generator(VolumeGenerator):
             channels = 5 * width + skip
         self.head = self._make_head(channels)
 
-    def forward(self, x: Tensor, latent: Tensor) -> Healthy:
-        """Paint a volume healthy.
-
-        Args:
-            x: (batch, 1 or 2, z, y, x): unit HU, zero outside the lung, then the lung mask if it takes
-                one. Sides are multiples of 16.
-            latent: (batch, 10, z / 16, y / 16, x / 16), uniform in [-0.5, 0.5]; see :func:`draw_latent`.
-        """
+    def encode(self, x: Tensor) -> Encoded:
+        """See :meth:`VolumeGenerator.encode`."""
         volume = x[:, :1]
-        skips = []
+        levels = []
         for encoder in self.encoders:
             x, second = encoder(x)
-            skips.append(second)
-            deepest = x
+            levels.append(second)
+            whole = x
             x = functional.max_pool3d(x, 2)
-        skips[-1] = deepest
-        x = self.bottleneck(x, latent)
-        for up, decoder, skip in zip(self.ups, self.decoders, reversed(skips), strict=True):
+        levels[-1] = whole
+        return Encoded(volume, levels, x)
+
+    def decode(self, seen: Encoded, latent: Tensor) -> Healthy:
+        """See :meth:`VolumeGenerator.decode`."""
+        x = self.bottleneck(seen.deepest, latent)
+        for up, decoder, skip in zip(self.ups, self.decoders, reversed(seen.levels), strict=True):
             x, _ = decoder(torch.cat([up(x), skip], 1))
-        return self._healthy(x, volume)
+        return self._healthy(x, seen.volume)
 
 
 def draw_latent(x: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .generator import Healthy, NoisyBottleneck, VolumeGenerator, act
+from .generator import Encoded, Healthy, NoisyBottleneck, VolumeGenerator, act
 
 
 class NestedGenerator(VolumeGenerator):
@@ -43,20 +43,24 @@ class NestedGenerator(VolumeGenerator):
                 self.nodes[f"{level}-{column}"] = _Pair(width * (column + 1), width)
         self.head = self._make_head(widths[0])
 
-    def forward(self, x: Tensor, latent: Tensor) -> Healthy:
-        """Paint a volume healthy; see :meth:`~.generator.Generator.forward`."""
+    def encode(self, x: Tensor) -> Encoded:
+        """See :meth:`~.generator.VolumeGenerator.encode`."""
         volume = x[:, :1]
-        rows: list[list[Tensor]] = []
+        levels = []
         for encoder in self.encoders:
             x = encoder(x)
-            rows.append([x])
+            levels.append(x)
             x = functional.max_pool3d(x, 2)
-        rows.append([self.bottleneck(x, latent)])
+        return Encoded(volume, levels, x)
+
+    def decode(self, seen: Encoded, latent: Tensor) -> Healthy:
+        """See :meth:`~.generator.VolumeGenerator.decode`."""
+        rows = [[level] for level in [*seen.levels, self.bottleneck(seen.deepest, latent)]]
         for column in range(1, 5):
             for level in range(5 - column):
                 up = self.ups[f"{level}-{column}"](rows[level + 1][column - 1])
                 rows[level].append(self.nodes[f"{level}-{column}"](torch.cat([*rows[level], up], 1)))
-        return self._healthy(rows[0][-1], volume)
+        return self._healthy(rows[0][-1], seen.volume)
 
 
 class _Pair(nn.Module):

@@ -8,7 +8,9 @@ import SimpleITK as sitk
 import torch
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.frame import LungFrame
+from COVIDSelfSegLib.hounsfield import to_hu
 from COVIDSelfSegLib.models import ModelPackage
+from COVIDSelfSegLib.networks.generator import draw_latent
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.synthesis import Synthesis, heatmap, synthesise
 from COVIDSelfSegLib.volume import grid_difference
@@ -89,3 +91,21 @@ def test_the_same_seed_paints_the_same_and_draws_differ(a_phantom: Phantom, a_pa
     assert np.array_equal(made[0].healthy, made[1].healthy)
     assert not np.array_equal(made[0].healthy, made[2].healthy)
     assert made[0].spread.max() > 0
+
+
+def test_the_scan_is_encoded_once_for_all_draws(
+    a_phantom: Phantom, a_package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = a_package.generator()
+    encoded = []
+    encode = generator.encode
+    monkeypatch.setattr(generator, "encode", lambda x: encoded.append(x) or encode(x))
+    made = synthesise(
+        generator, a_phantom.scan, a_phantom.lungs, shape=(16, 32, 32), margin_mm=5, draws=3, device=CPU
+    )
+    assert len(encoded) == 1
+    latents = torch.Generator().manual_seed(0)
+    with torch.inference_mode():
+        volumes = [generator(encoded[0], draw_latent(encoded[0], latents)).volume for _ in range(3)]
+    mean = to_hu(torch.stack(volumes)).mean(0)[0, 0].numpy()
+    assert np.allclose(made.healthy, mean, atol=0.1)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from COVIDSelfSegLib.devices import Device
-from COVIDSelfSegLib.networks.generator import Healthy, VolumeGenerator
+from COVIDSelfSegLib.networks.generator import Encoded, Healthy, VolumeGenerator
 from COVIDSelfSegTrainingLib.cohort import CohortScan
 from COVIDSelfSegTrainingLib.presets import PseudoMaskPreset
 from COVIDSelfSegTrainingLib.pseudo_masks import make_pseudo_mask
@@ -20,25 +21,34 @@ BARE = PseudoMaskPreset(draws=1, median=1, vessel_mm=0, stands_out_hu=0)
 """The difference alone."""
 
 
-class Flattening(VolumeGenerator):
+class Simple(VolumeGenerator):
+    """Does the same to each voxel."""
+
+    def __init__(self) -> None:
+        super().__init__(lung_channel=True, composite=False)
+
+    def encode(self, x: Tensor) -> Encoded:
+        return Encoded(x[:, :1], [], x)
+
+    def decode(self, seen: Encoded, _latent: Tensor) -> Healthy:
+        return Healthy(self.painted(seen.volume), torch.ones_like(seen.volume))
+
+    @abstractmethod
+    def painted(self, volume: Tensor) -> Tensor: ...
+
+
+class Flattening(Simple):
     """Takes -820 HU (0.13) for the most that healthy lung can have."""
 
-    def __init__(self) -> None:
-        super().__init__(lung_channel=True, composite=False)
-
-    def forward(self, x: Tensor, _latent: Tensor) -> Healthy:
-        volume = x[:, :1].clamp(max=0.13)
-        return Healthy(volume, torch.ones_like(volume))
+    def painted(self, volume: Tensor) -> Tensor:
+        return volume.clamp(max=0.13)
 
 
-class Dimming(VolumeGenerator):
+class Dimming(Simple):
     """Makes everything half as dense, lesion or not."""
 
-    def __init__(self) -> None:
-        super().__init__(lung_channel=True, composite=False)
-
-    def forward(self, x: Tensor, _latent: Tensor) -> Healthy:
-        return Healthy(x[:, :1] / 2, torch.ones_like(x[:, :1]))
+    def painted(self, volume: Tensor) -> Tensor:
+        return volume / 2
 
 
 @pytest.fixture
