@@ -39,8 +39,9 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_CPU_BATCH, _GPU_BATCH = 8, 64
-"""Slices at a time to begin with."""
+_CPU_BATCH, _GPU_BATCH = 4, 64
+"""Slices at a time to begin with. On a CPU the memory of larger batches is returned to the system and asked
+for again at each layer."""
 
 _STAGES = (
     ("read", 0.06, "Reading the scan"),

@@ -181,11 +181,18 @@ def _interpolate(logits: FloatArray, slices: LungSlices, seen: npt.NDArray[np.in
 
 
 def lesion_logits(network: nn.Module, x: Tensor, *, mirrored: bool) -> Tensor:
-    """Logits (batch, 1, y, x), float32, of the network's input; ``mirrored`` as in :func:`predict_logits`."""
+    """Logits (batch, 1, y, x), float32, of the network's input; ``mirrored`` as in :func:`predict_logits`.
+
+    A slice in which the network sees nothing anywhere in the lung is not looked at again in the mirror: the
+    mean would be nothing too.
+    """
     logits: Tensor = network(x).float()
     if mirrored:
-        mirror = x.flip(3).contiguous(memory_format=torch.channels_last)
-        logits = (logits + network(mirror).float().flip(3)) / 2
+        inside = x[:, -1:] > 0  # the last channel is zero outside the lung, the slice's own or its mask
+        again = (logits.masked_fill(~inside, _NO_LESION) > _NOTHING).flatten(1).any(1)
+        if again.any():
+            mirror = x[again].flip(3).contiguous(memory_format=torch.channels_last)
+            logits[again] = (logits[again] + network(mirror).float().flip(3)) / 2
     return logits
 
 
@@ -205,6 +212,8 @@ def smooth_along_z(logits: FloatArray, slices: LungSlices) -> FloatArray:
 
 
 _NO_LESION = -20.0
+_NOTHING = -3.0
+"""Logit, 5 %, below which the network sees nothing."""
 _AGREE_MM = 2.5
 
 

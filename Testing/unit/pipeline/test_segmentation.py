@@ -172,6 +172,22 @@ def test_looking_at_the_mirror_image_too_finds_the_same_in_a_mirrored_slice() ->
     assert not torch.allclose(once, twice, atol=1e-5)
 
 
+def test_a_slice_in_whose_lung_nothing_is_seen_is_not_looked_at_in_the_mirror() -> None:
+    """Dense tissue beside the lung does not count: the network's answer means nothing there."""
+    hu = torch.full((3, 3, 8, 8), -850.0)
+    lungs = torch.ones(3, 8, 8)
+    lungs[:, :, :2] = 0
+    hu[0, :, :, :2] = 0
+    hu[1, :, 4, 5] = 0
+    network = Counting()
+    with torch.inference_mode():
+        logits = lesion_logits(network, segmenter_input(hu, lungs), mirrored=True)
+        once = lesion_logits(DensityNetwork(), segmenter_input(hu, lungs), mirrored=False)
+    assert network.shown == 3 + 1, "three slices, and the mirror image of one"
+    assert torch.equal(logits, once)
+    assert once[1].max() > 0 > once[[0, 2]][..., 2:].max()
+
+
 def test_a_calibration_is_platts() -> None:
     logits = np.array([-2.0, 0.0, 3.0], np.float32)
     assert Calibration().probability(logits) == pytest.approx(1 / (1 + np.exp(-logits)))
