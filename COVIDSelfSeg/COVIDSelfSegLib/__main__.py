@@ -9,6 +9,8 @@ from .events import EventWriter
 def _main() -> int:
     try:
         from .cli import main  # noqa: PLC0415 (what it needs may be missing)
+
+        return main()
     except ModuleNotFoundError as missing:
         error = UserError(
             f"The Python package '{missing.name}' is missing from {sys.executable}.",
@@ -21,7 +23,6 @@ def _main() -> int:
         else:
             sys.stderr.write(f"{error}\n")
         return int(error.code)
-    return main()
 
 
 sys.exit(_main())

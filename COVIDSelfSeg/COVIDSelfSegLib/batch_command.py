@@ -7,7 +7,6 @@ import re
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from .batch import Outcome, name_jobs, part_of, segment_batch, write_table
 from .errors import UserError
@@ -15,13 +14,11 @@ from .events import EventWriter
 from .run_options import add_run_options, chosen_options
 
 
-def add_batch(commands: Any) -> None:
-    """Add ``batch``."""
-    parser = commands.add_parser(
-        "batch",
-        help="find lesions in many chest CTs",
-        description="Segments each scan into a folder of its own and writes one table of numbers. A scan "
-        "that is refused is a row of the table. Stopped and run again, it goes on where it was.",
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``batch`` takes."""
+    parser.description = (
+        "Segments each scan into a folder of its own and writes one table of numbers. A scan "
+        "that is refused is a row of the table. Stopped and run again, it goes on where it was."
     )
     parser.add_argument("scans", type=Path, nargs="*", help="files, or folders of one DICOM series each")
     parser.add_argument("--list", type=Path, metavar="FILE", help="text file with one more scan a line")

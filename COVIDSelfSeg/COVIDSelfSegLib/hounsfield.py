@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LOWEST_HU = -1000.0
 HIGHEST_HU = 400.0
 HU_PER_UNIT = HIGHEST_HU - LOWEST_HU
 
-Values = TypeVar("Values", npt.NDArray[np.float32], Tensor)
+Values = TypeVar("Values", npt.NDArray[np.float32], "Tensor")
 
 
 def to_unit(hu: Values) -> Values:

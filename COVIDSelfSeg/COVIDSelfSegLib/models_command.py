@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from .errors import UserError
 from .lung_network import SHIPPED_WEIGHTS, LungCard
@@ -19,9 +18,8 @@ _ENDING = "*.safetensors"
 _PHANTOM = re.compile(r"phantom_(\d+)")
 
 
-def add_models(commands: Any) -> None:
-    """Add ``models``."""
-    parser = commands.add_parser("models", help="list and check the model packages at hand")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``models`` takes: nothing."""
     parser.set_defaults(command=_models)
 
 

@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.errors import UserError
@@ -25,14 +24,12 @@ _NO_DATA = (
 )
 
 
-def add_benchmark(commands: Any) -> None:
-    """Add ``benchmark``."""
-    parser = commands.add_parser(
-        "benchmark",
-        help="score model packages on everything at hand",
-        description="Runs packages and baselines on the shared real scans and annotated slices and on "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``benchmark`` takes."""
+    parser.description = (
+        "Runs packages and baselines on the shared real scans and annotated slices and on "
         "held-out phantoms, and writes every table to one page, with CSV files beside it. Stopped and run "
-        "again, it goes on where it was.",
+        "again, it goes on where it was."
     )
     parser.add_argument(
         "--model", action="append", metavar="[LABEL=]NAME|FILE", help="package; may be given several times"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.models import DEFAULT_PACKAGE, find_package
@@ -13,14 +12,12 @@ from COVIDSelfSegLib.models import DEFAULT_PACKAGE, find_package
 from .model_card import card_text, with_figures, with_threshold
 
 
-def add_card(commands: Any) -> None:
-    """Add ``card``."""
-    parser = commands.add_parser(
-        "card",
-        help="print a package's model card",
-        description="Prints the card as Markdown. With --sheet, the figures that 'covidselfseg benchmark' "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``card`` takes."""
+    parser.description = (
+        "Prints the card as Markdown. With --sheet, the figures that 'covidselfseg benchmark' "
         "measured for these very weights are written into the package first; with --threshold, another "
-        "threshold is.",
+        "threshold is."
     )
     parser.add_argument("package", nargs="?", default=DEFAULT_PACKAGE, metavar="NAME|FILE")
     parser.add_argument("--sheet", type=Path, metavar="DIR", help="folder that 'benchmark' wrote")

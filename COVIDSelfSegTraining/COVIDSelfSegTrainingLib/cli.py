@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
-from COVIDSelfSegLib.cli import build_parser, run
+from COVIDSelfSegLib import cli
+from COVIDSelfSegLib.commands import Command
 
-from .benchmark_command import add_benchmark
-from .card_command import add_card
-from .evaluate_command import add_compare, add_evaluate
-from .lung_command import add_train_lungs
-from .mean_command import add_mean
-from .prepare_command import add_prepare, add_prepare_shipped
-from .train_command import add_train
+_PREPARE = "COVIDSelfSegTrainingLib.prepare_command"
+_TRAIN = "COVIDSelfSegTrainingLib.train_command"
+_LUNGS = "COVIDSelfSegTrainingLib.lung_command"
+_MEAN = "COVIDSelfSegTrainingLib.mean_command"
+_EVALUATE = "COVIDSelfSegTrainingLib.evaluate_command"
+_BENCHMARK = "COVIDSelfSegTrainingLib.benchmark_command"
+_CARD = "COVIDSelfSegTrainingLib.card_command"
+COMMANDS = (
+    *cli.COMMANDS,
+    Command(
+        "prepare", "make a cohort for training and evaluation from folders of scans", _PREPARE, "add_prepare"
+    ),
+    Command(
+        "prepare-shipped",
+        "make the cohort of the shipped models, for any preset",
+        _PREPARE,
+        "add_prepare_shipped",
+    ),
+    Command("train", "train both networks on a cohort", _TRAIN),
+    Command("train-lungs", "train the network that finds dense lung", _LUNGS),
+    Command("mean", "average the weights of packages that were trained one from another", _MEAN),
+    Command("evaluate", "score a model package on a cohort", _EVALUATE, "add_evaluate"),
+    Command("compare", "did it help? two or more model packages on the same scans", _EVALUATE, "add_compare"),
+    Command("benchmark", "score model packages on everything at hand", _BENCHMARK),
+    Command("card", "print a package's model card", _CARD),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    parser = build_parser()
-    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    add_prepare(commands)
-    add_prepare_shipped(commands)
-    add_train(commands)
-    add_train_lungs(commands)
-    add_mean(commands)
-    add_evaluate(commands)
-    add_compare(commands)
-    add_benchmark(commands)
-    add_card(commands)
-    return run(parser, arguments)
+    return cli.run(COMMANDS, arguments)

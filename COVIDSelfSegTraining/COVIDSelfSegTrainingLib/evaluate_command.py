@@ -26,13 +26,11 @@ from .slice_sets import SliceSet, read_slices, score_slice_set
 from .statistics import summarise
 
 
-def add_evaluate(commands: Any) -> None:
-    """Add ``evaluate``."""
-    parser = commands.add_parser(
-        "evaluate",
-        help="score a model package on a cohort",
-        description="Runs the package on the held-out scans of a cohort and writes every table and figure "
-        "to one page, with CSV files beside it. Stopped and run again, it goes on where it was.",
+def add_evaluate(parser: argparse.ArgumentParser) -> None:
+    """What ``evaluate`` takes."""
+    parser.description = (
+        "Runs the package on the held-out scans of a cohort and writes every table and figure "
+        "to one page, with CSV files beside it. Stopped and run again, it goes on where it was."
     )
     parser.add_argument(
         "--model", action="append", metavar="[LABEL=]NAME|FILE", help="package; may be given several times"
@@ -41,13 +39,10 @@ def add_evaluate(commands: Any) -> None:
     _add_common(parser)
 
 
-def add_compare(commands: Any) -> None:
-    """Add ``compare``."""
-    parser = commands.add_parser(
-        "compare",
-        help="did it help? two or more model packages on the same scans",
-        description="As 'evaluate', with the packages side by side. The first is the old one, the last the "
-        "new one.",
+def add_compare(parser: argparse.ArgumentParser) -> None:
+    """What ``compare`` takes."""
+    parser.description = (
+        "As 'evaluate', with the packages side by side. The first is the old one, the last the new one."
     )
     parser.add_argument(
         "--model",

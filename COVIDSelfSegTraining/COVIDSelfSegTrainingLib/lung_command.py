@@ -8,7 +8,6 @@ import logging
 import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from COVIDSelfSegLib import __version__
 from COVIDSelfSegLib.devices import choose_device
@@ -26,9 +25,8 @@ log = logging.getLogger(__name__)
 _REPORT_EVERY, _SAVE_EVERY = 20, 100
 
 
-def add_train_lungs(commands: Any) -> None:
-    """Add the command to a parser's commands."""
-    parser = commands.add_parser("train-lungs", help="train the network that finds dense lung")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``train-lungs`` takes."""
     parser.add_argument("output", type=Path, help="file to write, .safetensors")
     parser.add_argument("--slices", action="store_true", help="the network for pictures of single slices")
     parser.add_argument("--iterations", type=whole_number, help="instead of the preset's")

@@ -6,7 +6,6 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
 
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.errors import UserError
@@ -16,15 +15,13 @@ from .cohort import open_cohort
 from .weight_mean import Part, check_parts, write_mean
 
 
-def add_mean(commands: Any) -> None:
-    """Add ``mean``."""
-    parser = commands.add_parser(
-        "mean",
-        help="average the weights of packages that were trained one from another",
-        description="Writes a package whose 2D network is the mean of those of other packages, each trained "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``mean`` takes."""
+    parser.description = (
+        "Writes a package whose 2D network is the mean of those of other packages, each trained "
         "from another with 'train --start-from', and calibrates it on lesions painted on the cohort's "
         "healthy scans. A training on own scans loses some of what the network could do before; the mean "
-        "has much of both. Generator, preset and name are those of the last package.",
+        "has much of both. Generator, preset and name are those of the last package."
     )
     parser.add_argument("cohort", type=Path, help="folder that 'prepare' wrote")
     parser.add_argument("output", type=Path, help="package to write, a .safetensors file")

@@ -28,13 +28,11 @@ from .shipped import data_folder, shipped_sources
 from .sources import LICENCE_UNKNOWN
 
 
-def add_prepare(commands: Any) -> None:
-    """Add ``prepare``."""
-    parser = commands.add_parser(
-        "prepare",
-        help="make a cohort for training and evaluation from folders of scans",
-        description="Judges every scan, cuts those that can be used, and writes a table of all. Killed and "
-        "run again, it goes on where it was.",
+def add_prepare(parser: argparse.ArgumentParser) -> None:
+    """What ``prepare`` takes."""
+    parser.description = (
+        "Judges every scan, cuts those that can be used, and writes a table of all. Killed and "
+        "run again, it goes on where it was."
     )
     for option, text in (
         ("--healthy", "scans without disease"),
@@ -56,11 +54,8 @@ def add_prepare(commands: Any) -> None:
     _add_common(parser)
 
 
-def add_prepare_shipped(commands: Any) -> None:
-    """Add ``prepare-shipped``."""
-    parser = commands.add_parser(
-        "prepare-shipped", help="make the cohort of the shipped models, for any preset"
-    )
+def add_prepare_shipped(parser: argparse.ArgumentParser) -> None:
+    """What ``prepare-shipped`` takes."""
     parser.add_argument("output", type=Path, metavar="DIR", help="folder for the cohort")
     parser.set_defaults(command=_prepare_shipped)
     _add_common(parser, with_output=False)

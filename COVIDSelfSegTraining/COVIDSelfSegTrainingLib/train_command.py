@@ -30,14 +30,12 @@ _SPANS = {"gan": (0.0, 0.6), "masks": (0.6, 0.65), "segmenter": (0.65, 1.0)}
 """Where in the whole run a phase begins and ends, roughly."""
 
 
-def add_train(commands: Any) -> None:
-    """Add ``train``."""
-    parser = commands.add_parser(
-        "train",
-        help="train both networks on a cohort",
-        description="Trains both networks on a cohort that 'covidselfseg prepare' made, and writes a model "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``train`` takes."""
+    parser.description = (
+        "Trains both networks on a cohort that 'covidselfseg prepare' made, and writes a model "
         "package. Killed and run again, it goes on where it was. On several GPUs: "
-        "torchrun --nproc-per-node=N -m COVIDSelfSegTrainingLib train ...",
+        "torchrun --nproc-per-node=N -m COVIDSelfSegTrainingLib train ..."
     )
     parser.add_argument("cohort", type=Path, nargs="?", help="folder that 'prepare' wrote")
     parser.add_argument("output", type=Path, nargs="?", help="folder for checkpoints, log, page and package")

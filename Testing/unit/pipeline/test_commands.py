@@ -1,19 +1,23 @@
-"""``covidselfseg demo``, ``phantom`` and ``doctor`` as a user types them, on phantoms of few voxels."""
+"""``covidselfseg`` as a user types it: its help, and ``demo``, ``phantom``, ``doctor`` on few voxels."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from COVIDSelfSegLib import cli, results
+from COVIDSelfSegLib import demo_command, phantom_command, results
 from COVIDSelfSegLib.cli import main
+from COVIDSelfSegLib.commands import Command
 from COVIDSelfSegLib.demo import compare
 from COVIDSelfSegLib.errors import ExitCode
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
+from COVIDSelfSegTrainingLib import cli as all_commands
 
 from ..conftest import SMALL, finding_package
 
@@ -25,7 +29,8 @@ def small_phantom(seed: int, severity: int) -> Phantom:
 
 @pytest.fixture
 def few_voxels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "make_phantom", small_phantom)
+    for module in (demo_command, phantom_command):
+        monkeypatch.setattr(module, "make_phantom", small_phantom)
 
 
 def stored(path: Path) -> np.ndarray:
@@ -34,6 +39,37 @@ def stored(path: Path) -> np.ndarray:
 
 def line(values: list[float], pixel_type: type = np.int16) -> sitk.Image:
     return sitk.GetImageFromArray(np.array(values, pixel_type).reshape(1, 1, -1))
+
+
+@pytest.mark.parametrize("command", all_commands.COMMANDS, ids=lambda command: command.name)
+def test_every_command_has_help_of_its_own(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        all_commands.main([command.name, "--help"])
+    assert end.value.code == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"usage: covidselfseg {command.name} ")
+    with pytest.raises(SystemExit):
+        all_commands.main(["--help"])
+    listed = " ".join(capsys.readouterr().out.split())
+    assert f"{command.name} {command.help}" in listed
+
+
+def test_what_no_command_is_called_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        all_commands.main(["segmnet", "scan.nrrd"])
+    assert end.value.code == 2
+    assert "invalid choice: 'segmnet'" in capsys.readouterr().err
+
+
+def test_help_and_the_doctor_need_no_torch() -> None:
+    code = (
+        "import sys; from COVIDSelfSegTrainingLib.cli import main\n"
+        "for arguments in (['--help'], ['doctor', '--help']):\n"
+        "    try: main(arguments)\n"
+        "    except SystemExit: pass\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
 def test_a_comparison_counts_overlap_shares_and_errors_by_hand(tmp_path: Path) -> None:
