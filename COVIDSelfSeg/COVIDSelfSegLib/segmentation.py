@@ -142,7 +142,8 @@ def predict_logits(
         device: where to run, and how precisely.
         progress: called with the fraction done.
         mark: of all slices, see :data:`MARKS`.
-        mirrored: also look at each slice's mirror image, and take the mean of both logits.
+        mirrored: also look at the mirror image of each slice in which something is seen, and take the mean
+            of both logits.
         step_mm: slices closer together than this are not all looked at; 0 looks at all.
     """
     logits = np.full(slices.hu.shape, _NO_LESION, np.float32)

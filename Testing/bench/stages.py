@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import SimpleITK as sitk
 import torch
 from COVIDSelfSegLib.devices import Device, choose_device
 from COVIDSelfSegLib.models import ModelPackage, find_package
-from COVIDSelfSegLib.pipeline import Options, segment
+from COVIDSelfSegLib.pipeline import Options, StageClock, segment
 from COVIDSelfSegLib.volume import read_scan
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -93,7 +95,7 @@ def _stages(
     flops = _flops(read_scan(scan), package, device)
     for stage, seconds in measured.stages.items():
         beside = ""
-        if stage in flops:
+        if flops.get(stage):
             share = flops[stage] / peak / seconds
             beside = f"{flops[stage] / 1e12:.2f} TFLOP, {share:.0%} of the machine's limit"
         table.add(name, stage, f"{seconds:.2f} s", beside=beside)
@@ -104,16 +106,28 @@ def _stages(
     table.add(name, "peak memory", f"{measured.gigabytes:.2f} GB", beside=megabytes, wanted=wanted[1])
 
 
-def _flops(scan: sitk.Image, package: ModelPackage, device: Device) -> dict[str, float]:
-    """Arithmetic of the two networks in one run, by stage (a multiplication and an addition are two)."""
-    counted: dict[str, float] = {}
-    parts = {"synthesis": type(package.generator()), "segmentation": type(package.segmenter())}
+class _FlopClock(StageClock):
+    """Counts the arithmetic of the networks too (a multiplication and an addition are two)."""
+
+    def __init__(self, counter: FlopCounterMode) -> None:
+        super().__init__()
+        self._counter = counter
+        self.flops: dict[str, int] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        before = self._counter.get_total_flops()
+        with super().stage(name):
+            yield
+        self.flops[name] = self._counter.get_total_flops() - before
+
+
+def _flops(scan: sitk.Image, package: ModelPackage, device: Device) -> dict[str, int]:
+    """Arithmetic of the networks in one run, by stage."""
     with FlopCounterMode(display=False) as counter:
-        segment(scan, package, Options(builtin_lungs=True, device=device.handle.type))
-    by_module = counter.get_flop_counts()
-    for stage, kind in parts.items():
-        counted[stage] = float(sum(by_module.get(kind.__name__, {}).values()))
-    return counted
+        clock = _FlopClock(counter)
+        segment(scan, package, Options(builtin_lungs=True, device=device.handle.type), clock)
+    return clock.flops
 
 
 def _peak_flops(device: Device) -> float:
