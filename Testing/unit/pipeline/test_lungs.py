@@ -30,7 +30,7 @@ def labels(image: sitk.Image) -> np.ndarray:
     return sitk.GetArrayFromImage(image)
 
 
-@pytest.mark.parametrize("seed", [3, 11, 12])
+@pytest.mark.parametrize("seed", [11, 12])
 def test_both_lungs_of_a_phantom_are_found_each_on_its_side(seed: int) -> None:
     phantom = make_phantom(seed, 1, replace(SMALL, slice_mm=2.5, size=(200, 200, 128), pixel_mm=1.8))
     found = find_lungs(phantom.scan)
@@ -56,11 +56,12 @@ def test_dense_disease_at_the_pleura_stays_inside() -> None:
     assert found[lesions].mean() > 0.85
 
 
-@pytest.mark.parametrize("orientation", ["RAS", "LPI", "SAL"])
-def test_the_sides_do_not_depend_on_how_the_scan_is_stored(a_phantom: Phantom, orientation: str) -> None:
-    stored = sitk.DICOMOrient(a_phantom.scan, orientation)
-    again = sitk.DICOMOrient(find_lungs(stored).image, "LPS")
-    assert np.array_equal(labels(again), labels(find_lungs(a_phantom.scan).image))
+def test_the_sides_do_not_depend_on_how_the_scan_is_stored(a_phantom: Phantom) -> None:
+    found = labels(find_lungs(a_phantom.scan).image)
+    for orientation in ("RAS", "LPI", "SAL"):
+        stored = sitk.DICOMOrient(a_phantom.scan, orientation)
+        again = sitk.DICOMOrient(find_lungs(stored).image, "LPS")
+        assert np.array_equal(labels(again), found), orientation
 
 
 @pytest.mark.parametrize("side", [1, 2])
@@ -178,7 +179,7 @@ def test_lungmasks_network_for_lobes_is_refused(a_phantom: Phantom, tmp_path: Pa
 
 
 def test_lungmask_runs_with_weights_from_a_file(a_phantom: Phantom, random_r231: Path) -> None:
-    few = a_phantom.scan[:, :, 28:36]
+    few = a_phantom.scan[:, :, 28:32]
     found = find_lungs(few, weights=random_r231)
     assert found.source == "lungmask R231"
     assert len(found.sha256) == 64
@@ -189,7 +190,7 @@ def test_lungmask_runs_with_weights_from_a_file(a_phantom: Phantom, random_r231:
 @pytest.mark.parametrize("orientation", ["LPS", "RAI", "LSA"])
 def test_the_plain_run_is_lungmasks_own(a_phantom: Phantom, random_r231: Path, orientation: str) -> None:
     lungmask = pytest.importorskip("lungmask.mask", reason="lungmask is optional")
-    few = sitk.DICOMOrient(a_phantom.scan[:, :, 30:34], orientation)
+    few = sitk.DICOMOrient(a_phantom.scan[:, :, 30:32], orientation)
     own = lungmask.LMInferer(modelpath=str(random_r231), force_cpu=True, tqdm_disable=True).apply(few)
     found = find_lungs(few, weights=random_r231, plain=True, device=choose_device("cpu"))
     assert set(np.unique(own)) == {0, 1, 2}
@@ -204,11 +205,11 @@ def test_thick_slices_are_all_seen_and_of_thin_ones_some(
     monkeypatch.setattr(
         r231, "_label_slices", lambda network, hu, *a, **k: seen.append(len(hu)) or real(network, hu, *a, **k)
     )
-    few = a_phantom.scan[:, :, 28:36]
+    few = a_phantom.scan[:, :, 28:34]
     for spacing in (5.0, 2.0, 1.0):
         few.SetSpacing((2.3, 2.3, spacing))
-        assert len(array_view(find_lungs(few, weights=random_r231).image)) == 8
-    assert seen == [8, 5, 3]  # the last slice is always seen
+        assert len(array_view(find_lungs(few, weights=random_r231).image)) == 6
+    assert seen == [6, 4, 3]  # the last slice is always seen
 
 
 def test_masks_between_slices_are_interpolated_by_their_shape() -> None:

@@ -57,7 +57,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory, a_phantom: Phantom) -> Path
     sitk.WriteImage(a_phantom.lesions, str(folder / "covid" / "sick_mask.nii.gz"))
     sitk.WriteImage(a_phantom.scan + 3, str(folder / "covid" / "sick2.nii.gz"))
     folders = ["--healthy", str(folder / "healthy"), "--covid", str(folder / "covid")]
-    more = ["--output", str(folder / "cohort"), "--held-out", "1", "--builtin-lungs"]
+    more = ["--output", str(folder / "cohort"), "--held-out", "1", "--builtin-lungs", "--workers", "1"]
     subprocess.run([*COMMAND, "prepare", *folders, *more], check=True, capture_output=True)
     return folder / "cohort"
 

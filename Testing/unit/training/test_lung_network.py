@@ -32,7 +32,7 @@ from scipy import ndimage
 
 from ..conftest import SMALL
 
-TINY = LungPreset(window=(32, 32, 40), iterations=40, warm_up=5, batch=1)
+TINY = LungPreset(window=(16, 32, 40), iterations=24, warm_up=5, batch=1)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def test_a_training_goes_on_to_the_same_weights(a_chest: Chest, tmp_path: Path) 
 
 def test_the_network_learns_to_tell_lung(a_chest: Chest) -> None:
     trainer = LungTrainer(TINY, [a_chest], choose_device("cpu"))
-    losses = [trainer.step()["entropy"] for _ in range(40)]
+    losses = [trainer.step()["entropy"] for _ in range(TINY.iterations)]
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
 
 
