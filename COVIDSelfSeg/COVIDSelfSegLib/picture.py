@@ -24,8 +24,8 @@ WIDTH = 1600
 _COLUMNS = 4
 _GAP, _HEAD, _TITLE = 12, 64, 30
 _PANEL = (WIDTH - _GAP * (_COLUMNS + 1)) // _COLUMNS
-_TURN, _CUBE_MM, _HALF = np.deg2rad(20.0), 1.5, 127
-"""The 3D view: seen so far from the left (rad), drawn in cubes (mm), solid from this share of 255 on."""
+_TURN, _CUBE_MM = np.deg2rad(20.0), 1.5
+"""The 3D view: seen so far from the left (rad), drawn in cubes (mm)."""
 _BACKGROUND, _INK, _FAINT = (16, 18, 22), (235, 235, 235), (150, 155, 165)
 
 
@@ -184,7 +184,7 @@ def render_solids(lungs: Mask, lesions: Mask, voxel_mm: tuple[float, float, floa
         lesions: the same.
         voxel_mm: (z, y, x).
     """
-    turned = [_turned(body, voxel_mm) > _HALF for body in (lungs, lesions)]
+    turned = [_turned(body, voxel_mm) for body in (lungs, lesions)]
     picture = np.zeros((*turned[0].shape[::2], 3))
     shade, seen = _shade(turned[0])
     picture[seen] = (0.25 + 0.75 * shade[seen, None]) * np.array(LUNG) * 0.62
@@ -193,9 +193,9 @@ def render_solids(lungs: Mask, lesions: Mask, voxel_mm: tuple[float, float, floa
     return picture.astype(np.uint8)
 
 
-def _turned(body: Mask, voxel_mm: tuple[float, float, float]) -> npt.NDArray[np.uint8]:
-    """A body turned about the patient's long axis and head up, in cubes; 255 where it is solid."""
-    image = sitk.GetImageFromArray((2 * _HALF + 1) * body[::-1].astype(np.uint8))
+def _turned(body: Mask, voxel_mm: tuple[float, float, float]) -> Mask:
+    """A body (z, y, x) turned about the patient's long axis, head up, in cubes."""
+    image = sitk.GetImageFromArray(255 * body[::-1].astype(np.uint8))
     image.SetSpacing(voxel_mm[::-1])
     middle = image.TransformContinuousIndexToPhysicalPoint([(count - 1) / 2 for count in image.GetSize()])
     width, depth, height = (count * mm for count, mm in zip(image.GetSize(), image.GetSpacing(), strict=True))
@@ -205,9 +205,9 @@ def _turned(body: Mask, voxel_mm: tuple[float, float, float]) -> npt.NDArray[np.
     corner = [place - _CUBE_MM * (count - 1) / 2 for place, count in zip(middle, size, strict=True)]
     turn = sitk.Euler3DTransform(middle, 0.0, 0.0, _TURN)
     cubes = (_CUBE_MM,) * 3
-    return sitk.GetArrayFromImage(
-        sitk.Resample(image, size, turn, sitk.sitkLinear, corner, cubes, np.eye(3).ravel().tolist(), 0)
-    )
+    axes = np.eye(3).ravel().tolist()
+    turned = sitk.Resample(image, size, turn, sitk.sitkLinear, corner, cubes, axes, 0)
+    return np.asarray(sitk.GetArrayFromImage(turned) > 127)
 
 
 def _shade(body: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.float64], Mask]:

@@ -1,0 +1,50 @@
+"""The 3D view of the overview: right on the left, head up, what is in front before what is behind."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from COVIDSelfSegLib.colors import LESION
+from COVIDSelfSegLib.picture import render_solids
+
+SHAPE, VOXEL_MM = (40, 60, 70), (5.0, 2.0, 2.0)
+EMPTY = np.zeros(SHAPE, bool)
+
+
+def lesion_center(lesion: tuple[slice, slice, slice], lungs: np.ndarray = EMPTY) -> tuple[float, float]:
+    """Row and column where a lesion is drawn, as shares of the picture's height and width."""
+    mask = EMPTY.copy()
+    mask[lesion] = True
+    picture = render_solids(lungs, mask, VOXEL_MM)
+    red = picture[..., 0] > 0.3 * LESION[0]
+    assert red.any()
+    rows, columns = np.nonzero(red)
+    return rows.mean() / picture.shape[0], columns.mean() / picture.shape[1]
+
+
+def test_what_lies_high_in_the_right_lung_is_drawn_high_on_the_left() -> None:
+    row, column = lesion_center((slice(30, 38), slice(25, 35), slice(5, 15)))
+    assert row < 0.3
+    assert column < 0.4
+    row, column = lesion_center((slice(2, 10), slice(25, 35), slice(55, 65)))
+    assert row > 0.7
+    assert column > 0.6
+
+
+def test_seen_a_little_from_the_left_what_is_in_front_is_drawn_to_the_left_of_what_is_behind() -> None:
+    middle = slice(30, 40)
+    _, front = lesion_center((slice(15, 25), slice(2, 10), middle))
+    _, back = lesion_center((slice(15, 25), slice(50, 58), middle))
+    assert front < 0.5 < back
+
+
+def test_sizes_are_those_of_the_body_whatever_its_voxels() -> None:
+    lungs = np.ones(SHAPE, bool)
+    coarse, fine = (
+        render_solids(body, np.zeros_like(body), voxel_mm)
+        for body, voxel_mm in ((lungs, VOXEL_MM), (lungs.repeat(2, 2), (5.0, 2.0, 1.0)))
+    )
+    turned_mm = 140 * np.cos(np.deg2rad(20)) + 120 * np.sin(np.deg2rad(20))
+    for picture in (coarse, fine):
+        assert picture.shape[:2] == pytest.approx((200 / 1.5, turned_mm / 1.5), abs=1.5)
+    assert coarse.any(axis=2).mean() == pytest.approx(fine.any(axis=2).mean(), abs=0.02)
