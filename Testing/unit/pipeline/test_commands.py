@@ -72,6 +72,32 @@ def test_help_and_the_doctor_need_no_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
+def test_the_doctor_and_the_classical_lung_mask_work_where_torch_is_not_installed(a_scan_file: Path) -> None:
+    code = (
+        "import sys\n"
+        "from importlib.machinery import PathFinder\n"
+        "class WithoutTorch(PathFinder):\n"
+        "    @classmethod\n"
+        "    def find_spec(cls, name, path=None, target=None):\n"
+        "        hidden = name.split('.')[0] == 'torch'\n"
+        "        return None if hidden else super().find_spec(name, path, target)\n"
+        "sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutTorch\n"
+        "from importlib.util import find_spec\n"
+        "assert find_spec('torch') is None\n"
+        "from COVIDSelfSegLib.classical_lungs import builtin_lung_mask\n"
+        "from COVIDSelfSegLib.cli import main\n"
+        "from COVIDSelfSegLib.volume import array_view, read_scan\n"
+        "from pathlib import Path\n"
+        "assert main(['doctor', sys.argv[1]]) == 0\n"
+        "assert set(array_view(builtin_lung_mask(read_scan(Path(sys.argv[1])))).ravel()) == {0, 1, 2}\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(a_scan_file)], capture_output=True, encoding="utf-8", check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "a chest CT in HU" in done.stdout
+
+
 def test_a_comparison_counts_overlap_shares_and_errors_by_hand(tmp_path: Path) -> None:
     phantom = Phantom(
         scan=line([-800, -300, -200, -800, -850, 40]),
