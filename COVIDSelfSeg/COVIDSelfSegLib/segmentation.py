@@ -184,8 +184,8 @@ def _interpolate(logits: FloatArray, slices: LungSlices, seen: npt.NDArray[np.in
 def lesion_logits(network: nn.Module, x: Tensor, *, mirrored: bool) -> Tensor:
     """Logits (batch, 1, y, x), float32, of the network's input; ``mirrored`` as in :func:`predict_logits`.
 
-    A slice in which the network sees nothing anywhere in the lung is not looked at again in the mirror: the
-    mean would be nothing too.
+    A slice in which the network sees nothing anywhere in the lung is not looked at again in the mirror, where
+    it sees hardly ever more.
     """
     logits: Tensor = network(x).float()
     if mirrored:
@@ -214,7 +214,7 @@ def smooth_along_z(logits: FloatArray, slices: LungSlices) -> FloatArray:
 
 _NO_LESION = -20.0
 _NOTHING = -3.0
-"""Logit, 5 %, below which the network sees nothing."""
+"""Logit, 5 % before calibration, below which the network sees nothing."""
 _AGREE_MM = 2.5
 
 

@@ -31,8 +31,9 @@ class Encoded(NamedTuple):
 
     Attributes:
         volume: the volume itself (batch, 1, z, y, x), unit HU.
-        levels: features that the decoder joins, from fine to coarse.
-        deepest: what goes into the bottleneck.
+        levels: features that the decoder joins, each (batch, channels, z, y, x), the grid halved from one to
+            the next.
+        deepest: what goes into the bottleneck, on a grid halved once more.
     """
 
     volume: Tensor
@@ -72,7 +73,7 @@ class VolumeGenerator(nn.Module):
 
     @abstractmethod
     def decode(self, seen: Encoded, latent: Tensor) -> Healthy:
-        """The rest of it."""
+        """The rest of it; ``latent`` as in :meth:`forward`."""
 
     def _make_head(self, channels: int) -> nn.Conv3d:
         head = nn.Conv3d(channels, 2 if self.composite else 1, 1)
