@@ -2,26 +2,66 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
 BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
 
 
 def large_parts(mask: BoolArray, least: float) -> BoolArray:
     """The components of a mask (neighbours by a face) that have at least ``least`` voxels.
 
+    Runs along x are numbered instead of voxels (the idea: He, Chao and Suzuki, IEEE Transactions on Image
+    Processing 17, 2008). Lesions have few of them, so that this is faster than a label image and needs none.
+
     Args:
-        mask: (z, y, x) or (y, x); best cut to the box that holds it, since labels take two bytes a voxel.
+        mask: (z, y, x) or (y, x); best cut to the box that holds it.
         least: voxels.
     """
-    parts = np.empty(mask.shape, np.uint16)
-    try:
-        ndimage.label(mask, output=parts)
-    except RuntimeError:  # more parts than 16 bits can number
-        parts, _ = ndimage.label(mask)
-    numbers = parts[mask]
-    large = np.zeros_like(mask)
-    large[mask] = (np.bincount(numbers) >= least)[numbers]
+    starts, stops, rows = _runs(mask)
+    parts = _parts(starts, stops, rows, mask.shape)
+    lengths = stops - starts
+    small = (np.bincount(parts, lengths) < least)[parts]
+    large = np.array(mask, order="C")
+    # The padding of one voxel a row is taken out of the places again.
+    large.reshape(-1)[_ranges((starts - rows - 1)[small], lengths[small])] = False
     return large
+
+
+def _runs(mask: BoolArray) -> tuple[IntArray, IntArray, IntArray]:
+    """First place, place behind the last, and row of each run; places count a voxel before each row."""
+    width = mask.shape[-1] + 1
+    padded = np.zeros(math.prod(mask.shape[:-1]) * width + 1, bool)
+    padded[:-1].reshape(*mask.shape[:-1], width)[..., 1:] = mask
+    edges = np.flatnonzero(padded[1:] != padded[:-1]) + 1
+    starts, stops = edges[::2], edges[1::2]
+    return starts, stops, starts // width
+
+
+def _parts(starts: IntArray, stops: IntArray, rows: IntArray, shape: tuple[int, ...]) -> IntArray:
+    """Number of the component that each run belongs to."""
+    ones, others = [], []
+    step = shape[-1] + 1
+    rows_a_step = 1
+    for count in shape[-2::-1]:
+        # Runs overlap those of the next row along this axis, if there is one.
+        run = np.flatnonzero(rows // rows_a_step % count < count - 1)
+        first = np.searchsorted(stops, starts[run] + step, "right")
+        behind = np.searchsorted(starts, stops[run] + step, "left")
+        ones.append(np.repeat(run, behind - first))
+        others.append(_ranges(first, behind - first))
+        step, rows_a_step = step * count, rows_a_step * count
+    one, other = np.concatenate(ones), np.concatenate(others)
+    touching = coo_matrix((np.ones(len(one), bool), (one, other)), shape=(len(starts), len(starts)))
+    return connected_components(touching, directed=False)[1]
+
+
+def _ranges(firsts: IntArray, lengths: IntArray) -> IntArray:
+    """All of first, first + 1, ... for each length, one after another."""
+    behind = np.cumsum(lengths)
+    return np.repeat(firsts - behind + lengths, lengths) + np.arange(behind[-1] if len(behind) else 0)

@@ -78,7 +78,8 @@ def writeLesion(ctNode, threshold: float, *, overwriteEdits: bool = False) -> No
     probability = slicer.util.arrayFromVolume(resultNodes.findNode(ctNode, resultNodes.PROBABILITY))
     # As the worker measured it: under a transform that scales, a voxel is not what the CT's spacing says.
     voxelMl = resultNodes.curveOf(ctNode).voxel_ml
-    mask = _withoutSpecks(probability >= level_of(threshold), report["least_lesion_ml"] / voxelMl)
+    mask = probability >= level_of(threshold)
+    _dropSpecks(mask, report["least_lesion_ml"] / voxelMl)
     segmentationNode = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
     lesionSegments.write(segmentationNode, lesionSegments.LESION, mask, ctNode)
     numbers = _numbers(ctNode, mask, voxelMl, report["numbers"])
@@ -153,16 +154,13 @@ def _nameOfCopy(segmentation, edited: str) -> str:
     return name
 
 
-def _withoutSpecks(mask: np.ndarray, leastVoxels: float) -> np.ndarray:
-    """A mask without components of fewer voxels, as the worker drops them."""
+def _dropSpecks(mask: np.ndarray, leastVoxels: float) -> None:
+    """Take components of fewer voxels out of a mask, as the worker does."""
     from COVIDSelfSegLib.components import large_parts  # noqa: PLC0415 (loads scipy)
 
     box = lesionSegments.boxOf(mask)
-    if box is None:
-        return mask
-    cleaned = np.zeros_like(mask)
-    cleaned[box] = large_parts(mask[box], leastVoxels)
-    return cleaned
+    if box is not None:
+        mask[box] = large_parts(mask[box], leastVoxels)
 
 
 def _numbers(ctNode, mask: np.ndarray, voxelMl: float, before: dict) -> dict:
