@@ -6,8 +6,6 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
@@ -17,7 +15,8 @@ def large_parts(mask: BoolArray, least: float) -> BoolArray:
     """The components of a mask (neighbours by a face) that have at least ``least`` voxels.
 
     Runs along x are numbered instead of voxels (the idea: He, Chao and Suzuki, IEEE Transactions on Image
-    Processing 17, 2008). Lesions have few of them, so that this is faster than a label image and needs none.
+    Processing 17, 2008). Lesions have few of them, so that this is faster than a label image and needs none;
+    and it needs no SciPy, whose import would be felt where a slider is let go.
 
     Args:
         mask: (z, y, x) or (y, x); best cut to the box that holds it.
@@ -44,8 +43,8 @@ def _runs(mask: BoolArray) -> tuple[IntArray, IntArray, IntArray]:
 
 
 def _parts(starts: IntArray, stops: IntArray, rows: IntArray, shape: tuple[int, ...]) -> IntArray:
-    """Number of the component that each run belongs to."""
-    ones, others = [], []
+    """For each run the number of the first one of its component."""
+    pairs = []
     step = shape[-1] + 1
     rows_a_step = 1
     for count in shape[-2::-1]:
@@ -53,12 +52,24 @@ def _parts(starts: IntArray, stops: IntArray, rows: IntArray, shape: tuple[int, 
         run = np.flatnonzero(rows // rows_a_step % count < count - 1)
         first = np.searchsorted(stops, starts[run] + step, "right")
         behind = np.searchsorted(starts, stops[run] + step, "left")
-        ones.append(np.repeat(run, behind - first))
-        others.append(_ranges(first, behind - first))
+        pairs.append((np.repeat(run, behind - first), _ranges(first, behind - first)))
         step, rows_a_step = step * count, rows_a_step * count
-    one, other = np.concatenate(ones), np.concatenate(others)
-    touching = coo_matrix((np.ones(len(one), bool), (one, other)), shape=(len(starts), len(starts)))
-    return connected_components(touching, directed=False)[1]
+    one, other = (np.concatenate(ends) for ends in zip(*pairs, strict=True))
+    return _first_of_joined(np.arange(len(starts)), one, other)
+
+
+def _first_of_joined(first: IntArray, one: IntArray, other: IntArray) -> IntArray:
+    """Hook the larger number of each joined pair below the smaller, until no pair differs."""
+    while True:
+        here, there = first[one], first[other]
+        differ = here != there
+        if not differ.any():
+            return first
+        here, there = here[differ], there[differ]
+        np.minimum.at(first, np.maximum(here, there), np.minimum(here, there))
+        one, other = one[differ], other[differ]
+        while not np.array_equal(first, first[first]):
+            first = first[first]
 
 
 def _ranges(firsts: IntArray, lengths: IntArray) -> IntArray:

@@ -6,6 +6,7 @@ holds something, and surfaces of voxels no finer than what a screen shows.
 
 from __future__ import annotations
 
+import math
 import zlib
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import vtk
 from COVIDSelfSegLib import colors, terms
 from slicer.i18n import tr as _
 from vtk.util import numpy_support
+
+from .cutMask import CutMask
 
 RIGHT_LUNG, LEFT_LUNG, LESION = "COVIDSelfSeg_right_lung", "COVIDSelfSeg_left_lung", "COVIDSelfSeg_lesion"
 """IDs of our segments."""
@@ -44,16 +47,15 @@ def loadTerminology() -> None:
         logic.LoadTerminologyFromFile(str(_TERMINOLOGY))
 
 
-def write(segmentationNode, segmentID: str, mask: np.ndarray, ctNode) -> None:
-    """Replace a segment by a mask (k, j, i) on the CT's grid, and make its surface.
+def write(segmentationNode, segmentID: str, mask: CutMask, ctNode) -> None:
+    """Replace a segment by a mask on the CT's grid, and make its surface.
 
     One that the user deleted is made anew. Other segments, also a user's own, stay as they are.
     """
-    box = boxOf(mask)
-    labels = _orientedImage(mask, box, ctNode)
+    labels = _orientedImage(mask, ctNode)
     segment = _segmentOf(segmentationNode, segmentID)
     surfaceName = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
-    surface = _surface(mask, box, ctNode, _SURFACE_MM[segmentID])
+    surface = _surface(mask, ctNode, _SURFACE_MM[segmentID])
     wasModifying = segmentationNode.StartModify()  # views that looked in between would make a surface too
     try:
         # One that is there would be made anew by Slicer, at full resolution, as soon as labels change.
@@ -62,7 +64,7 @@ def write(segmentationNode, segmentID: str, mask: np.ndarray, ctNode) -> None:
             labels, segmentationNode, segmentID, slicer.vtkSlicerSegmentationsModuleLogic.MODE_REPLACE
         )
         segment.AddRepresentation(surfaceName, surface)
-        segment.SetTag(_FINGERPRINT, _fingerprint(segmentationNode, segmentID))
+        segment.SetTag(_FINGERPRINT, _fingerprint(mask))
         _writtenAt[segmentationNode.GetID(), segmentID] = _changedAt(segment)
     finally:
         segmentationNode.EndModify(wasModifying)
@@ -79,7 +81,7 @@ def isEdited(segmentationNode, segmentID: str) -> bool:
     written = vtk.mutable("")
     if not segment.GetTag(_FINGERPRINT, written):
         return False
-    return str(written) != _fingerprint(segmentationNode, segmentID)
+    return str(written) != _fingerprint(maskOf(segmentationNode, segmentID))
 
 
 def _segmentOf(segmentationNode, segmentID: str):
@@ -104,43 +106,15 @@ def _changedAt(segment) -> int:
     return labels.GetMTime() if labels is not None else 0
 
 
-def boxOf(mask: np.ndarray) -> tuple[slice, slice, slice] | None:
-    """The smallest box around a mask (k, j, i), None where it is empty."""
-    parts = []
-    deep = np.flatnonzero(mask.any(axis=(1, 2)))
-    if not deep.size:
-        return None
-    parts.append(slice(int(deep[0]), int(deep[-1]) + 1))
-    plane = mask[parts[0]].any(axis=0)
-    for axis in (1, 0):
-        held = np.flatnonzero(plane.any(axis=axis))
-        parts.append(slice(int(held[0]), int(held[-1]) + 1))
-    return parts[0], parts[1], parts[2]
-
-
-def maskOf(segmentationNode, segmentID: str, box: tuple[slice, slice, slice]) -> np.ndarray:
-    """What a segment covers of a box of the CT's grid."""
-    covered = np.zeros([part.stop - part.start for part in box], bool)
+def maskOf(segmentationNode, segmentID: str) -> CutMask:
+    """What a segment covers of the CT's grid."""
     labels = slicer.vtkOrientedImageData()
     segmentationNode.GetBinaryLabelmapRepresentation(segmentID, labels)
     values = _arrayOf(labels)
     if values is None:
-        return covered
-    corner = np.array(labels.GetExtent())[[4, 2, 0]]
-    low = np.maximum([part.start for part in box], corner)
-    high = np.minimum([part.stop for part in box], corner + values.shape)
-    if (low >= high).any():
-        return covered
-    there = tuple(slice(a - c, b - c) for a, b, c in zip(low, high, corner))
-    here = tuple(slice(a - part.start, b - part.start) for a, b, part in zip(low, high, box))
-    covered[here] = values[there] > 0
-    return covered
-
-
-def holds(segmentationNode, segmentID: str, mask: np.ndarray) -> bool:
-    """Whether a segment covers exactly a mask (k, j, i) on the CT's grid."""
-    deep, rows, columns = (slice(0, size) for size in mask.shape)
-    return np.array_equal(maskOf(segmentationNode, segmentID, (deep, rows, columns)), mask > 0)
+        return CutMask.of(np.zeros((0, 0, 0), bool))
+    i, _i, j, _j, k, _k = labels.GetExtent()
+    return CutMask.of(values > 0).moved((k, j, i))
 
 
 def largestSliceCenter(segmentationNode) -> list[float] | None:
@@ -173,50 +147,42 @@ def _arrayOf(labels) -> np.ndarray | None:
     return numpy_support.vtk_to_numpy(scalars).reshape(labels.GetDimensions()[::-1])
 
 
-def _fingerprint(segmentationNode, segmentID: str) -> str:
+def _fingerprint(mask: CutMask) -> str:
     """Checksum of the voxels of a segment and of where they lie."""
-    labels = slicer.vtkOrientedImageData()
-    segmentationNode.GetBinaryLabelmapRepresentation(segmentID, labels)
-    values = _arrayOf(labels)
-    box = boxOf(values > 0) if values is not None else None
-    if box is None:
+    if mask.isEmpty:
         return "empty"
-    mask, extent = values > 0, labels.GetExtent()
-    corner = [part.start + extent[2 * axis] for part, axis in zip(box, (2, 1, 0))]
-    checksum = zlib.crc32(np.packbits(mask[box]))
-    return f"{corner} {mask[box].shape} {checksum}"
+    return f"{list(mask.corner)} {mask.inside.shape} {zlib.crc32(np.packbits(mask.inside))}"
 
 
-def _orientedImage(mask: np.ndarray, box: tuple[slice, slice, slice] | None, ctNode):
-    """The box of a mask as VTK keeps labels: with its extent in the CT's grid."""
+def _orientedImage(mask: CutMask, ctNode):
+    """A mask as VTK keeps labels: with its extent in the CT's grid."""
     image = slicer.vtkOrientedImageData()
     matrix = vtk.vtkMatrix4x4()
     ctNode.GetIJKToRASMatrix(matrix)
     image.SetImageToWorldMatrix(matrix)
-    if box is None:
+    if mask.isEmpty:
         image.SetExtent(0, -1, 0, -1, 0, -1)
         image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
         return image
-    deep, rows, columns = box
+    deep, rows, columns = mask.box
     image.SetExtent(columns.start, columns.stop - 1, rows.start, rows.stop - 1, deep.start, deep.stop - 1)
-    values = np.ascontiguousarray(mask[box], np.uint8).reshape(-1)
-    image.GetPointData().SetScalars(numpy_support.numpy_to_vtk(values, deep=1))
+    voxels = mask.inside.view(np.uint8).reshape(-1)
+    image.GetPointData().SetScalars(numpy_support.numpy_to_vtk(voxels, deep=1))
     return image
 
 
-def _surface(mask: np.ndarray, box: tuple[slice, slice, slice] | None, ctNode, voxelMm: float):
+def _surface(mask: CutMask, ctNode, voxelMm: float):
     """Smooth closed surface of a mask, in the CT's coordinates (RAS)."""
-    if box is None:
+    if mask.isEmpty:
         return vtk.vtkPolyData()
-    spacing = ctNode.GetSpacing()[::-1]
-    steps = [max(1, int(voxelMm / mm)) for mm in spacing]
-    coarse = np.pad(_pooled(mask[box], steps), 1)
+    steps = [max(1, int(voxelMm / mm)) for mm in ctNode.GetSpacing()[::-1]]
+    coarse = np.pad(_pooled(mask.inside, steps), 1)
     image = vtk.vtkImageData()
     image.SetDimensions(coarse.shape[::-1])
     image.GetPointData().SetScalars(numpy_support.numpy_to_vtk(coarse.reshape(-1), deep=1))
     contour = vtk.vtkFlyingEdges3D()
     contour.SetInputData(image)
-    contour.SetValue(0, 127.0)
+    contour.SetValue(0, 0.498 * math.prod(steps))  # a block that is half full is inside
     contour.ComputeNormalsOff()
     contour.ComputeGradientsOff()
     smooth = vtk.vtkWindowedSincPolyDataFilter()
@@ -230,9 +196,8 @@ def _surface(mask: np.ndarray, box: tuple[slice, slice, slice] | None, ctNode, v
     matrix = vtk.vtkMatrix4x4()
     ctNode.GetIJKToRASMatrix(matrix)
     toRas.SetMatrix(matrix)
-    starts = [part.start for part in box][::-1]
     sizes = steps[::-1]
-    toRas.Translate(*(start + (size - 1) / 2 - size for start, size in zip(starts, sizes)))
+    toRas.Translate(*(first + (size - 1) / 2 - size for first, size in zip(mask.corner[::-1], sizes)))
     toRas.Scale(*sizes)
     placed = vtk.vtkTransformPolyDataFilter()
     placed.SetInputConnection(smooth.GetOutputPort())
@@ -251,11 +216,12 @@ def _surface(mask: np.ndarray, box: tuple[slice, slice, slice] | None, ctNode, v
 
 
 def _pooled(mask: np.ndarray, steps: list[int]) -> np.ndarray:
-    """Share (0 .. 255) of each block of ``steps`` voxels that lies inside."""
-    pads = [(0, -size % step) for size, step in zip(mask.shape, steps)]
-    padded = np.pad((mask > 0).view(np.uint8), pads)
-    count = np.zeros([size // step for size, step in zip(padded.shape, steps)], np.uint16)
-    for shift in np.ndindex(*steps):
-        count += padded[tuple(slice(start, None, step) for start, step in zip(shift, steps))]
-    share: np.ndarray = np.arange(np.prod(steps) + 1) * 255 // np.prod(steps)
-    return share.astype(np.uint8)[count]
+    """How many voxels of each block of ``steps`` voxels lie inside."""
+    # The blocks of a very fine CT hold more than one byte can count.
+    counts = mask.view(np.uint8) if math.prod(steps) < 256 else mask.astype(np.uint16)
+    for axis, step in enumerate(steps):
+        if step > 1:
+            pads = [(0, -size % step if number == axis else 0) for number, size in enumerate(counts.shape)]
+            counts = np.moveaxis(np.pad(counts, pads), axis, 0)
+            counts = np.moveaxis(sum(counts[first::step] for first in range(step)), 0, axis)
+    return counts

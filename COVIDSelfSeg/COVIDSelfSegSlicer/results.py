@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import slicer
+from COVIDSelfSegLib.components import large_parts
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.severity import severity_of
 from COVIDSelfSegLib.threshold_curve import level_of
 from slicer.i18n import tr as _
 
 from . import display, lesionSegments, resultNodes
+from .cutMask import CutMask
 from .runFiles import RunFiles
 
 
@@ -78,8 +80,8 @@ def writeLesion(ctNode, threshold: float, *, overwriteEdits: bool = False) -> No
     probability = slicer.util.arrayFromVolume(resultNodes.findNode(ctNode, resultNodes.PROBABILITY))
     # As the worker measured it: under a transform that scales, a voxel is not what the CT's spacing says.
     voxelMl = resultNodes.curveOf(ctNode).voxel_ml
-    mask = probability >= level_of(threshold)
-    _dropSpecks(mask, report["least_lesion_ml"] / voxelMl)
+    found = CutMask.of(probability, level_of(threshold))
+    mask = _withoutSpecks(found, report["least_lesion_ml"] / voxelMl)
     segmentationNode = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
     lesionSegments.write(segmentationNode, lesionSegments.LESION, mask, ctNode)
     numbers = _numbers(ctNode, mask, voxelMl, report["numbers"])
@@ -104,7 +106,7 @@ def editsAtStake(ctNode, files: RunFiles | None = None) -> list[str]:
         segmentID
         for segmentID, mask in _masksOf(files).items()
         if lesionSegments.isEdited(segmentationNode, segmentID)
-        and not lesionSegments.holds(segmentationNode, segmentID, mask)
+        and not lesionSegments.maskOf(segmentationNode, segmentID).equals(mask)
     ]
 
 
@@ -120,12 +122,12 @@ def enableUndo(ctNode) -> None:
         resultNodes.findNode(ctNode, role).SetUndoEnabled(True)
 
 
-def _masksOf(files: RunFiles) -> dict[str, np.ndarray]:
+def _masksOf(files: RunFiles) -> dict[str, CutMask]:
     """What a run found for each of our segments."""
     return {
-        lesionSegments.RIGHT_LUNG: files.lungs == 1,
-        lesionSegments.LEFT_LUNG: files.lungs == 2,
-        lesionSegments.LESION: files.lesions,
+        lesionSegments.RIGHT_LUNG: CutMask.of(files.lungs == 1),
+        lesionSegments.LEFT_LUNG: CutMask.of(files.lungs == 2),
+        lesionSegments.LESION: CutMask.of(files.lesions),
     }
 
 
@@ -154,25 +156,17 @@ def _nameOfCopy(segmentation, edited: str) -> str:
     return name
 
 
-def _dropSpecks(mask: np.ndarray, leastVoxels: float) -> None:
-    """Take components of fewer voxels out of a mask, as the worker does."""
-    from COVIDSelfSegLib.components import large_parts  # noqa: PLC0415 (loads scipy)
-
-    box = lesionSegments.boxOf(mask)
-    if box is not None:
-        mask[box] = large_parts(mask[box], leastVoxels)
+def _withoutSpecks(mask: CutMask, leastVoxels: float) -> CutMask:
+    """A mask without components of fewer voxels, as the worker drops them."""
+    return CutMask.of(large_parts(mask.inside, leastVoxels)).moved(mask.corner)
 
 
-def _numbers(ctNode, mask: np.ndarray, voxelMl: float, before: dict) -> dict:
+def _numbers(ctNode, mask: CutMask, voxelMl: float, before: dict) -> dict:
     """The numbers of the table for another lesion; lung volumes stay those of the run."""
     segmentationNode = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
-    box = lesionSegments.boxOf(mask)
-    inRight = np.zeros(0, bool)
-    hu = np.zeros(0)
-    if box is not None:
-        inside = mask[box] > 0
-        hu = slicer.util.arrayFromVolume(ctNode)[box][inside]
-        inRight = lesionSegments.maskOf(segmentationNode, lesionSegments.RIGHT_LUNG, box)[inside]
+    rightLung = lesionSegments.maskOf(segmentationNode, lesionSegments.RIGHT_LUNG)
+    hu = slicer.util.arrayFromVolume(ctNode)[mask.box][mask.inside]
+    inRight = rightLung.over(mask)[mask.inside]
     sides = {"right": inRight, "left": ~inRight, "both": np.ones(len(hu), bool)}
     numbers: dict = {}
     for side, chosen in sides.items():

@@ -6,6 +6,7 @@ import slicer
 import vtk
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegSlicer import lesionSegments, resultNodes
+from COVIDSelfSegSlicer.cutMask import CutMask
 from vtk.util.numpy_support import vtk_to_numpy
 
 from COVIDSelfSeg import COVIDSelfSegLogic
@@ -99,7 +100,7 @@ def test_surfaces_look_outward_and_hold_what_their_segment_holds(a_scene, sign):
     ct = slicer.util.addVolumeFromArray(np.zeros(ball.shape, np.int16), handed)
     segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
     lesionSegments.prepare(segmentation, ct)
-    lesionSegments.write(segmentation, lesionSegments.LESION, ball, ct)
+    lesionSegments.write(segmentation, lesionSegments.LESION, CutMask.of(ball), ct)
     surface = segmentation.GetClosedSurfaceInternalRepresentation(lesionSegments.LESION)
     points = vtk_to_numpy(surface.GetPoints().GetData()).astype(float)
     points -= points.mean(0)
