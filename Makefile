@@ -35,12 +35,9 @@ bench: $(VENV)/.ready-dev
 benchmark: $(VENV)/.ready
 	$(BIN)/covidselfseg benchmark --output benchmark --phantoms 4 --builtin-lungs
 
-# Trains packages like the shipped ones into models/: hours on two cores, less on a GPU. Goes on where it was stopped.
+# Trains the shipped packages anew into models/: hours to a day on two cores, less on a GPU. Goes on where it was stopped.
 models: $(VENV)/.ready
-	$(BIN)/covidselfseg prepare-shipped models/cohort
-	$(BIN)/covidselfseg train-lungs models/covidselfseg-lungs.safetensors
-	$(BIN)/covidselfseg train-lungs --slices models/covidselfseg-lungs-slice.safetensors
-	$(BIN)/covidselfseg train models/cohort models/training
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh Resources/Recipes/train_shipped.sh models
 
 $(VENV)/.ready: pyproject.toml Testing/install_torch.sh
 	$(PYTHON) -m venv $(VENV)

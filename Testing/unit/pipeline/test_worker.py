@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +18,11 @@ import SimpleITK as sitk
 from COVIDSelfSegLib import results
 from COVIDSelfSegLib.events import Failure, Result, StageProgress, parse_event
 from COVIDSelfSegLib.models import ModelPackage
-from COVIDSelfSegLib.phantom import Phantom, make_phantom
+from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.volume import grid_difference, image_like, read_scan
 
-from ..conftest import SMALL, finding_package
+from ..command_runs import Run, command, leftovers, refused, run_here, run_process, typed
+from ..conftest import finding_package
 
 ALL_FILES = {
     "lungs.nrrd",
@@ -35,43 +36,9 @@ ALL_FILES = {
 }
 
 
-def command(scan: Path, output: Path, package: ModelPackage, *more: str) -> list[str]:
-    worker = [sys.executable, "-m", "COVIDSelfSegLib", "segment", str(scan), "--output", str(output)]
-    return [*worker, "--model", str(package.path), "--builtin-lungs", "--device", "cpu", "--events", *more]
-
-
-def run(arguments: list[str], largest_file: int | None = None) -> tuple[int, list]:
-    def limit() -> None:
-        if largest_file is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-
-    done = subprocess.run(
-        arguments, capture_output=True, encoding="utf-8", timeout=300, check=False, preexec_fn=limit
-    )
-    events = [parse_event(line) for line in done.stdout.splitlines()]
-    assert None not in events, "stdout holds events and nothing else"
-    return done.returncode, events
-
-
-def refused(arguments: list[str], code: int, saying: str, largest_file: int | None = None) -> Failure:
-    exit_code, events = run(arguments, largest_file)
-    assert exit_code == code
-    failure = events[-1]
-    assert isinstance(failure, Failure)
-    assert failure.code == code
-    assert saying in failure.what
-    assert failure.why
-    assert failure.fix
-    return failure
-
-
-def leftovers(output: Path) -> list[str]:
-    return [path.name for path in output.parent.iterdir() if path.name.startswith(f".{output.name}.")]
-
-
 @dataclass(frozen=True)
 class FinishedRun:
-    """A worker that was let run to its end; what it found depends on the threshold."""
+    """A run to its end; what it found depends on the threshold."""
 
     scan: Path
     package: ModelPackage
@@ -86,18 +53,18 @@ def a_run_at_0_4(a_phantom: Phantom, tmp_path_factory: pytest.TempPathFactory) -
     package = finding_package(folder / "finding.safetensors", seed=1)
     scan = folder / "scan.nii.gz"
     sitk.WriteImage(a_phantom.scan, str(scan))
-    return finished_run(scan, package, folder / "out", "--threshold", "0.4")
+    return finished_run(run_process, scan, package, folder / "out", "--threshold", "0.4")
 
 
 @pytest.fixture(scope="module")
 def a_stricter_run(a_run_at_0_4: FinishedRun) -> FinishedRun:
-    """The same scan and package at a threshold of 0.8."""
-    first = a_run_at_0_4
-    return finished_run(first.scan, first.package, first.output.with_name("stricter"), "--threshold", "0.8")
+    """The same scan and package at a threshold of 0.8, in the process of the tests."""
+    scan, package, output = a_run_at_0_4.scan, a_run_at_0_4.package, a_run_at_0_4.output.with_name("stricter")
+    return finished_run(run_here, scan, package, output, "--threshold", "0.8")
 
 
-def finished_run(scan: Path, package: ModelPackage, output: Path, *more: str) -> FinishedRun:
-    return FinishedRun(scan, package, *run(command(scan, output, package, *more)), output)
+def finished_run(run: Run, scan: Path, package: ModelPackage, output: Path, *more: str) -> FinishedRun:
+    return FinishedRun(scan, package, *run(typed(scan, output, package, *more)), output)
 
 
 def stored(output: Path, name: str) -> np.ndarray:
@@ -184,52 +151,13 @@ def test_the_same_run_twice_gives_the_same_voxels(
         assert np.array_equal(stored(a_run_at_0_4.output, name), stored(a_stricter_run.output, name)), name
 
 
-def test_other_files_in_the_output_folder_stay(
-    a_scan_file: Path, a_package: ModelPackage, tmp_path: Path
-) -> None:
-    output = tmp_path / "out"
-    output.mkdir()
-    (output / "notes.txt").write_text("mine")
-    (output / "report.json").write_text("of an earlier run")
-    assert run(command(a_scan_file, output, a_package))[0] == 0
-    assert (output / "notes.txt").read_text() == "mine"
-    assert "numbers" in (output / "report.json").read_text()
-
-
 def test_a_refused_scan_exits_with_2_and_leaves_nothing(a_package: ModelPackage, tmp_path: Path) -> None:
     path = tmp_path / "gray.nrrd"
     gray = np.random.default_rng(0).integers(0, 256, (20, 40, 40)).astype(np.uint8)
     sitk.WriteImage(sitk.GetImageFromArray(gray), str(path))
-    refused(command(path, tmp_path / "out", a_package), 2, "8-bit")
+    refused(typed(path, tmp_path / "out", a_package), 2, "8-bit", run_process)
     assert not (tmp_path / "out").exists()
     assert leftovers(tmp_path / "out") == []
-
-
-def test_a_lung_mask_of_another_grid_exits_with_2(
-    a_scan_file: Path, a_phantom: Phantom, a_package: ModelPackage, tmp_path: Path
-) -> None:
-    mask = tmp_path / "mask.nrrd"
-    sitk.WriteImage(a_phantom.lungs[:, :, :-1], str(mask))
-    arguments = command(a_scan_file, tmp_path / "out", a_package, "--lung-mask", str(mask))
-    refused(arguments, 2, "not on the scan's grid")
-
-
-def test_a_model_cut_in_half_exits_with_3(a_scan_file: Path, a_package: ModelPackage, tmp_path: Path) -> None:
-    half = tmp_path / "half.safetensors"
-    content = a_package.path.read_bytes()
-    half.write_bytes(content[: len(content) // 2])
-    refused(command(a_scan_file, tmp_path / "out", replace(a_package, path=half)), 3, "cannot be used")
-    gone = replace(a_package, path=tmp_path / "gone.safetensors")
-    refused(command(a_scan_file, tmp_path / "out", gone), 3, "does not exist")
-
-
-def test_an_output_that_cannot_be_written_exits_with_5(
-    a_scan_file: Path, a_package: ModelPackage, tmp_path: Path
-) -> None:
-    (tmp_path / "file").write_text("not a folder")
-    refused(command(a_scan_file, tmp_path / "file" / "out", a_package), 5, "cannot be written")
-    refused(command(a_scan_file, tmp_path / "file", a_package), 5, "cannot be written")
-    assert (tmp_path / "file").read_text() == "not a folder"
 
 
 def test_a_disk_that_fills_up_exits_with_5_and_leaves_nothing(
@@ -237,7 +165,8 @@ def test_a_disk_that_fills_up_exits_with_5_and_leaves_nothing(
 ) -> None:
     """A limit on the size of files fails a write in its middle, as a full disk does."""
     output = tmp_path / "out"
-    failure = refused(command(a_scan_file, output, a_package), 5, "cannot be written", largest_file=100_000)
+    small = functools.partial(run_process, largest_file=100_000)
+    failure = refused(typed(a_scan_file, output, a_package), 5, "cannot be written", small)
     assert "disk is full" in failure.why
     assert not output.exists()
     assert leftovers(output) == []
@@ -268,7 +197,7 @@ def test_a_cancelled_run_ends_soon_and_leaves_nothing(
 ) -> None:
     output = tmp_path / "out"
     worker = subprocess.Popen(
-        command(a_scan_file, output, a_package),
+        command(typed(a_scan_file, output, a_package)),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
@@ -292,7 +221,7 @@ def test_what_a_killed_run_left_is_cleared_by_the_next(
 ) -> None:
     output = tmp_path / "out"
     worker = subprocess.Popen(
-        command(a_scan_file, output, a_package), stdout=subprocess.PIPE, encoding="utf-8"
+        command(typed(a_scan_file, output, a_package)), stdout=subprocess.PIPE, encoding="utf-8"
     )
     assert worker.stdout is not None
     worker.stdout.readline()
@@ -301,46 +230,8 @@ def test_what_a_killed_run_left_is_cleared_by_the_next(
     worker.stdout.close()
     assert len(leftovers(output)) == 1
     assert not output.exists()
-    assert run(command(a_scan_file, output, a_package))[0] == 0
+    assert run_here(typed(a_scan_file, output, a_package))[0] == 0
     assert leftovers(output) == []
-
-
-def test_an_oblique_scan_keeps_its_grid(a_package: ModelPackage, tmp_path: Path) -> None:
-    phantom = make_phantom(8, 1, replace(SMALL, tilt=(0.3, -0.25)))
-    sitk.WriteImage(phantom.scan, str(tmp_path / "scan.nrrd"))
-    assert run(command(tmp_path / "scan.nrrd", tmp_path / "out", a_package))[0] == 0
-    assert grid_difference(read_scan(tmp_path / "out" / "probability.nrrd"), phantom.scan) is None
-
-
-def test_a_scan_of_one_lung_goes_through(a_phantom: Phantom, a_package: ModelPackage, tmp_path: Path) -> None:
-    hu = sitk.GetArrayFromImage(a_phantom.scan)
-    hu[sitk.GetArrayFromImage(a_phantom.lungs) == 2] = 30
-    sitk.WriteImage(image_like(hu, a_phantom.scan), str(tmp_path / "scan.nrrd"))
-    code, events = run(command(tmp_path / "scan.nrrd", tmp_path / "out", a_package))
-    assert code == 0
-    assert events[-1].values["numbers"]["right"]["volume_ml"] > 1000
-    assert any("left lung" in finding["what"] for finding in events[-1].values["findings"])
-
-
-def test_consolidated_lungs_go_through_with_a_lung_mask(
-    a_phantom: Phantom, a_package: ModelPackage, tmp_path: Path
-) -> None:
-    hu = sitk.GetArrayFromImage(a_phantom.scan)
-    hu[sitk.GetArrayFromImage(a_phantom.lungs) > 0] = -100
-    sitk.WriteImage(image_like(hu, a_phantom.scan), str(tmp_path / "scan.nrrd"))
-    sitk.WriteImage(a_phantom.lungs, str(tmp_path / "lungs.nrrd"))
-    refused(command(tmp_path / "scan.nrrd", tmp_path / "out", a_package), 2, "No lungs were found")
-    mask = ["--lung-mask", str(tmp_path / "lungs.nrrd")]
-    code, events = run(command(tmp_path / "scan.nrrd", tmp_path / "out", a_package, *mask))
-    assert code == 0
-    assert any("is used as it is" in finding["what"] for finding in events[-1].values["findings"])
-
-
-def test_a_scan_of_700_slices_goes_through(a_package: ModelPackage, tmp_path: Path) -> None:
-    phantom = make_phantom(8, 1, replace(SMALL, size=(96, 96, 700), pixel_mm=3.9, slice_mm=0.5))
-    sitk.WriteImage(phantom.scan, str(tmp_path / "scan.nrrd"))
-    assert run(command(tmp_path / "scan.nrrd", tmp_path / "out", a_package))[0] == 0
-    assert read_scan(tmp_path / "out" / "lesions.seg.nrrd").GetSize() == (96, 96, 700)
 
 
 def test_a_scan_that_lies_upside_down_is_mended_and_put_back(
@@ -348,7 +239,7 @@ def test_a_scan_that_lies_upside_down_is_mended_and_put_back(
 ) -> None:
     lying = image_like(sitk.GetArrayFromImage(a_phantom.scan)[::-1].copy(), a_phantom.scan)
     sitk.WriteImage(lying, str(tmp_path / "lying.nrrd"))
-    turned = finished_run(tmp_path / "lying.nrrd", a_run_at_0_4.package, tmp_path / "out")
+    turned = finished_run(run_here, tmp_path / "lying.nrrd", a_run_at_0_4.package, tmp_path / "out")
     assert turned.code == 0
     assert grid_difference(read_scan(turned.output / "probability.nrrd"), lying) is None
     right = stored(a_run_at_0_4.output, "probability.nrrd").astype(int)
@@ -368,7 +259,7 @@ def test_no_socket_is_opened(a_scan_file: Path, a_package: ModelPackage, tmp_pat
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
     probe = [sys.executable, "-c", "import socket; socket.socket()"]
     assert subprocess.run(probe, env=environment, capture_output=True, check=False).returncode != 0
-    arguments = command(a_scan_file, tmp_path / "out", a_package)
+    arguments = command(typed(a_scan_file, tmp_path / "out", a_package))
     done = subprocess.run(arguments, env=environment, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
 
@@ -385,7 +276,7 @@ def test_importing_what_slicers_process_uses_brings_no_torch() -> None:
 def test_a_person_gets_a_bar_and_a_table_even_where_a_terminal_knows_only_ascii(
     a_scan_file: Path, a_package: ModelPackage, tmp_path: Path
 ) -> None:
-    arguments = command(a_scan_file, tmp_path / "größer", a_package)
+    arguments = command(typed(a_scan_file, tmp_path / "größer", a_package))
     arguments.remove("--events")
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(arguments, capture_output=True, encoding="ascii", env=environment, check=True)

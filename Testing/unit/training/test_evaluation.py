@@ -1,4 +1,4 @@
-"""``covidselfseg evaluate`` and ``compare`` as real processes on a small cohort of files with masks."""
+"""``covidselfseg evaluate`` and ``compare`` on a small cohort of files with masks."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ from COVIDSelfSegLib.volume import array_view
 from COVIDSelfSegTrainingLib import cases as cases_module
 from COVIDSelfSegTrainingLib.baselines import THRESHOLDS_HU
 from COVIDSelfSegTrainingLib.cases import Case, cases_of_cohort, phantom_cases
+from COVIDSelfSegTrainingLib.cli import main
 from COVIDSelfSegTrainingLib.comparison import differing_settings
 from COVIDSelfSegTrainingLib.evaluate_command import open_packages
 from COVIDSelfSegTrainingLib.evaluated import evaluate
 from COVIDSelfSegTrainingLib.evaluation_sheet import draw_sheet
 
+from ..command_runs import run_here
 from ..conftest import SMALL, finding_package
 
 OPTIONS = Options(builtin_lungs=True, device="cpu")
@@ -58,16 +60,15 @@ def cohort(tmp_path_factory: pytest.TempPathFactory, a_phantom: Phantom) -> Path
     sitk.WriteImage(a_phantom.scan + 3, str(folder / "covid" / "sick2.nii.gz"))
     folders = ["--healthy", str(folder / "healthy"), "--covid", str(folder / "covid")]
     more = ["--output", str(folder / "cohort"), "--held-out", "1", "--builtin-lungs", "--workers", "1"]
-    subprocess.run([*COMMAND, "prepare", *folders, *more], check=True, capture_output=True)
+    assert main(["prepare", *folders, *more]) == 0
     return folder / "cohort"
 
 
 def run(*arguments: str) -> tuple[int, Result | Failure]:
     more = ("--builtin-lungs", "--device", "cpu", "--events")
-    done = subprocess.run([*COMMAND, *arguments, *more], capture_output=True, encoding="utf-8", check=False)
-    events = [event for line in done.stdout.splitlines() if (event := parse_event(line)) is not None]
-    assert isinstance(events[-1], Result | Failure), done.stderr
-    return done.returncode, events[-1]
+    code, events = run_here([*arguments, *more], main)
+    assert isinstance(events[-1], Result | Failure)
+    return code, events[-1]
 
 
 def table(folder: Path, name: str) -> list[dict[str, str]]:

@@ -1,11 +1,10 @@
-"""``covidselfseg prepare`` as a real process on real files: rows, repetition, kills, full disks, damage."""
+"""``covidselfseg prepare`` on real files: rows, repetition, kills, full disks, damage."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.events import Event, Failure, Result, StageProgress, parse_event
+from COVIDSelfSegLib.events import Event, Failure, Result, StageProgress
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.volume import array_view
 from COVIDSelfSegTrainingLib import prepare_command
@@ -25,6 +24,10 @@ from COVIDSelfSegTrainingLib.cli import main
 from COVIDSelfSegTrainingLib.cohort import open_cohort, open_scan
 from COVIDSelfSegTrainingLib.presets import PRESETS
 from COVIDSelfSegTrainingLib.sources import Source
+
+from ..command_runs import command, run_here, run_process
+
+MODULE = "COVIDSelfSegTrainingLib"
 
 
 @pytest.fixture(scope="module")
@@ -44,23 +47,14 @@ def scans(tmp_path_factory: pytest.TempPathFactory, a_phantom: Phantom) -> Path:
     return folder
 
 
-def command(scans: Path, cohort: Path, *more: str) -> list[str]:
-    prepare = [sys.executable, "-m", "COVIDSelfSegTrainingLib", "prepare"]
+def typed(scans: Path, cohort: Path, *more: str) -> list[str]:
     folders = ["--healthy", str(scans / "healthy"), "--covid", str(scans / "covid"), "--output", str(cohort)]
     fixed = ["--licence", "CC BY-NC 4.0", "--held-out", "0", "--builtin-lungs", "--workers", "1", "--events"]
-    return [*prepare, *folders, *fixed, *more]
+    return ["prepare", *folders, *fixed, *more]
 
 
-def run(arguments: list[str], largest_file: int | None = None) -> tuple[int, list[Event]]:
-    def limit() -> None:
-        if largest_file is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
-
-    done = subprocess.run(
-        arguments, capture_output=True, encoding="utf-8", timeout=300, check=False, preexec_fn=limit
-    )
-    events = [event for line in done.stdout.splitlines() if (event := parse_event(line)) is not None]
-    return done.returncode, events
+def run(arguments: list[str]) -> tuple[int, list[Event]]:
+    return run_here(arguments, main)
 
 
 def is_there(group: int) -> bool:
@@ -95,7 +89,7 @@ def content(cohort: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def cohort(scans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("prepared") / "cohort"
-    code, events = run(command(scans, folder, "--workers", "2"))
+    code, events = run_process(typed(scans, folder, "--workers", "2"), module=MODULE)
     assert code == 0
     *progress, _ = events
     assert all(isinstance(event, StageProgress) and "scans/min" in event.message for event in progress)
@@ -136,13 +130,15 @@ def test_the_arrays_are_the_scan_and_the_manifest_has_their_hashes(cohort: Path,
 
 
 def test_another_number_of_processes_gives_the_same_bytes(scans: Path, cohort: Path, tmp_path: Path) -> None:
-    assert run(command(scans, tmp_path / "again"))[0] == 0
+    assert run(typed(scans, tmp_path / "again"))[0] == 0
     assert content(tmp_path / "again") == content(cohort)
 
 
 def test_killed_and_run_again_it_does_what_is_missing(scans: Path, cohort: Path, tmp_path: Path) -> None:
     target = tmp_path / "cohort"
-    process = subprocess.Popen(command(scans, target), stdout=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen(
+        command(typed(scans, target), MODULE), stdout=subprocess.PIPE, start_new_session=True
+    )
     assert process.stdout is not None
     for _ in range(2):
         process.stdout.readline()
@@ -154,11 +150,11 @@ def test_killed_and_run_again_it_does_what_is_missing(scans: Path, cohort: Path,
         time.sleep(0.05)
     with pytest.raises(UserError, match="not finished"):
         open_cohort(target)
-    code, events = run(command(scans, target))
+    code, events = run(typed(scans, target))
     assert code == 0
     assert result_of(events)["worked"] <= 4
     assert content(target) == content(cohort)
-    code, events = run(command(scans, target))
+    code, events = run(typed(scans, target))
     assert result_of(events)["worked"] == 0
 
 
@@ -167,7 +163,7 @@ def test_cancelled_it_ends_soon_with_its_workers_and_leaves_nothing_half_done(
 ) -> None:
     target = tmp_path / "cohort"
     process = subprocess.Popen(
-        command(scans, target, "--workers", "2"),
+        command(typed(scans, target, "--workers", "2"), MODULE),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -188,7 +184,7 @@ def test_cancelled_it_ends_soon_with_its_workers_and_leaves_nothing_half_done(
 def test_a_full_disk_is_told_and_nothing_half_written_stays(scans: Path, tmp_path: Path) -> None:
     """A limit on the size of files fails a write in its middle, as a full disk does."""
     target = tmp_path / "cohort"
-    code, events = run(command(scans, target), largest_file=100_000)
+    code, events = run_process(typed(scans, target), module=MODULE, largest_file=100_000)
     assert code == 5
     failure = failure_of(events)
     assert "cannot be written" in failure.what
@@ -205,7 +201,7 @@ def test_damaged_arrays_are_told_and_made_anew(scans: Path, cohort: Path, tmp_pa
     changed.write_bytes(changed.read_bytes()[:-100] + bytes(100))
     with pytest.raises(UserError, match="damaged"):
         open_cohort(target, None)
-    code, events = run(command(scans, target, "--verify"))
+    code, events = run(typed(scans, target, "--verify"))
     assert code == 0
     assert result_of(events)["worked"] == 2
     assert content(target) == content(cohort)
@@ -223,7 +219,7 @@ def test_who_is_who_can_be_corrected_without_cutting_again(scans: Path, cohort: 
         writer = csv.DictWriter(file, rows[0].keys())
         writer.writeheader()
         writer.writerows(rows)
-    code, events = run(command(scans, target, "--corrections", str(corrections)))
+    code, events = run(typed(scans, target, "--corrections", str(corrections)))
     assert code == 0
     assert result_of(events)["worked"] == 0
     # All of the patient whose scan has a mask are held out now.
@@ -231,7 +227,7 @@ def test_who_is_who_can_be_corrected_without_cutting_again(scans: Path, cohort: 
     assert len(held_out) == 3
     assert {scan.source.licence for scan in held_out} == {"CC BY 4.0"}
     (tmp_path / "wrong.csv").write_text("file,who\na,b\n")
-    code, events = run(command(scans, target, "--corrections", str(tmp_path / "wrong.csv")))
+    code, events = run(typed(scans, target, "--corrections", str(tmp_path / "wrong.csv")))
     assert code == 2
     assert "must have 'scan'" in failure_of(events).why
 
@@ -246,7 +242,7 @@ def test_a_lesion_mask_in_the_corrections_holds_its_scan_out_and_has_that_scan_a
 
     def name(mask: Path) -> list[str]:
         corrections.write_text(f"scan,lesion_mask\n{scans / 'covid' / 'c.nii.gz'},{mask}\n")
-        return command(scans, target, "--corrections", str(corrections))
+        return typed(scans, target, "--corrections", str(corrections))
 
     code, events = run(name(tmp_path / "forgotten.nii.gz"))
     assert code == 2
@@ -317,12 +313,8 @@ def test_nothing_usable_is_an_error_that_says_why(scans: Path, tmp_path: Path) -
     folder = tmp_path / "scans" / "covid"
     folder.mkdir(parents=True)
     (folder / "gray.mha").write_bytes((scans / "covid" / "gray.mha").read_bytes())
-    code, events = run(
-        [
-            *(sys.executable, "-m", "COVIDSelfSegTrainingLib", "prepare", "--covid", str(folder)),
-            *("--output", str(tmp_path / "cohort"), "--workers", "1", "--events"),
-        ]
-    )
+    more = ["--output", str(tmp_path / "cohort"), "--workers", "1", "--events"]
+    code, events = run(["prepare", "--covid", str(folder), *more])
     assert code == 2
     assert "None of the 1 scans" in failure_of(events).what
     assert "8-bit" in failure_of(events).why

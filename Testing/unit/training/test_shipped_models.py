@@ -23,9 +23,11 @@ from COVIDSelfSegLib.volume import array_view, read_scan
 from COVIDSelfSegTrainingLib.baselines import THRESHOLDS_HU, hu_threshold
 from COVIDSelfSegTrainingLib.evaluation import slice_auc
 from COVIDSelfSegTrainingLib.model_card import card_text
+from COVIDSelfSegTrainingLib.preset_files import read_preset
 from COVIDSelfSegTrainingLib.shipped import shipped_sources
 
 FOLDER = Path(__file__).resolve().parents[3] / "COVIDSelfSeg" / "Resources" / "Models"
+RECIPES = FOLDER.parents[2] / "Resources" / "Recipes"
 OPTIONS = Options(builtin_lungs=True, device="cpu")
 EVALUATION_ONLY = ("medseg", "radiopaedia", "lung1")
 EVERY_SECOND = slice(None, None, 2)
@@ -101,6 +103,18 @@ def test_they_say_how_they_were_made_and_from_what(the_package: ModelPackage) ->
     assert not [scan for scan in card.trained_on if "NC" in scan.licence]
     assert card.known_failures
     assert {"Dice, mean", "falsely infected, %", "AUC over slices"} <= {one["name"] for one in card.metrics}
+
+
+def test_the_recipes_that_train_them_anew_are_theirs(the_package: ModelPackage) -> None:
+    first, *others = (part["recipe"] for part in the_package.card.recipe["mean_of"])
+    script = (RECIPES / "train_shipped.sh").read_text()
+    iterations = first["gan"]["iterations"], first["segmenter"]["iterations"]
+    assert "--gan-iterations {} --segmenter-iterations {}".format(*iterations) in script
+    for name, recipe in zip(("pictures", "nets"), others, strict=True):
+        preset = read_preset(RECIPES / f"{name}.toml")
+        assert preset.gan.iterations == recipe["gan"]["iterations"] == 0
+        for option in ("iterations", "rate", "warm_up", "ema", "real_share"):
+            assert getattr(preset.segmenter, option) == recipe["segmenter"][option], (name, option)
 
 
 def test_the_page_in_the_docs_is_the_card_of_the_package_at_hand(the_package: ModelPackage) -> None:

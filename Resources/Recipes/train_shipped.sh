@@ -1,0 +1,24 @@
+#!/bin/sh
+# Trains the shipped packages anew: three trainings, each on from the one before, and the mean of their weights; the
+# network for chests; that for single slices, in two parts. Seeds are those of the presets. Run again, it goes on
+# where it was stopped. The threshold stays the calibrated one: that of the shipped package was set afterwards, with
+# 'covidselfseg card --threshold 0.28'.
+# Usage: train_shipped.sh FOLDER, with covidselfseg on the PATH and the real scans in $COVIDSELFSEG_DATA
+set -eu
+models=$1
+recipes=$(dirname "$0")
+package=covidselfseg-default.safetensors
+slices=$models/covidselfseg-lungs-slice
+
+covidselfseg prepare-shipped "$models/cohort"
+covidselfseg train "$models/cohort" "$models/first" --gan-iterations 1200 --segmenter-iterations 1200
+covidselfseg train "$models/cohort" "$models/second" \
+    --preset "$recipes/pictures.toml" --start-from "$models/first/$package"
+covidselfseg train "$models/cohort" "$models/third" \
+    --preset "$recipes/nets.toml" --start-from "$models/second/$package"
+covidselfseg mean "$models/cohort" "$models/$package" --of "$models/first/$package" 0.25 \
+    --of "$models/second/$package" 0.25 --of "$models/third/$package" 0.5
+covidselfseg train-lungs "$models/covidselfseg-lungs.safetensors"
+covidselfseg train-lungs --slices "$slices-5000.safetensors"
+covidselfseg train-lungs --slices "$slices.safetensors" \
+    --iterations 800 --rate 8e-4 --start-from "$slices-5000.safetensors"
