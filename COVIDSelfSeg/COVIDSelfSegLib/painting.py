@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from .perlin import perlin
@@ -43,11 +42,6 @@ class LungSites:
     places: npt.NDArray[np.float32]
     depths: npt.NDArray[np.float32]
     weights: npt.NDArray[np.float64]
-
-    @classmethod
-    def of_mask(cls, lungs: BoolArray, voxel_mm: tuple[float, float, float]) -> LungSites:
-        """Sites of a lung mask (z up, y back, x left); see :meth:`of_depths`."""
-        return cls.of_depths(ndimage.distance_transform_edt(lungs, sampling=voxel_mm), voxel_mm)
 
     @classmethod
     def of_depths(

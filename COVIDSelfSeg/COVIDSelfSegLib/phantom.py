@@ -124,7 +124,8 @@ def _grow_lesions(
         rng: draws the lesions.
     """
     step = tuple(float(axis[1] - axis[0]) for axis in axes)
-    sites = LungSites.of_mask(lungs > 0, (step[0], step[1], step[2]))
+    distances = ndimage.distance_transform_edt(lungs > 0, sampling=step)
+    sites = LungSites.of_depths(distances, (step[0], step[1], step[2]))
     corner = np.array([axis[0] for axis in axes], np.float32)
     sites = LungSites(sites.places + corner, sites.depths, sites.weights)
     foci = draw_foci(sites, int(rng.integers(4, 16)), rng, severity=min(1.0, 0.25 + share))
@@ -135,7 +136,7 @@ def _grow_lesions(
         inside = torch.from_numpy(np.ascontiguousarray(depth))[None]
         return lesion_filling(foci, phase, (z, y, x), inside, growth=growth)[0].numpy()
 
-    depth = ndimage.distance_transform_edt(lungs > 0, sampling=step).astype(np.float32)
+    depth = distances.astype(np.float32)
     box = ndimage.find_objects((depth > 0).astype(np.uint8))[0]
     # The share hardly changes when it is counted on every second voxel.
     sparse = tuple(slice(part.start, part.stop, 2) for part in box)

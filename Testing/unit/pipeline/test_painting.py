@@ -29,6 +29,10 @@ def lungs() -> np.ndarray:
     return right | left
 
 
+def sites_of(lungs: np.ndarray) -> LungSites:
+    return LungSites.of_depths(ndimage.distance_transform_edt(lungs, sampling=VOXEL_MM), VOXEL_MM)
+
+
 def fill(lungs: np.ndarray, foci: LesionFoci, seed: int = 0, growth: float = 0.0) -> np.ndarray:
     depth = ndimage.distance_transform_edt(lungs, sampling=VOXEL_MM).astype(np.float32)
     places = tuple(torch.arange(n)[None] * mm for n, mm in zip(lungs.shape, VOXEL_MM, strict=True))
@@ -37,7 +41,7 @@ def fill(lungs: np.ndarray, foci: LesionFoci, seed: int = 0, growth: float = 0.0
 
 
 def test_lesions_stay_in_the_lung_and_between_nothing_and_full(lungs: np.ndarray) -> None:
-    foci = draw_foci(LungSites.of_mask(lungs, VOXEL_MM), 12, np.random.default_rng(1))
+    foci = draw_foci(sites_of(lungs), 12, np.random.default_rng(1))
     filling = fill(lungs, foci)
     assert (filling[~lungs] == 0).all()
     assert filling.max() <= 1
@@ -47,14 +51,14 @@ def test_lesions_stay_in_the_lung_and_between_nothing_and_full(lungs: np.ndarray
 
 
 def test_a_record_paints_the_same_again(lungs: np.ndarray) -> None:
-    sites = LungSites.of_mask(lungs, VOXEL_MM)
+    sites = sites_of(lungs)
     one, again, other = (draw_foci(sites, 8, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert np.array_equal(fill(lungs, one), fill(lungs, again))
     assert not np.array_equal(fill(lungs, one), fill(lungs, other))
 
 
 def test_padding_of_a_batch_paints_nothing(lungs: np.ndarray) -> None:
-    sites = LungSites.of_mask(lungs, VOXEL_MM)
+    sites = sites_of(lungs)
     few, many = (draw_foci(sites, count, np.random.default_rng(count)) for count in (2, 9))
     batch = LesionFoci.batch([few, many])
     alone = LesionFoci(**{name: value[:1] for name, value in vars(batch).items()})
@@ -62,14 +66,14 @@ def test_padding_of_a_batch_paints_nothing(lungs: np.ndarray) -> None:
 
 
 def test_growth_grows(lungs: np.ndarray) -> None:
-    foci = draw_foci(LungSites.of_mask(lungs, VOXEL_MM), 6, np.random.default_rng(3))
+    foci = draw_foci(sites_of(lungs), 6, np.random.default_rng(3))
     sizes = [np.count_nonzero(fill(lungs, foci, growth=growth)) for growth in (-10, 0, 10, 40)]
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[-1]
 
 
 def test_lesions_prefer_the_pleura_the_back_and_the_base(lungs: np.ndarray) -> None:
-    sites = LungSites.of_mask(lungs, VOXEL_MM)
+    sites = sites_of(lungs)
     mean = (sites.weights[:, None] * sites.places).sum(0)
     middle = sites.places.mean(0)
     assert mean[0] < middle[0]
@@ -88,7 +92,7 @@ def test_sites_of_some_slices_are_those_of_the_whole_lung_that_lie_there(lungs: 
 
 
 def test_a_levelled_prior_lets_lesions_lie_anywhere_inside(lungs: np.ndarray) -> None:
-    sites = LungSites.of_mask(lungs, VOXEL_MM)
+    sites = sites_of(lungs)
     half, even = sites.levelled(0.5), sites.levelled(1.0)
     assert half.weights.sum() == pytest.approx(1)
     assert np.allclose(even.weights, 1 / len(sites.weights))
@@ -96,7 +100,7 @@ def test_a_levelled_prior_lets_lesions_lie_anywhere_inside(lungs: np.ndarray) ->
 
 
 def test_foci_beside_others_fill_what_both_fill(lungs: np.ndarray) -> None:
-    sites = LungSites.of_mask(lungs, VOXEL_MM)
+    sites = sites_of(lungs)
     one, two = (draw_foci(sites, count, np.random.default_rng(count)) for count in (2, 3))
     first, second, both = fill(lungs, one), fill(lungs, two), fill(lungs, one.beside(two))
     touched = (first > 0) | (second > 0)
