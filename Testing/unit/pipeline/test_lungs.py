@@ -205,11 +205,11 @@ def test_thick_slices_are_all_seen_and_of_thin_ones_some(
     monkeypatch.setattr(
         r231, "_label_slices", lambda network, hu, *a, **k: seen.append(len(hu)) or real(network, hu, *a, **k)
     )
-    few = a_phantom.scan[:, :, 28:34]
+    few = a_phantom.scan[:, :, 28:32]
     for spacing in (5.0, 2.0, 1.0):
         few.SetSpacing((2.3, 2.3, spacing))
-        assert len(array_view(find_lungs(few, weights=random_r231).image)) == 6
-    assert seen == [6, 4, 3]  # the last slice is always seen
+        assert len(array_view(find_lungs(few, weights=random_r231).image)) == 4
+    assert seen == [4, 3, 2]  # the last slice is always seen
 
 
 def test_masks_between_slices_are_interpolated_by_their_shape() -> None:

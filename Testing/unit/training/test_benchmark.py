@@ -147,10 +147,11 @@ def test_reliability_is_drawn_for_phantoms_and_for_annotated_slices(sheet: Path)
 
 
 def test_without_the_shared_scans_the_page_says_so(
-    tmp_path: Path, a_model: ModelPackage, monkeypatch: pytest.MonkeyPatch
+    sheet: Path, tmp_path: Path, a_model: ModelPackage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cases_module, "draw_acquisition", lambda _rng: SMALL)
     (tmp_path / "empty").mkdir()
+    shutil.copytree(sheet / ".cases", tmp_path / "out" / ".cases")  # what was scored is not scored again
     model = ["--model", str(a_model.path), "--output", str(tmp_path / "out"), "--device", "cpu"]
     nothing = ["benchmark", *model, "--data", str(tmp_path / "empty")]
     assert main([*nothing, "--phantoms", "1", "--builtin-lungs"]) == ExitCode.DONE

@@ -87,7 +87,7 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(
 ) -> None:
     """Killed in phase 1, and again in phase 3, by a signal that nothing can catch."""
     preset = replace(
-        TINY, gan=replace(TINY.gan, iterations=30), segmenter=replace(TINY.segmenter, iterations=30)
+        TINY, gan=replace(TINY.gan, iterations=18), segmenter=replace(TINY.segmenter, iterations=18)
     )
     write_preset(preset, tmp_path / "tiny.toml")
     whole = train(preset, training_scans, tmp_path / "whole", Running())
@@ -97,10 +97,10 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(
 
     killed_when(arguments, first.is_file)
     reached = int(read_recipe(first)["iteration"])
-    assert 0 < reached < 30
+    assert 0 < reached < 18
     killed_when(arguments, second.is_file)
-    assert int(read_recipe(first)["iteration"]) == 30
-    assert 0 < int(read_recipe(second)["iteration"]) < 30
+    assert int(read_recipe(first)["iteration"]) == 18
+    assert 0 < int(read_recipe(second)["iteration"]) < 18
     done = subprocess.run(
         [sys.executable, *arguments], env=environment(), check=True, capture_output=True, encoding="utf-8"
     )
