@@ -1,4 +1,7 @@
-"""Connected components: specks out of a mask."""
+"""Connected components, and the box that holds a mask: what makes lesions of a probability.
+
+No SciPy here, since its import would be felt where the slider of Slicer's panel is let go.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,23 @@ BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
 
 
+def box_of(values: npt.NDArray[np.uint8], least: int = 1) -> tuple[slice, slice, slice]:
+    """The smallest box (z, y, x) around all voxels that reach a value; of no size where none does.
+
+    Args:
+        values: (z, y, x); a bool mask as a view.
+        least: the value.
+    """
+    deep = _reach(values.max(axis=(1, 2), initial=0) >= least)
+    plane = values[deep].max(axis=0, initial=0) >= least
+    return deep, _reach(plane.any(axis=1)), _reach(plane.any(axis=0))
+
+
 def large_parts(mask: BoolArray, least: float) -> BoolArray:
     """The components of a mask (neighbours by a face) that have at least ``least`` voxels.
 
     Runs along x are numbered instead of voxels (the idea: He, Chao and Suzuki, IEEE Transactions on Image
-    Processing 17, 2008). Lesions have few of them, so that this is faster than a label image and needs none;
-    and it needs no SciPy, whose import would be felt where a slider is let go.
+    Processing 17, 2008). Lesions have few of them, so that this is faster than a label image and needs none.
 
     Args:
         mask: (z, y, x) or (y, x); best cut to the box that holds it.
@@ -30,6 +44,12 @@ def large_parts(mask: BoolArray, least: float) -> BoolArray:
     # The padding of one voxel a row is taken out of the places again.
     large.reshape(-1)[_ranges((starts - rows - 1)[small], lengths[small])] = False
     return large
+
+
+def _reach(held: BoolArray) -> slice:
+    """From the first to the last place that is held; slice(0, 0) if none is."""
+    places = np.flatnonzero(held)
+    return slice(int(places[0]), int(places[-1]) + 1) if places.size else slice(0, 0)
 
 
 def _runs(mask: BoolArray) -> tuple[IntArray, IntArray, IntArray]:

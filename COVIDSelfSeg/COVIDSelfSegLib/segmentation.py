@@ -19,7 +19,7 @@ import torch
 from scipy import ndimage, special
 from torch import Tensor, nn
 
-from .components import large_parts
+from .components import box_of, large_parts
 from .devices import Device
 from .frame import FloatArray, LungFrame
 from .hounsfield import to_unit
@@ -262,12 +262,6 @@ def lesion_mask(probability: sitk.Image, threshold: float, least_ml: float) -> s
     """Lesions at a threshold, without components smaller than ``least_ml``; uint8 0 or 1, same grid."""
     values, level = array_view(probability), level_of(threshold)
     result = np.zeros(values.shape, np.uint8)
-    box = tuple(_reach(values.max(axis=axes), level) for axes in ((1, 2), (0, 2), (0, 1)))
+    box = box_of(values, level)
     result[box] = large_parts(values[box] >= level, least_ml / voxel_volume_ml(probability))
     return image_like(result, probability)
-
-
-def _reach(highest: npt.NDArray[np.uint8], level: int) -> slice:
-    """From the first to the last place that reaches a level; empty where none does."""
-    places = np.flatnonzero(highest >= level)
-    return slice(places[0], places[-1] + 1) if places.size else slice(0)

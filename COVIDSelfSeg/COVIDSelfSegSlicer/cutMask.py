@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from COVIDSelfSegLib.components import box_of
 
 Box = tuple[slice, slice, slice]
 
@@ -25,9 +26,7 @@ class CutMask:
     def of(values: np.ndarray, least: int = 1) -> CutMask:
         """Where an array (k, j, i) of bool or uint8 reaches a value, in the smallest box."""
         levels = values.view(np.uint8) if values.dtype == bool else values
-        deep = _reach(levels.max(axis=(1, 2), initial=0) >= least)
-        plane = levels[deep].max(axis=0, initial=0) >= least
-        rows, columns = _reach(plane.any(axis=1)), _reach(plane.any(axis=0))
+        deep, rows, columns = box_of(levels, least)
         return CutMask((deep.start, rows.start, columns.start), levels[deep, rows, columns] >= least)
 
     @property
@@ -62,9 +61,3 @@ class CutMask:
         if self.isEmpty or other.isEmpty:
             return self.isEmpty and other.isEmpty
         return self.corner == other.corner and np.array_equal(self.inside, other.inside)
-
-
-def _reach(held: np.ndarray) -> slice:
-    """From the first to the last place that is held; slice(0, 0) if none is."""
-    places = np.flatnonzero(held)
-    return slice(int(places[0]), int(places[-1]) + 1) if places.size else slice(0, 0)

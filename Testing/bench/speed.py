@@ -70,7 +70,7 @@ def _perlin(table: Table) -> None:
         theirs = 64 * (time.perf_counter() - start)
         value, beside = f"{value}, {theirs / seconds:.0f} x", f"noise in a loop {theirs:.2f} s"
     name = "Perlin, 64 slices of 128 x 128, 10 octaves"
-    table.add(_SECTION, name, value, beside=beside, wanted=">= 100 x")
+    table.add(_SECTION, name, value, beside=beside, wanted=">= 200 x")
 
 
 def _phantom(table: Table) -> None:
