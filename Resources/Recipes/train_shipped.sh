@@ -10,12 +10,17 @@ recipes=$(dirname "$0")
 package=covidselfseg-default.safetensors
 slices=$models/covidselfseg-lungs-slice
 
+# A folder and options; one that is done is not calibrated again.
+train() {
+    folder=$models/$1
+    shift
+    [ -f "$folder/$package" ] || covidselfseg train "$models/cohort" "$folder" "$@"
+}
+
 covidselfseg prepare-shipped "$models/cohort"
-covidselfseg train "$models/cohort" "$models/first" --gan-iterations 1200 --segmenter-iterations 1200
-covidselfseg train "$models/cohort" "$models/second" \
-    --preset "$recipes/pictures.toml" --start-from "$models/first/$package"
-covidselfseg train "$models/cohort" "$models/third" \
-    --preset "$recipes/nets.toml" --start-from "$models/second/$package"
+train first --gan-iterations 1200 --segmenter-iterations 1200
+train second --preset "$recipes/pictures.toml" --start-from "$models/first/$package"
+train third --preset "$recipes/nets.toml" --start-from "$models/second/$package"
 covidselfseg mean "$models/cohort" "$models/$package" --of "$models/first/$package" 0.25 \
     --of "$models/second/$package" 0.25 --of "$models/third/$package" 0.5
 covidselfseg train-lungs "$models/covidselfseg-lungs.safetensors"
