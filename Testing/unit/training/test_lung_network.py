@@ -48,17 +48,36 @@ def a_chest(a_healthy_phantom: Phantom) -> Chest:
     return Chest("a phantom", False, hu, lungs, frame.voxel_mm)
 
 
-def test_disease_is_painted_inside_the_lung_alone_and_makes_it_denser(a_chest: Chest) -> None:
-    hu = a_chest.hu.astype(np.float32)
+def test_disease_is_painted_where_there_is_lung_and_makes_it_denser(a_chest: Chest) -> None:
+    hu, inside = a_chest.hu.astype(np.float32), a_chest.lungs > 0
+    holds_lung = ndimage.binary_dilation(inside, np.ones((3, 3, 3))) & (hu < 0)
     rng = np.random.default_rng(2)
     changed = []
     for _ in range(40):
         painted = paint_dense_disease(hu, a_chest.lungs, a_chest.voxel_mm, rng)
-        assert np.array_equal(painted[a_chest.lungs == 0], hu[a_chest.lungs == 0])
-        inside = a_chest.lungs > 0
+        assert np.array_equal(painted[~inside & ~holds_lung], hu[~inside & ~holds_lung])
+        assert painted.max() <= max(90, hu.max())
         changed.append((painted[inside] > -300).mean())
     assert np.mean(np.array(changed) < 0.15) > 0.15, "some stay healthy"
     assert np.max(changed) > 0.4, "some are nearly drowned"
+
+
+def test_no_dark_line_parts_a_painted_effusion_from_the_chest_wall(
+    a_chest: Chest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lung_corruption, "_KINDS", (0, 0, 0, 1))
+    monkeypatch.setattr(lung_corruption, "_HEALTHY_SHARE", 0.0)
+    hu, inside = a_chest.hu.astype(np.float32), a_chest.lungs > 0
+    rng = np.random.default_rng(4)
+    before, after = [], []
+    for _ in range(10):
+        painted = paint_dense_disease(hu, a_chest.lungs, a_chest.voxel_mm, rng)
+        wet = inside & (painted > -100) & (hu < -500)
+        beside = ndimage.binary_dilation(wet) & ~inside & (hu < -200) & (hu > -700)
+        before.append(hu[beside])
+        after.append(painted[beside])
+    assert np.mean(np.concatenate(before)) < -300
+    assert np.quantile(np.concatenate(after), 0.1) > -200
 
 
 def test_an_effusion_lies_along_the_pleura_at_the_back(
