@@ -19,6 +19,8 @@ _EQUALISED, _WINDOWED = 0.2, 0.35
 """Share of slices that are equalised pictures, and share of the others that are windowed ones."""
 _CLOSINGS = (5, 9, 13)
 """Half-widths in pixels."""
+_BESIDE, _PATCH, _PATCH_LEVELS = 24, 16, (0.0, 1.2)
+"""Of tissue that a lung mask takes in: pixels from the lung, size of its patches, and how few they are."""
 
 
 @dataclass(frozen=True)
@@ -145,9 +147,9 @@ def vary_mask(
 ) -> Tensor:
     """Change some lung masks (batch, 1, y, x) as another method would have them.
 
-    Some borders move by a pixel or two, or take in a rim of the chest wall; some masks are closed, so that
-    the vessels of the hilum and tissue between the lungs lie inside, as where a method keeps dense lung.
-    Healthy tissue there is no lesion.
+    Some borders move by a pixel or two, or take in a rim of the chest wall. Others do as a method that keeps
+    dense lung: closed, they hold the vessels of the hilum and what lies between the lungs; or they take in
+    patches of what lies beside, as the aorta or a dome of the diaphragm. Healthy tissue is no lesion there.
 
     ``rows`` and ``count`` are as in :func:`vary_intensity`.
     """
@@ -159,10 +161,22 @@ def vary_mask(
     wider = functional.pad(lungs, [2 * width] * 4)  # a closing must not stick to the edge of the image
     closed = -_dilated(-_dilated(wider, width), width)
     closed = closed[:, :, 2 * width : -2 * width, 2 * width : -2 * width]
-    choices = rng.choice(6, count or len(lungs), p=[0.4, 0.1, 0.1, 0.15, 0.1, 0.15])[rows]
+    count = count or len(lungs)
+    patched = _with_patches_beside(lungs, rng, rows, count)
+    choices = rng.choice(7, count, p=[0.3, 0.1, 0.1, 0.1, 0.05, 0.1, 0.25])[rows]
     chosen = torch.from_numpy(choices).to(lungs.device)
-    options = torch.stack([lungs, larger, largest, smaller, smallest, closed])
+    options = torch.stack([lungs, larger, largest, smaller, smallest, closed, patched])
     return options[chosen, torch.arange(len(lungs), device=lungs.device)]
+
+
+def _with_patches_beside(lungs: Tensor, rng: np.random.Generator, rows: slice, count: int) -> Tensor:
+    """Lung masks and smooth patches of what lies around them, drawn for a joint batch of ``count``."""
+    lines, columns = lungs.shape[2:]
+    cells = rng.standard_normal((count, 1, lines // _PATCH + 2, columns // _PATCH + 2))[rows]
+    levels = rng.uniform(*_PATCH_LEVELS, count)[rows]
+    field = functional.interpolate(_tensor(cells).to(lungs.device), (lines, columns), mode="bicubic")
+    patches = (field > _column(_tensor(levels), lungs)) & (_dilated(lungs, _BESIDE) > 0)
+    return torch.maximum(lungs, patches.to(lungs.dtype))
 
 
 def _dilated(masks: Tensor, width: int) -> Tensor:

@@ -52,9 +52,24 @@ def test_slices_with_much_lung_are_drawn_more_often(a_scan: CohortScan) -> None:
 
 
 def test_some_lung_masks_take_in_a_rim_of_the_chest_wall() -> None:
-    lungs = torch.zeros(200, 1, 40, 60)
-    lungs[:, :, 10:30, 15:45] = 1
+    lungs = torch.zeros(200, 1, 100, 120)
+    lungs[:, :, 40:60, 40:80] = 1
     varied = vary_mask(lungs, np.random.default_rng(3))
-    with_rim = varied[:, 0, 20, 12] == 1
-    assert 0.04 < with_rim.float().mean() < 0.2
-    assert not varied[:, 0, 20, 11].any()
+    row, column = torch.meshgrid(torch.arange(100), torch.arange(120), indexing="ij")
+    rim = (row >= 37) & (row < 63) & (column >= 37) & (column < 83)
+    whole = (varied[:, 0] == rim).all(dim=(1, 2))
+    assert 0.04 < whole.float().mean() < 0.2
+
+
+def test_some_lung_masks_take_in_patches_beside_the_lung_and_lose_nothing() -> None:
+    lungs = torch.zeros(200, 1, 100, 120)
+    lungs[:, :, 40:60, 40:80] = 1
+    varied = vary_mask(lungs, np.random.default_rng(3))
+    beside = torch.ones(100, 120, dtype=torch.bool)
+    beside[37:63, 37:83] = False
+    taken = (varied[:, 0] * beside).sum(dim=(1, 2))
+    some = taken > 0
+    assert 0.15 < some.float().mean() < 0.35
+    assert (varied[some, 0, 40:60, 40:80] == 1).all()
+    assert 500 < taken[some].mean() < 3000, "neither specks nor all"
+    assert not varied[:, 0, :16].any(), "what is far from the lung stays outside"

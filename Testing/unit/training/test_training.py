@@ -128,15 +128,14 @@ def test_variety_keeps_hu_in_range_and_masks_masks() -> None:
     assert set(vary_mask(lungs, rng).unique().tolist()) == {0.0, 1.0}
 
 
-def test_some_lung_masks_take_in_what_lies_between_lungs_and_none_loses_its_inside() -> None:
+def test_some_lung_masks_are_closed_between_the_lungs_and_none_loses_its_inside() -> None:
     lungs = torch.zeros(60, 1, 40, 60)
     lungs[:, :, 5:35, 5:25] = lungs[:, :, 5:35, 32:55] = 1
     varied = vary_mask(lungs, np.random.default_rng(2))
-    bridged = varied[:, 0, 20, 28] == 1
-    # Those that are closed: one in seven, as far as the drawn width reaches across.
+    bridged = (varied[:, 0, 10:30, 25:32] == 1).all(dim=(1, 2))
+    # One in ten, as far as the drawn width reaches across; patches fill all of it now and then.
     assert 2 <= bridged.sum() <= 20
     assert (varied[:, :, 8:32, 8:22] == 1).all()
-    assert (varied[:, :, :2] == 0).all(), "a rim is three pixels wide"
 
 
 def test_training_ends_in_a_package_that_says_what_it_was_trained_on(
