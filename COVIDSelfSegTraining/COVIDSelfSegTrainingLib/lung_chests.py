@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from COVIDSelfSegLib.frame import LungFrame
 from COVIDSelfSegLib.phantom import make_phantom
 from COVIDSelfSegLib.phantom_scanner import Acquisition
 from COVIDSelfSegLib.volume import read_scan
+from scipy import ndimage
 
 from .cohort import Source
 from .lung_batches import Chest
@@ -28,12 +30,11 @@ def shipped_chests(data: Path | None, grid_mm: float) -> Iterator[tuple[Chest, s
     """Every chest with its licence, on voxels of ``grid_mm``.
 
     Phantoms alone where the real scans are absent. The lungs of a healthy scan are what a threshold finds.
-    Scans of which one lung alone is healthy are left out: in the other a threshold loses the tumour, and the
-    network would learn that dense lung is none.
+    Of a scan of which one lung alone is healthy, the other half is unknown: there a threshold loses the
+    tumour, and the network would learn that dense lung is none.
     """
     healthy = [source for source in shipped_sources(data) if source.path and source.group == "healthy"]
-    real = [source for source in healthy if not source.only_side]
-    for source in sorted(real, key=lambda one: one.name):
+    for source in sorted(healthy, key=lambda one: one.name):
         yield _of_scan(source, grid_mm), source.licence
     for seed in _SEEDS:
         yield _of_phantom(seed, grid_mm), "none needed (made from a seed)"
@@ -41,7 +42,18 @@ def shipped_chests(data: Path | None, grid_mm: float) -> Iterator[tuple[Chest, s
 
 def _of_scan(source: Source, grid_mm: float) -> Chest:
     scan = read_scan(Path(str(source.path)))
-    return _chest(source.name, True, scan, builtin_lung_mask(scan), grid_mm)
+    chest = _chest(source.name, True, scan, builtin_lung_mask(scan), grid_mm)
+    return _half_known(chest, source.only_side) if source.only_side else chest
+
+
+def _half_known(chest: Chest, side: int) -> Chest:
+    """Without what lies nearer to the other lung than to that of ``side``."""
+    to_known, to_other = (
+        ndimage.distance_transform_edt(chest.lungs != label, sampling=chest.voxel_mm)
+        for label in (side, 3 - side)
+    )
+    lungs = np.where(chest.lungs == side, chest.lungs, 0).astype(np.uint8)
+    return replace(chest, lungs=lungs, unknown=(to_other < to_known).astype(np.uint8))
 
 
 def _of_phantom(seed: int, grid_mm: float) -> Chest:
@@ -61,4 +73,5 @@ def _of_phantom(seed: int, grid_mm: float) -> Chest:
 def _chest(name: str, real: bool, scan: sitk.Image, lungs: sitk.Image, grid_mm: float) -> Chest:
     frame = LungFrame.whole_scan(scan, grid_mm)
     labels = frame.to_network(lungs, "nearest", fill=0).astype(np.uint8)
-    return Chest(name, real, frame.to_network(scan).astype(np.int16), labels, frame.voxel_mm)
+    hu = frame.to_network(scan).astype(np.int16)
+    return Chest(name, real, hu, labels, np.zeros_like(labels), frame.voxel_mm)

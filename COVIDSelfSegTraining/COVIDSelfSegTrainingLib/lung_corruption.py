@@ -17,8 +17,10 @@ BoolArray = npt.NDArray[np.bool_]
 
 _HEALTHY_SHARE = 0.4
 """Of the chests: what is dense in these is heart, hilum and liver, which a lung mask leaves out."""
-_KINDS = (0.4, 0.15, 0.15, 0.3)
-"""Shares of foci, layers, parts of a lung, and rinds."""
+_MOST_KINDS = 2
+"""In one chest."""
+_KINDS = (0.6, 0.08, 0.07, 0.25)
+"""Shares of foci, layers, parts of a lung, and rinds: dense lobes are rare, and look much like a liver."""
 _RIND_MM, _THINNING_MM = (4.0, 30.0), (10.0, 40.0)
 """Thickness of a rind at the back, and length over which it thins out towards the front, from and to."""
 _DENSEST_HU = 90.0
@@ -52,7 +54,7 @@ def paint_dense_disease(
     painted = hu.copy()
     lungs = labels > 0
     share = _lung_share(hu, lungs)
-    kinds = rng.choice(len(_KINDS), size=rng.integers(1, 4), p=_KINDS)
+    kinds = rng.choice(len(_KINDS), size=rng.integers(1, _MOST_KINDS + 1), p=_KINDS)
     for kind in kinds:
         paint = (_foci, _layer, _part_of_a_lung, _rind)[kind]
         region = paint(labels, voxel_mm, rng) & lungs

@@ -164,10 +164,11 @@ class LungTrainer:
         torch.manual_seed(int(rng.integers(2**62)))
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate()
-        hu, lungs = (part.to(self.device.handle) for part in self._batches.draw(rng))
+        batch = self._batches.draw(rng)
+        hu, lungs, known = (part.to(self.device.handle) for part in (batch.hu, batch.lungs, batch.known))
         with self.device.autocast():
             logits = self.network(to_unit(hu).contiguous(memory_format=torch.channels_last_3d)).float()
-        weight = torch.where(hu < _AERATED_HU, self.preset.aerated_weight, 1.0)
+        weight = torch.where(hu < _AERATED_HU, self.preset.aerated_weight, 1.0) * known
         entropy = functional.binary_cross_entropy_with_logits(logits, lungs, weight)
         probability = torch.sigmoid(logits) * weight
         overlap = (2 * (probability * lungs).sum() + 1) / (probability.sum() + (weight * lungs).sum() + 1)

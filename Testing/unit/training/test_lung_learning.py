@@ -1,0 +1,178 @@
+"""What the lung networks learn from: chests of which a half may be unknown, painted, bent and stained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from COVIDSelfSegLib.devices import choose_device
+from COVIDSelfSegLib.lung_network import LUNG_GRID_MM
+from COVIDSelfSegTrainingLib import lung_chests, lung_corruption
+from COVIDSelfSegTrainingLib.lung_batches import Chest, LungBatch, LungBatches
+from COVIDSelfSegTrainingLib.lung_corruption import paint_dense_disease
+from COVIDSelfSegTrainingLib.lung_training import LungPreset, LungTrainer
+from COVIDSelfSegTrainingLib.lung_variation import View, moved, stained
+from COVIDSelfSegTrainingLib.shipped import REAL_SCANS
+from scipy import ndimage
+
+WINDOW = (16, 32, 40)
+
+
+def test_disease_is_painted_where_there_is_lung_and_makes_it_denser(a_chest: Chest) -> None:
+    hu, inside = a_chest.hu.astype(np.float32), a_chest.lungs > 0
+    holds_lung = ndimage.binary_dilation(inside, np.ones((3, 3, 3))) & (hu < 0)
+    rng = np.random.default_rng(2)
+    changed = []
+    for _ in range(40):
+        painted = paint_dense_disease(hu, a_chest.lungs, a_chest.voxel_mm, rng)
+        assert np.array_equal(painted[~inside & ~holds_lung], hu[~inside & ~holds_lung])
+        assert painted.max() <= max(90, hu.max())
+        changed.append((painted[inside] > -300).mean())
+    assert np.mean(np.array(changed) < 0.15) > 0.15, "some stay healthy"
+    assert np.max(changed) > 0.4, "some are nearly drowned"
+
+
+def test_no_dark_line_parts_a_painted_effusion_from_the_chest_wall(
+    a_chest: Chest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lung_corruption, "_KINDS", (0, 0, 0, 1))
+    monkeypatch.setattr(lung_corruption, "_HEALTHY_SHARE", 0.0)
+    hu, inside = a_chest.hu.astype(np.float32), a_chest.lungs > 0
+    rng = np.random.default_rng(4)
+    before, after = [], []
+    for _ in range(10):
+        painted = paint_dense_disease(hu, a_chest.lungs, a_chest.voxel_mm, rng)
+        wet = inside & (painted > -100) & (hu < -500)
+        beside = ndimage.binary_dilation(wet) & ~inside & (hu < -200) & (hu > -700)
+        before.append(hu[beside])
+        after.append(painted[beside])
+    assert np.mean(np.concatenate(before)) < -300
+    assert np.quantile(np.concatenate(after), 0.1) > -200
+
+
+def test_an_effusion_lies_along_the_pleura_at_the_back(
+    a_chest: Chest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lung_corruption, "_KINDS", (0, 0, 0, 1))
+    monkeypatch.setattr(lung_corruption, "_HEALTHY_SHARE", 0.0)
+    hu, inside = a_chest.hu.astype(np.float32), a_chest.lungs > 0
+    depth = ndimage.distance_transform_edt(inside, sampling=a_chest.voxel_mm)
+    rows = np.broadcast_to(np.arange(hu.shape[1])[:, None], hu.shape)
+    rng = np.random.default_rng(3)
+    for _ in range(10):
+        painted = paint_dense_disease(hu, a_chest.lungs, a_chest.voxel_mm, rng)
+        wet = inside & (painted > -100) & (hu < -500)
+        assert 0 < wet.sum() < 0.8 * inside.sum()
+        assert depth[wet].mean() < depth[inside].mean()
+        assert rows[wet].mean() > rows[inside].mean()
+
+
+def test_a_painting_repeats_with_its_seed(a_chest: Chest) -> None:
+    hu = a_chest.hu.astype(np.float32)
+    one, two = (
+        paint_dense_disease(hu, a_chest.lungs, a_chest.voxel_mm, np.random.default_rng(5)) for _ in range(2)
+    )
+    assert np.array_equal(one, two)
+
+
+@pytest.fixture
+def a_half_known_chest(a_chest: Chest) -> Chest:
+    return lung_chests._half_known(a_chest, 2)
+
+
+def test_of_a_chest_with_one_healthy_lung_the_other_half_is_unknown(
+    a_chest: Chest, a_half_known_chest: Chest
+) -> None:
+    right, left = a_chest.lungs == 1, a_chest.lungs == 2
+    assert np.array_equal(a_half_known_chest.lungs > 0, left)
+    assert a_half_known_chest.unknown[right].all()
+    assert not a_half_known_chest.unknown[left].any()
+    heart = (a_chest.hu > 0) & ndimage.binary_dilation(left, iterations=2) & ~left & ~right
+    assert a_half_known_chest.unknown[heart].mean() < 0.2, "what is beside the healthy lung is learnt"
+
+
+def test_all_healthy_lungs_that_may_train_do_and_a_tumour_teaches_nothing(
+    a_chest: Chest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lung_chests, "_of_phantom", lambda _seed, _grid_mm: a_chest)
+    monkeypatch.setattr(lung_chests, "read_scan", lambda path: path)
+    monkeypatch.setattr(lung_chests, "builtin_lung_mask", lambda scan: scan)
+    monkeypatch.setattr(lung_chests, "_chest", lambda name, *_: replace(a_chest, name=name, real=True))
+    given = {one.name: one for one, _ in lung_chests.shipped_chests(tmp_path, LUNG_GRID_MM) if one.real}
+    healthy = {one.name: one for one in REAL_SCANS if one.group == "healthy"}
+    assert set(given) == set(healthy)
+    for name, source in healthy.items():
+        sides = {source.only_side} if source.only_side else {1, 2}
+        assert set(np.unique(given[name].lungs)) == sides | {0}, name
+        assert given[name].unknown.any() == bool(source.only_side), name
+
+
+def test_windows_of_a_half_known_chest_are_known_in_part(a_chest: Chest, a_half_known_chest: Chest) -> None:
+    def known(chest: Chest) -> torch.Tensor:
+        batches = LungBatches([chest], size=4, window=WINDOW, real_share=0.0, picture_share=0.0)
+        return batches.draw(np.random.default_rng(2)).known
+
+    assert known(a_chest).all()
+    assert 0.3 < known(a_half_known_chest).mean() < 0.95
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_what_is_unknown_does_not_count(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
+    torch.manual_seed(0)
+    hu, lungs = torch.randn(1, 1, *WINDOW) * 500 - 500, torch.zeros(1, 1, *WINDOW)
+    lungs[..., 20:] = 1
+    known = torch.ones_like(lungs)
+    known[..., :20] = share
+    losses = []
+    for value in (0.0, 1.0):
+        lungs[..., :20] = value
+        batch = LungBatch(hu, lungs.clone(), known)
+        monkeypatch.setattr(LungBatches, "draw", lambda *_, batch=batch: batch)
+        losses.append(LungTrainer(LungPreset(window=WINDOW), [], choose_device("cpu")).step())
+    assert (losses[0] == losses[1]) == (share == 0)
+
+
+def test_a_moved_chest_keeps_its_mask_on_its_lungs_and_comes_out_otherwise_each_time(a_chest: Chest) -> None:
+    lungs = (a_chest.lungs > 0).astype(np.float32)
+    whole = View(a_chest.hu.astype(np.float32), lungs, np.zeros_like(lungs))
+    rng = np.random.default_rng(1)
+    shapes = []
+    for _ in range(8):
+        view = moved(whole, WINDOW, a_chest.voxel_mm, rng)
+        assert view.hu.shape == view.lungs.shape == view.unknown.shape == WINDOW
+        assert not view.unknown.any()
+        inside = view.lungs > 0
+        assert inside.sum() > 300
+        assert np.median(view.hu[inside]) < -750
+        assert np.median(view.hu[ndimage.binary_dilation(inside, iterations=2) & ~inside]) > -400
+        shapes.append(inside)
+    assert len({shape.tobytes() for shape in shapes}) == 8
+
+
+def test_chests_are_bent_by_some_millimetres() -> None:
+    size = (60, 60, 60)
+    height = np.broadcast_to(np.arange(60, dtype=np.float32)[:, None], size)
+    everywhere = np.ones(size, np.float32)
+    rng = np.random.default_rng(2)
+    bends = []
+    for _ in range(10):
+        view = moved(View(height, everywhere, 0 * everywhere), (8, 32, 40), (5.0, 5.0, 5.0), rng)
+        places = np.indices(view.hu.shape).reshape(3, -1).T
+        flat = np.column_stack([places, np.ones(len(places))])
+        straight = flat @ np.linalg.lstsq(flat, view.hu.ravel(), rcond=None)[0]
+        bends.append(5.0 * np.std(view.hu.ravel() - straight))
+    assert 1 < np.median(bends) < 8  # some are cropped
+
+
+def test_stains_change_dense_tissue_and_leave_air_and_lung() -> None:
+    hu = np.full((10, 40, 40), 30, np.float32)
+    hu[:, :20] = -850
+    changes = [stained(hu, (5.0, 5.0, 5.0), np.random.default_rng(seed)) - hu for seed in range(10)]
+    assert not np.any([change[:, :20] for change in changes])
+    spread = np.std([change[:, 20:] for change in changes])
+    assert 5 < spread < 40
+    step = np.abs(np.diff(changes, axis=3))[..., 20:, :]
+    assert step.mean() < spread / 2, "smooth: an organ is stained, not sprinkled"
