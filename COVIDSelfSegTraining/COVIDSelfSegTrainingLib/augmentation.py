@@ -170,7 +170,7 @@ def vary_mask(
 
 
 def _with_patches_beside(lungs: Tensor, rng: np.random.Generator, rows: slice, count: int) -> Tensor:
-    """Lung masks and smooth patches of what lies around them, drawn for a joint batch of ``count``."""
+    """Lung masks (batch, 1, y, x) with patches of what lies beside; rows of a joint batch of ``count``."""
     lines, columns = lungs.shape[2:]
     cells = rng.standard_normal((count, 1, lines // _PATCH + 2, columns // _PATCH + 2))[rows]
     levels = rng.uniform(*_PATCH_LEVELS, count)[rows]

@@ -96,7 +96,7 @@ def _foci(labels: npt.NDArray[np.uint8], voxel_mm: tuple[float, ...], rng: np.ra
     lateral = np.abs(2 * (places[:, 2] - places[:, 2].min()) / spread[2] - 1)
     weights = (0.1 + np.exp(-depth / 10)) * (0.3 + back) * (0.3 + low) * (0.2 + lateral)
     region = np.zeros(labels.shape, bool)
-    rough = _smooth_noise(labels.shape, voxel_mm, rng.uniform(8, 20), rng)
+    rough = smooth_noise(labels.shape, voxel_mm, rng.uniform(8, 20), rng)
     grid = np.meshgrid(
         *(np.arange(n) * mm for n, mm in zip(labels.shape, voxel_mm, strict=True)), indexing="ij"
     )
@@ -114,7 +114,7 @@ def _layer(labels: npt.NDArray[np.uint8], voxel_mm: tuple[float, ...], rng: np.r
     chosen = _sides(labels, rng)
     towards = np.array([-rng.uniform(0, 1), rng.uniform(0, 1), rng.normal(0, 0.15)])
     height = _along(labels.shape, voxel_mm, towards)
-    height += rng.uniform(0, 12) * _smooth_noise(labels.shape, voxel_mm, 25, rng)
+    height += rng.uniform(0, 12) * smooth_noise(labels.shape, voxel_mm, 25, rng)
     cut = np.quantile(height[chosen], 1 - rng.uniform(0.05, 0.7))
     return chosen & (height > cut)
 
@@ -129,7 +129,7 @@ def _part_of_a_lung(
     height = _along(
         labels.shape, voxel_mm, np.array([rng.normal(0, 1), rng.normal(0, 0.6), rng.normal(0, 0.3)])
     )
-    height += rng.uniform(0, 10) * _smooth_noise(labels.shape, voxel_mm, 15, rng)
+    height += rng.uniform(0, 10) * smooth_noise(labels.shape, voxel_mm, 15, rng)
     return chosen & (height > np.quantile(height[chosen], 1 - rng.uniform(0.15, 0.75)))
 
 
@@ -140,7 +140,7 @@ def _rind(labels: npt.NDArray[np.uint8], voxel_mm: tuple[float, ...], rng: np.ra
     back = _along(labels.shape, voxel_mm, np.array([0.0, 1.0, rng.normal(0, 0.3)]))
     start = np.quantile(back[chosen], rng.uniform(0.1, 0.8))
     thickness = rng.uniform(*_RIND_MM) * np.clip((back - start) / rng.uniform(*_THINNING_MM), 0, 1)
-    thickness *= np.clip(1 + 0.4 * _smooth_noise(labels.shape, voxel_mm, 20, rng), 0.2, None)
+    thickness *= np.clip(1 + 0.4 * smooth_noise(labels.shape, voxel_mm, 20, rng), 0.2, None)
     return chosen & (depth <= thickness)
 
 
@@ -158,12 +158,12 @@ def _fill(
         air = np.where(lungs, _aerated(hu), 1)
         denser = hu + weight * air * np.float32(rng.uniform(150, 500))
     else:
-        dense = rng.normal(10 if fluid else 30, 15) + rng.uniform(0, 10) * _smooth_noise(
+        dense = rng.normal(10 if fluid else 30, 15) + rng.uniform(0, 10) * smooth_noise(
             hu.shape, voxel_mm, rng.uniform(3, 15), rng
         )
         dense += rng.standard_normal(hu.shape).astype(np.float32) * np.float32(rng.uniform(0, 12))
         if not fluid and rng.random() < 0.5:  # bronchi that still hold air
-            holes = _smooth_noise(hu.shape, voxel_mm, rng.uniform(1, 3), rng) > rng.uniform(1, 3)
+            holes = smooth_noise(hu.shape, voxel_mm, rng.uniform(1, 3), rng) > rng.uniform(1, 3)
             dense[holes] -= np.float32(rng.uniform(100, 700))
         mix = np.float32(np.clip(rng.uniform(0.75, 1.1), 0, 1))
         denser = hu + mix * weight * (dense - np.where(lungs, hu, np.float32(_LUNG_HU)))
@@ -187,9 +187,10 @@ def _along(
     return (axes[0] + axes[1] + axes[2]).astype(np.float32)
 
 
-def _smooth_noise(
+def smooth_noise(
     shape: tuple[int, ...], voxel_mm: tuple[float, ...], scale_mm: float, rng: np.random.Generator
 ) -> FloatArray:
+    """White noise (z, y, x) under a Gaussian of ``scale_mm``, with a standard deviation of one."""
     noise = rng.standard_normal(shape).astype(np.float32)
     smooth = ndimage.gaussian_filter(noise, [scale_mm / mm for mm in voxel_mm], mode="wrap")
     result: FloatArray = smooth / max(float(smooth.std()), 1e-6)

@@ -8,22 +8,22 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from .lung_corruption import FloatArray
+from .lung_corruption import FloatArray, smooth_noise
 from .pictures import equalised_hu
 
 _AIR_HU = -1000.0
 _EQUALISED_SHARE = 0.4
 """Of the pictures."""
-_BEND_MM, _BEND_CELL_MM = 6.0, 70.0
-"""Standard deviation of how far places are bent, and distance between those that are drawn."""
-_STAIN_HU, _STAIN_CELL_MM = 40.0, 30.0
-"""Largest standard deviation of what dense tissue gains or loses, and distance between drawn places."""
+_BEND_MM, _BEND_SCALE_MM = 6.0, 28.0
+"""Standard deviation of how far places are bent along each axis, and how smooth the bend is."""
+_STAIN_HU, _STAIN_SCALE_MM = 40.0, 12.0
+"""Largest standard deviation of what dense tissue gains or loses, and how smooth the stains are."""
 _DENSE_HU = -100.0
 
 
 @dataclass(frozen=True)
 class View:
-    """A chest or a window of it; arrays are float32 (z, y, x).
+    """A chest or a window of it; arrays are float32 (z, y, x). Air that comes in from beyond it is known.
 
     Attributes:
         hu: HU.
@@ -39,7 +39,14 @@ class View:
 def moved(
     view: View, window: tuple[int, int, int], voxel_mm: tuple[float, ...], rng: np.random.Generator
 ) -> View:
-    """Turn, stretch, bend and shift a chest into the window; beyond the scan there is air."""
+    """Turn, stretch, bend and shift a chest into the window; beyond the scan there is air.
+
+    Args:
+        view: of the whole chest; of one slice, it stays in its plane.
+        window: voxels of what comes out (z, y, x).
+        voxel_mm: of both (z, y, x).
+        rng: draws all that is random.
+    """
     inside = np.argwhere(view.lungs > 0)
     low, high = (inside.min(0), inside.max(0)) if len(inside) else (np.zeros(3), np.array(view.hu.shape) - 1)
     centre = (low + high) / 2 + rng.uniform(-0.5, 0.5, 3) * np.array([20, 8, 8])
@@ -49,8 +56,8 @@ def moved(
     matrix = turn / scale[:, None]  # from the window's voxels to the scan's
     grid = np.stack(np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in window), indexing="ij"), -1)
     places = grid @ matrix.T + centre
-    bend = _smooth_field(window, voxel_mm, _BEND_CELL_MM, 3, rng)
-    places += np.moveaxis(bend, 0, -1) * (_BEND_MM / np.array(voxel_mm))
+    bend = np.stack([smooth_noise(window, voxel_mm, _BEND_SCALE_MM, rng) for _ in range(3)], -1)
+    places += bend * (_BEND_MM / np.array(voxel_mm))
     if len(view.hu) == 1:
         places[..., 0] = 0
     unit = 2 * places / np.maximum(np.array(view.hu.shape) - 1, 1) - 1
@@ -70,26 +77,15 @@ def moved(
 
 
 def stained(hu: FloatArray, voxel_mm: tuple[float, ...], rng: np.random.Generator) -> FloatArray:
-    """Dense tissue a little denser here and thinner there, so that no organ is known by its grey alone."""
-    spread = rng.uniform(0, _STAIN_HU)
-    field = _smooth_field(hu.shape, voxel_mm, _STAIN_CELL_MM, 1, rng)[0]
+    """HU (z, y, x) with dense tissue denser here and thinner there: no organ is known by its grey."""
+    stains = np.float32(rng.uniform(0, _STAIN_HU)) * smooth_noise(hu.shape, voxel_mm, _STAIN_SCALE_MM, rng)
     dense = np.clip((hu - _DENSE_HU) / -_DENSE_HU, 0, 1)
-    result: FloatArray = (hu + dense * spread * field).astype(np.float32)
+    result: FloatArray = (hu + dense * stains).astype(np.float32)
     return result
 
 
-def _smooth_field(
-    shape: tuple[int, ...], voxel_mm: tuple[float, ...], cell_mm: float, count: int, rng: np.random.Generator
-) -> FloatArray:
-    """Random values (count, z, y, x), drawn about every ``cell_mm`` and smooth in between."""
-    cells = [max(2, round(size * mm / cell_mm) + 1) for size, mm in zip(shape, voxel_mm, strict=True)]
-    drawn = torch.from_numpy(rng.standard_normal((1, count, *cells)).astype(np.float32))
-    field: FloatArray = functional.interpolate(drawn, shape, mode="trilinear", align_corners=True)[0].numpy()
-    return field
-
-
 def as_picture(hu: FloatArray, lungs: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """As an 8-bit picture that was mapped to HU: stretched, shifted and clipped, or equalised."""
+    """HU (z, y, x) of an 8-bit picture mapped to HU: stretched, shifted and clipped, or equalised."""
     if lungs.any() and rng.random() < _EQUALISED_SHARE:
         white, clip = rng.uniform(200, 2000), np.exp(rng.uniform(np.log(1.5), np.log(10)))
         slices = torch.from_numpy(hu)[:, None], torch.from_numpy(lungs)[:, None]
@@ -102,7 +98,7 @@ def as_picture(hu: FloatArray, lungs: FloatArray, rng: np.random.Generator) -> F
 
 
 def scanned(hu: FloatArray, lungs: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Noise and a calibration error; contrast that lifts what is not lung."""
+    """HU (z, y, x) with noise and a calibration error; contrast that lifts what is not lung."""
     scanned = hu + np.float32(rng.normal(0, 12))
     scanned += rng.standard_normal(hu.shape).astype(np.float32) * np.float32(rng.uniform(0, 25))
     if rng.random() < 0.3:

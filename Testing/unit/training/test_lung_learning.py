@@ -35,16 +35,21 @@ def test_disease_is_painted_where_there_is_lung_and_makes_it_denser(a_chest: Che
     assert np.max(changed) > 0.4, "some are nearly drowned"
 
 
-def test_no_dark_line_parts_a_painted_effusion_from_the_chest_wall(
-    a_chest: Chest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def effusions(a_chest: Chest, monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """HU of a chest with nothing but an effusion, ten times."""
     monkeypatch.setattr(lung_corruption, "_KINDS", (0, 0, 0, 1))
     monkeypatch.setattr(lung_corruption, "_HEALTHY_SHARE", 0.0)
-    hu, inside = a_chest.hu.astype(np.float32), a_chest.lungs > 0
-    rng = np.random.default_rng(4)
+    hu, rng = a_chest.hu.astype(np.float32), np.random.default_rng(4)
+    return [paint_dense_disease(hu, a_chest.lungs, a_chest.voxel_mm, rng) for _ in range(10)]
+
+
+def test_no_dark_line_parts_a_painted_effusion_from_the_chest_wall(
+    a_chest: Chest, effusions: list[np.ndarray]
+) -> None:
+    hu, inside = a_chest.hu, a_chest.lungs > 0
     before, after = [], []
-    for _ in range(10):
-        painted = paint_dense_disease(hu, a_chest.lungs, a_chest.voxel_mm, rng)
+    for painted in effusions:
         wet = inside & (painted > -100) & (hu < -500)
         beside = ndimage.binary_dilation(wet) & ~inside & (hu < -200) & (hu > -700)
         before.append(hu[beside])
@@ -53,17 +58,11 @@ def test_no_dark_line_parts_a_painted_effusion_from_the_chest_wall(
     assert np.quantile(np.concatenate(after), 0.1) > -200
 
 
-def test_an_effusion_lies_along_the_pleura_at_the_back(
-    a_chest: Chest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lung_corruption, "_KINDS", (0, 0, 0, 1))
-    monkeypatch.setattr(lung_corruption, "_HEALTHY_SHARE", 0.0)
-    hu, inside = a_chest.hu.astype(np.float32), a_chest.lungs > 0
+def test_an_effusion_lies_along_the_pleura_at_the_back(a_chest: Chest, effusions: list[np.ndarray]) -> None:
+    hu, inside = a_chest.hu, a_chest.lungs > 0
     depth = ndimage.distance_transform_edt(inside, sampling=a_chest.voxel_mm)
     rows = np.broadcast_to(np.arange(hu.shape[1])[:, None], hu.shape)
-    rng = np.random.default_rng(3)
-    for _ in range(10):
-        painted = paint_dense_disease(hu, a_chest.lungs, a_chest.voxel_mm, rng)
+    for painted in effusions:
         wet = inside & (painted > -100) & (hu < -500)
         assert 0 < wet.sum() < 0.8 * inside.sum()
         assert depth[wet].mean() < depth[inside].mean()
