@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 from COVIDSelfSegLib.classical_lungs import builtin_lung_mask
-from COVIDSelfSegLib.components import large_parts
-from COVIDSelfSegLib.frame import FloatArray, LungFrame
+from COVIDSelfSegLib.frame import FloatArray
 from COVIDSelfSegLib.lung_network import LungNetwork
 from COVIDSelfSegLib.segmentation import ValueKind
 from COVIDSelfSegLib.volume import array_view
@@ -34,11 +33,6 @@ _CT_NOISE_HU, _LEAST_SMOOTHING = 30.0, 0.5
 """Noise that a CT has without being equalised, and smoothing in pixels below which none is needed."""
 _EVEN = 0.94
 """From this :func:`evenness` on the contrast of a picture counts as equalised."""
-_INSIDE, _LEAST_CM2 = 0.5, 2.0
-"""Lung network's probability from which on a pixel is lung, and the smallest area that counts."""
-_STRAY, _LEAST_AIR = 0.25, 0.1
-"""Parts smaller than this share of the largest must lie in the body, and this share of them must be air."""
-_AERATED_HU, _SOFT_HU = -500, -300
 
 
 @dataclass(frozen=True)
@@ -64,15 +58,6 @@ class AnnotatedSlice:
         stack = sitk.GetImageFromArray(np.repeat(array_view(self.hu), _COPIES, axis=0))
         stack.SetSpacing((*self.hu.GetSpacing()[:2], _COPY_MM))
         return array_view(builtin_lung_mask(stack, network))[_COPIES // 2].copy()
-
-    def lungs_of_slice(self, network: LungNetwork) -> npt.NDArray[np.uint8]:
-        """Lung mask (y, x; 0 or 1) that the network for single slices finds."""
-        frame = LungFrame.whole_scan(self.hu, network.grid_mm)
-        probability = frame.to_scan(network.probability(frame.to_network(self.hu)))
-        inside = array_view(probability)[0] > _INSIDE
-        pixel_cm2 = self.hu.GetSpacing()[0] * self.hu.GetSpacing()[1] / 100
-        lungs = large_parts(inside, _LEAST_CM2 / pixel_cm2)
-        return _without_strays(lungs, array_view(self.hu)[0]).astype(np.uint8)
 
 
 def read_medseg(folder: Path) -> Iterator[AnnotatedSlice]:
@@ -123,33 +108,6 @@ def evenness(gray: npt.NDArray[np.uint8]) -> float:
     smooth = ndimage.gaussian_filter1d(levels, 3)
     share = smooth[smooth > 0] / smooth.sum()
     return float(-(share * np.log(share)).sum() / np.log(len(levels)))
-
-
-def _without_strays(lungs: BoolArray, hu: npt.NDArray[np.int16]) -> BoolArray:
-    """A lung mask without small parts that hold no air, or lie outside the body.
-
-    The network has seen few breasts, tables and burnt-in texts, for many scans are cropped to the lungs.
-    """
-    parts, count = ndimage.label(lungs)
-    areas = np.bincount(parts.ravel(), minlength=count + 1)
-    areas[0] = 0
-    body = _body(hu)
-    stray = [0 < area < _STRAY * areas.max() for area in areas]
-    for number in np.flatnonzero(stray):
-        part = parts == number
-        aerated = (hu[part] < _AERATED_HU).mean() > _LEAST_AIR
-        stray[number] = not (aerated and body[part].mean() > 0.5)
-    kept: BoolArray = lungs & ~np.array(stray)[parts]
-    return kept
-
-
-def _body(hu: npt.NDArray[np.int16]) -> BoolArray:
-    """The largest part of soft tissue with all that it encloses."""
-    parts, count = ndimage.label(ndimage.binary_opening(hu > _SOFT_HU))
-    areas = np.bincount(parts.ravel(), minlength=count + 1)
-    areas[0] = 0
-    body: BoolArray = ndimage.binary_fill_holes(parts == areas.argmax()) if count else parts > 0
-    return body
 
 
 def _kind(gray: npt.NDArray[np.uint8]) -> ValueKind:

@@ -22,6 +22,7 @@ from .statistics import summarise
 
 Method = Callable[[sitk.Image], sitk.Image]
 BUILT_IN, CLASSICAL, R231 = "built-in", "classical, without its network", "lungmask R231"
+OF_SLICES = f"{BUILT_IN}, its network for single slices"
 _AERATED_HU = -500.0
 _DENSE = 3
 """Severity of phantoms from which on disease is large and dense."""

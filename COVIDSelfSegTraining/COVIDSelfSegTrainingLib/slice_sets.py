@@ -38,16 +38,16 @@ from .baselines import (
     thresholds_without_vessels,
 )
 from .histogram import ProbabilityHistogram
-from .lung_scores import BUILT_IN, CLASSICAL
+from .lung_scores import BUILT_IN, CLASSICAL, OF_SLICES
 from .overlap import BoolArray, Overlap, overlap
 from .score_curves import add_reliability
 from .scoring import EVERYTHING, MIXTURE, OTSU, PLAIN, THRESHOLD
 from .sheet import Cell, Sheet
+from .slice_lungs import lungs_of_slice
 from .statistics import summarise
 
 WITHOUT_VESSELS = "HU without vessels above"
 """Of a family of baselines, followed by a level; on scans one stands for it (:data:`.scoring.PLAIN`)."""
-OF_SLICES = "built-in, its network for single slices"
 PROTOCOL = (
     "Single annotated slices (8-bit pictures mapped to approximate HU, good to some 80 HU; pixel size "
     "guessed from the width of the chest). Mean over slices; pooled Dice is over the pixels of all slices. "
@@ -116,7 +116,7 @@ def score_slice_set(
     for number, one in enumerate(read_slices(path), start=1):
         labels_of = {} if one.lungs is None else {"published": one.lungs.astype(np.uint8)}
         if of_slices is not None:
-            labels_of[OF_SLICES] = one.lungs_of_slice(of_slices)
+            labels_of[OF_SLICES] = lungs_of_slice(one.hu, of_slices)
         labels_of |= {CLASSICAL: one.lungs_of_stack(), BUILT_IN: one.lungs_of_stack(of_chests)}
         truth = one.lesions[None]
         for name, labels in labels_of.items():

@@ -19,10 +19,11 @@ from COVIDSelfSegLib.lungs import find_lungs
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.volume import array_view
 from COVIDSelfSegLib.weight_file import check_weights, write_weights
-from COVIDSelfSegTrainingLib import annotated_slices, lung_corruption
+from COVIDSelfSegTrainingLib import lung_corruption, slice_lungs
 from COVIDSelfSegTrainingLib.annotated_slices import AnnotatedSlice
 from COVIDSelfSegTrainingLib.lung_batches import Chest, LungBatches
 from COVIDSelfSegTrainingLib.lung_training import LungPreset, LungTrainer
+from COVIDSelfSegTrainingLib.slice_lungs import lungs_of_slice
 
 from ..conftest import SMALL
 
@@ -139,7 +140,7 @@ def test_a_drowned_lung_is_found_in_a_single_slice() -> None:
     lesions, lungs = array_view(phantom.lesions) > 0, array_view(phantom.lungs) > 0
     z = int(lesions.sum(axis=(1, 2)).argmax())
     single = AnnotatedSlice("one", phantom.scan[:, :, z : z + 1], None, lesions[z])
-    found, without = single.lungs_of_slice(network) > 0, single.lungs_of_stack() > 0
+    found, without = lungs_of_slice(single.hu, network) > 0, single.lungs_of_stack() > 0
     assert found[lesions[z]].mean() > 0.9
     assert found[lesions[z]].mean() > without[lesions[z]].mean()
     assert (found & ~lungs[z]).sum() < 0.1 * lungs[z].sum()
@@ -156,8 +157,8 @@ def test_a_breast_and_a_table_are_no_lungs() -> None:
     wanted = given.copy()
     given[14:26, 62:76] = True  # fat
     given[110:118, 40:80] = True  # air below the table
-    assert np.array_equal(annotated_slices._without_strays(given, hu), wanted)
+    assert np.array_equal(slice_lungs._without_strays(given, hu), wanted)
     small = np.zeros(hu.shape, bool)
     small[34:40, 24:30] = True
-    assert np.array_equal(annotated_slices._without_strays(given | small, hu), wanted)
-    assert np.array_equal(annotated_slices._without_strays(small, hu), small), "all that there is"
+    assert np.array_equal(slice_lungs._without_strays(given | small, hu), wanted)
+    assert np.array_equal(slice_lungs._without_strays(small, hu), small), "all that there is"

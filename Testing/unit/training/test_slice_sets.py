@@ -15,9 +15,9 @@ from COVIDSelfSegLib.models import ModelPackage, ThresholdKind, write_package
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.volume import array_view
 from COVIDSelfSegTrainingLib.annotated_slices import approximate_hu, evenness
+from COVIDSelfSegTrainingLib.lung_scores import OF_SLICES
 from COVIDSelfSegTrainingLib.sheet import Sheet
 from COVIDSelfSegTrainingLib.slice_sets import (
-    OF_SLICES,
     add_slice_sets,
     read_slices,
     score_slice_set,
