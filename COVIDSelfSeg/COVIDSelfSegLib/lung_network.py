@@ -84,12 +84,20 @@ class LungNetwork:
         device: where to run.
         grid_mm: size of the voxels that it sees.
         sha256: of its weights.
+        trained_on: names of the scans that it has learnt from.
     """
 
     def __init__(
-        self, network: LungUNet, device: Device, *, grid_mm: float = LUNG_GRID_MM, sha256: str = ""
+        self,
+        network: LungUNet,
+        device: Device,
+        *,
+        grid_mm: float = LUNG_GRID_MM,
+        sha256: str = "",
+        trained_on: frozenset[str] = frozenset(),
     ) -> None:
         self._network, self._device, self.grid_mm, self.sha256 = network, device, grid_mm, sha256
+        self.trained_on = trained_on
 
     @classmethod
     def shipped(cls, device: Device | None = None, *, weights: Path = SHIPPED_WEIGHTS) -> LungNetwork | None:
@@ -125,7 +133,9 @@ class LungNetwork:
         device = device or choose_device()
         # Not channels-last: group norms would then add up in an order that depends on the threads, and the
         # cohort that several processes prepare would differ from that of one.
-        return cls(network.to(device.handle).eval(), device, grid_mm=card.grid_mm, sha256=digest)
+        names = frozenset(name for name, _ in card.trained_on)
+        placed = network.to(device.handle).eval()
+        return cls(placed, device, grid_mm=card.grid_mm, sha256=digest, trained_on=names)
 
     def probability(self, hu: FloatArray) -> FloatArray:
         """Lung probability 0 .. 1 (z, y, x) of HU on a grid of about ``grid_mm``; z up, y back, x left."""

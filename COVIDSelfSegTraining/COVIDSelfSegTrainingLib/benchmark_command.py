@@ -14,8 +14,10 @@ from COVIDSelfSegLib.models import DEFAULT_PACKAGE
 
 from .benchmark_cases import LUNG_MASKS, benchmark_phantoms, shared_cases, slice_sets
 from .cases import Case
+from .effusion_scores import score_effusions
 from .evaluate_command import add_sheet_options, open_packages, write_sheet
-from .lung_scores import LungScore, lung_methods, score_lung_masks
+from .evaluation_sheet import LungFindings
+from .lung_scores import lung_methods, score_lung_masks
 from .shipped import data_folder
 
 _NO_DATA = (
@@ -66,7 +68,7 @@ def _benchmark(parsed: argparse.Namespace) -> None:
             fix="Name their folder with --data, or give --phantoms 8.",
         )
     notes = [] if real or sets else [_NO_DATA]
-    score_lungs = partial(_score_lungs, parsed, masks, phantoms)
+    score_lungs = partial(_score_lungs, parsed, masks, real, phantoms)
     write_sheet(
         parsed,
         packages,
@@ -81,10 +83,18 @@ def _benchmark(parsed: argparse.Namespace) -> None:
 def _score_lungs(
     parsed: argparse.Namespace,
     masks: Sequence[tuple[str, Path, Path]],
+    real: Sequence[Case],
     phantoms: Sequence[Case],
     progress: Progress,
-) -> list[LungScore]:
-    methods = lung_methods(choose_device(parsed.device), parsed.lung_model)
-    return score_lung_masks(
-        methods, masks, phantoms, lambda name: progress("lungs", 1.0, f"lung masks of {name}")
+) -> LungFindings:
+    device = choose_device(parsed.device)
+    masked = score_lung_masks(
+        lung_methods(device, parsed.lung_model),
+        masks,
+        phantoms,
+        lambda name: progress("lungs", 1.0, f"lung masks of {name}"),
     )
+    effusions = score_effusions(
+        [*real, *phantoms], device, lambda name: progress("lungs", 1.0, f"effusions in {name}")
+    )
+    return LungFindings(masked, effusions)

@@ -19,8 +19,7 @@ from COVIDSelfSegLib.run_options import share
 from .benchmark_cases import benchmark_phantoms
 from .cases import Case, cases_of_cohort
 from .evaluated import Evaluated, evaluate
-from .evaluation_sheet import draw_sheet
-from .lung_scores import LungScore
+from .evaluation_sheet import LungFindings, draw_sheet
 from .score_tables import with_lesions
 from .slice_sets import SliceSet, read_slices, score_slice_set
 from .statistics import summarise
@@ -108,7 +107,7 @@ def write_sheet(
     title: str,
     notes: Sequence[str],
     slice_files: Sequence[Path],
-    score_lungs: Callable[[Progress], Sequence[LungScore]] = lambda _progress: (),
+    score_lungs: Callable[[Progress], LungFindings | None] = lambda _progress: None,
 ) -> None:
     """Run packages over everything, write the sheet, and say where it is.
 
@@ -136,7 +135,7 @@ def write_sheet(
     evaluated = evaluate(cases, packages, parsed.output, options, progress)
     sets = [_score_slices(path, packages, parsed.device, progress) for path in slice_files]
     lungs = score_lungs(progress)
-    sheet = draw_sheet(evaluated, title, notes, parsed.pictures, slice_sets=sets, lung_scores=lungs)
+    sheet = draw_sheet(evaluated, title, notes, parsed.pictures, slice_sets=sets, lungs=lungs)
     page = sheet.write(parsed.output)
     if writer:
         writer.result({"page": str(page), **_summary(evaluated)})

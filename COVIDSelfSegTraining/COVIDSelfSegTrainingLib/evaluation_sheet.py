@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from COVIDSelfSegLib import __version__
@@ -10,6 +11,7 @@ from PIL import Image
 
 from .cases import Case
 from .comparison import add_ablation, add_help_card
+from .effusion_scores import EffusionScore, add_effusions
 from .evaluated import Evaluated
 from .lung_scores import LungScore, add_lung_masks
 from .score_curves import add_calibration, add_groups, add_threshold_sweep
@@ -25,6 +27,18 @@ from .sheet import Cell, Sheet
 from .slice_sets import SliceSet, add_slice_sets
 
 
+class LungFindings(NamedTuple):
+    """What was measured of lung masks.
+
+    Attributes:
+        masks: against published and true ones.
+        effusions: of healthy lungs with an effusion painted in.
+    """
+
+    masks: Sequence[LungScore]
+    effusions: Sequence[EffusionScore]
+
+
 def draw_sheet(
     evaluated: Evaluated,
     title: str,
@@ -32,7 +46,7 @@ def draw_sheet(
     pictures: int,
     *,
     slice_sets: Sequence[SliceSet] = (),
-    lung_scores: Sequence[LungScore] = (),
+    lungs: LungFindings | None = None,
 ) -> Sheet:
     """Put a sheet together.
 
@@ -42,7 +56,7 @@ def draw_sheet(
         notes: what a reader must know of the choice of scans.
         pictures: cases to show.
         slice_sets: annotated slices that were scored.
-        lung_scores: lung masks that were scored.
+        lungs: lung masks that were scored.
     """
     sheet = Sheet(title)
     _add_head(sheet, evaluated, notes)
@@ -53,7 +67,9 @@ def draw_sheet(
     add_healthy(sheet, evaluated)
     add_slice_labels(sheet, evaluated)
     add_slice_sets(sheet, slice_sets, [one.label for one in evaluated.contenders])
-    add_lung_masks(sheet, lung_scores)
+    if lungs is not None:
+        add_lung_masks(sheet, lungs.masks)
+        add_effusions(sheet, lungs.effusions)
     add_ablation(sheet, evaluated)
     add_threshold_sweep(sheet, evaluated)
     add_calibration(sheet, evaluated)

@@ -229,3 +229,21 @@ def test_a_package_gets_another_threshold_of_its_own_and_loses_the_figures_of_th
     for nonsense in ("0", "1", "nan"):
         assert main(["card", str(copy), "--threshold", nonsense]) == ExitCode.INPUT_REFUSED
     assert open_package(copy).card.inference.threshold == 0.77
+
+
+def test_painted_effusions_are_looked_for_in_every_healthy_scan(sheet: Path) -> None:
+    rows = table(sheet, "effusions_scans")
+    assert {row["scan"] for row in rows} == {
+        "covidctmd_normal001",
+        "lidc_0314_left",
+        "phantom_203_severity0",
+    }
+    learnt = {(row["scan"], row["method"]): row["learnt"] for row in rows}
+    assert learnt["covidctmd_normal001", "built-in"] == "yes"
+    assert learnt["covidctmd_normal001", "classical, without its network"] == "no"
+    assert learnt["phantom_203_severity0", "built-in"] == "no"
+    assert {row["scans"] for row in table(sheet, "effusions")} == {
+        "phantoms, not learnt from",
+        "real scans, learnt from",
+        "real scans, not learnt from",
+    }

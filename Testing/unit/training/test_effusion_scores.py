@@ -1,0 +1,134 @@
+"""Effusions painted to evaluate lung masks: where they lie, and what is counted."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from COVIDSelfSegLib.devices import choose_device
+from COVIDSelfSegLib.phantom import Phantom
+from COVIDSelfSegLib.volume import array_view, image_like
+from COVIDSelfSegTrainingLib import cases as cases_module
+from COVIDSelfSegTrainingLib import effusion_scores
+from COVIDSelfSegTrainingLib.cases import phantom_cases
+from COVIDSelfSegTrainingLib.effusion_scores import (
+    EffusionScore,
+    PaintedScan,
+    add_effusions,
+    paint_effusion,
+    score_effusions,
+)
+from COVIDSelfSegTrainingLib.lung_scores import BUILT_IN, CLASSICAL, OF_SLICES
+from COVIDSelfSegTrainingLib.sheet import Sheet
+from scipy import ndimage
+
+from ..conftest import SMALL
+
+
+@pytest.fixture(scope="module")
+def painted(a_phantom: Phantom) -> PaintedScan:
+    return paint_effusion(a_phantom.healthy_twin, a_phantom.lungs)
+
+
+def test_fluid_lies_behind_the_lungs_twenty_millimetres_deep(painted: PaintedScan) -> None:
+    lungs, fluid = array_view(painted.lungs) > 0, array_view(painted.fluid) > 0
+    assert fluid.any()
+    assert not (fluid & ~lungs).any()
+    depth = fluid.sum(axis=1).max() * painted.fluid.GetSpacing()[1]
+    assert depth == pytest.approx(20, abs=painted.fluid.GetSpacing()[1])
+    behind = np.cumsum(lungs[:, ::-1], axis=1)[:, ::-1]  # lung from here to the back, itself among it
+    rows = np.nonzero(fluid)[1]
+    assert behind[fluid].max() * painted.fluid.GetSpacing()[1] <= 21 + painted.fluid.GetSpacing()[1]
+    assert rows.min() > np.nonzero(lungs)[1].mean() - 1, "none in front"
+
+
+def test_fluid_is_dense_up_to_the_chest_wall_and_nothing_else_changes(painted: PaintedScan) -> None:
+    before, after = array_view(painted.healthy), array_view(painted.painted)
+    lungs, fluid = array_view(painted.lungs) > 0, array_view(painted.fluid) > 0
+    assert after[fluid].mean() == pytest.approx(10, abs=15)
+    assert np.quantile(after[fluid], 0.05) > -40
+    changed = before != after
+    mm = painted.fluid.GetSpacing()[::-1]
+    near = ndimage.distance_transform_edt(~fluid, sampling=mm) < 6
+    assert not (changed & ~near).any()
+    assert not (changed & lungs & ~fluid).any()
+    beside = ndimage.binary_dilation(fluid) & ~lungs
+    assert (before[beside] < -200).mean() > 0.01, "the phantom has mixed voxels there"
+    assert not (after[beside] < -200).any(), "no dark line"
+
+
+def test_the_same_patient_stored_otherwise_gets_the_same_effusion(
+    a_phantom: Phantom, painted: PaintedScan
+) -> None:
+    turned = (sitk.DICOMOrient(image, "RAI") for image in (a_phantom.healthy_twin, a_phantom.lungs))
+    assert np.array_equal(array_view(paint_effusion(*turned).fluid), array_view(painted.fluid))
+
+
+@pytest.mark.parametrize("side", [1, 2])
+def test_where_one_lung_is_healthy_the_other_half_is_unknown_and_dry(a_phantom: Phantom, side: int) -> None:
+    half = paint_effusion(a_phantom.healthy_twin, a_phantom.lungs, only_side=side)
+    lungs, known = array_view(a_phantom.lungs), array_view(half.known) > 0
+    assert known[lungs == side].mean() > 0.99
+    assert known[lungs == 3 - side].mean() < 0.01
+    assert set(np.unique(array_view(half.lungs))) == {0, side}
+    assert not array_view(half.fluid)[lungs == 3 - side].any()
+    assert array_view(half.fluid)[lungs == side].any()
+
+
+def test_shares_are_those_of_a_mask_that_is_known(a_phantom: Phantom) -> None:
+    scan = paint_effusion(a_phantom.healthy_twin, a_phantom.lungs, only_side=2)
+    lungs, fluid = array_view(scan.lungs) > 0, array_view(scan.fluid) > 0
+
+    def of(mask: np.ndarray) -> tuple[float, ...]:
+        return effusion_scores._shares(lambda _scan: image_like(mask.astype(np.uint8), scan.healthy), scan)
+
+    assert of(lungs) == (1, 1, 0, 0)
+    assert of(lungs & ~fluid) == (0, 1, 0, 0)
+    assert of(fluid) == (1, 0, 0, 0)
+    known = array_view(scan.known) > 0
+    assert of(lungs | ~known) == (1, 1, 0, 0), "nobody says what is there"
+    far = ndimage.distance_transform_edt(~lungs, sampling=scan.healthy.GetSpacing()[::-1]) > 6
+    extra = far & known & (np.arange(far.shape[2]) % 2 == 0)
+    beyond = of(lungs | extra)[2]
+    assert beyond == pytest.approx(extra.sum() / lungs.sum(), rel=0.15)
+
+
+@pytest.fixture(scope="module")
+def scores() -> list[EffusionScore]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cases_module, "draw_acquisition", lambda _rng: SMALL)
+        return score_effusions(phantom_cases([203]), choose_device("cpu"), lambda _name: None)
+
+
+def test_the_networks_find_fluid_that_a_threshold_loses(scores: list[EffusionScore]) -> None:
+    by_method = {score.method: score for score in scores}
+    assert list(by_method) == [CLASSICAL, BUILT_IN, OF_SLICES]
+    assert {score.scan for score in scores} == {"phantom_203_severity0"}, "those with disease are passed over"
+    assert by_method[CLASSICAL].fluid < 0.1
+    for method in (BUILT_IN, OF_SLICES):
+        assert by_method[method].fluid > by_method[CLASSICAL].fluid + 0.1
+        assert by_method[method].lung > 0.9
+        assert by_method[method].beyond < 0.1
+
+
+def test_the_sheet_keeps_scans_that_were_learnt_from_apart(tmp_path: Path) -> None:
+    def score(scan: str, *, learnt: bool, fluid: float) -> EffusionScore:
+        return EffusionScore(
+            BUILT_IN, scan, "real scans", learnt, fluid, lung=1, beyond=0.01, beyond_healthy=0
+        )
+
+    sheet = Sheet("a sheet")
+    own = [("a", True, 0.9), ("b", False, 0.4), ("c", False, 0.6)]
+    add_effusions(sheet, [score(scan, learnt=learnt, fluid=fluid) for scan, learnt, fluid in own])
+    sheet.write(tmp_path / "out")
+    with (tmp_path / "out" / "effusions.csv").open(newline="") as file:
+        rows = {row["scans"]: row for row in csv.DictReader(file)}
+    fresh, learnt = rows["real scans, not learnt from"], rows["real scans, learnt from"]
+    assert (fresh["count"], learnt["count"]) == ("2", "1")
+    assert float(fresh["effusion inside, mean"]) == pytest.approx(0.5)
+    assert float(fresh["worst"]) == pytest.approx(0.4)
+    assert float(learnt["effusion inside, mean"]) == pytest.approx(0.9)
+    assert "no clinical performance" in (tmp_path / "out" / "sheet.html").read_text()
