@@ -14,6 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 from COVIDSelfSegLib.classical_lungs import builtin_lung_mask
 from COVIDSelfSegLib.devices import Device
+from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.frame import LungFrame
 from COVIDSelfSegLib.lung_network import SLICE_WEIGHTS, LungNetwork
 from COVIDSelfSegLib.phantom import make_phantom
@@ -141,7 +142,7 @@ def score_effusions(
     """Paint an effusion into every healthy case, and look for it with both lung networks and without.
 
     Args:
-        cases: those with disease are passed over.
+        cases: those with disease are passed over, and scans that cannot be read or show no two lungs.
         device: where the networks run.
         progress: told the name of each scan.
     """
@@ -150,7 +151,13 @@ def score_effusions(
     for case in cases:
         if not case.is_healthy:
             continue
-        whole = paint_effusion(*_scan_and_lungs(case), only_side=case.source.only_side or 0)
+        try:
+            scan, lungs = _scan_and_lungs(case)
+        except UserError:
+            continue  # the sheet has it among those that were not evaluated, and why
+        if not {1, 2} <= set(np.unique(array_view(lungs))):
+            continue
+        whole = paint_effusion(scan, lungs, case.source.only_side or 0)
         thin = whole.thinned(max(1, round(_SLICES_APART_MM / whole.slice_mm)))
         methods: list[tuple[str, LungNetwork | None, Method, PaintedScan]] = [
             (CLASSICAL, None, builtin_lung_mask, whole)
@@ -159,9 +166,9 @@ def score_effusions(
             methods.append((BUILT_IN, of_chests, lambda scan: builtin_lung_mask(scan, of_chests), whole))
         if of_slices is not None:
             methods.append((OF_SLICES, of_slices, lambda scan: _slice_by_slice(scan, of_slices), thin))
-        for method, network, find, scan in methods:
+        for method, network, find, painted in methods:
             learnt = network is not None and case.source.name in network.trained_on
-            scores.append(EffusionScore(method, case.name, case.kind, learnt, *_shares(find, scan)))
+            scores.append(EffusionScore(method, case.name, case.kind, learnt, *_shares(find, painted)))
         progress(case.name)
     return scores
 

@@ -13,7 +13,7 @@ from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.volume import array_view, image_like
 from COVIDSelfSegTrainingLib import cases as cases_module
 from COVIDSelfSegTrainingLib import effusion_scores
-from COVIDSelfSegTrainingLib.cases import phantom_cases
+from COVIDSelfSegTrainingLib.cases import Case, phantom_cases
 from COVIDSelfSegTrainingLib.effusion_scores import (
     EffusionScore,
     PaintedScan,
@@ -23,6 +23,7 @@ from COVIDSelfSegTrainingLib.effusion_scores import (
 )
 from COVIDSelfSegTrainingLib.lung_scores import BUILT_IN, CLASSICAL, OF_SLICES
 from COVIDSelfSegTrainingLib.sheet import Sheet
+from COVIDSelfSegTrainingLib.sources import Source
 from scipy import ndimage
 
 from ..conftest import SMALL
@@ -112,6 +113,17 @@ def test_the_networks_find_fluid_that_a_threshold_loses(scores: list[EffusionSco
         assert by_method[method].fluid > by_method[CLASSICAL].fluid + 0.1
         assert by_method[method].lung > 0.9
         assert by_method[method].beyond < 0.1
+
+
+def test_a_scan_that_cannot_be_read_or_shows_no_lungs_is_passed_over(tmp_path: Path) -> None:
+    cut_short, without_lungs = tmp_path / "cut_short.nii.gz", tmp_path / "without_lungs.nii.gz"
+    cut_short.write_bytes(b"no scan")
+    sitk.WriteImage(sitk.Image(40, 40, 30, sitk.sitkInt16), str(without_lungs))
+    cases = [
+        Case(path.name, Source(path.name, "healthy", "none needed", str(path)), "")
+        for path in (cut_short, without_lungs)
+    ]
+    assert score_effusions(cases, choose_device("cpu"), lambda _name: None) == []
 
 
 def test_the_sheet_keeps_scans_that_were_learnt_from_apart(tmp_path: Path) -> None:
