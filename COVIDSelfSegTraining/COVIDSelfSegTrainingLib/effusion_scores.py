@@ -119,7 +119,7 @@ def paint_effusion(scan: sitk.Image, lungs: sitk.Image, only_side: int = 0) -> P
 
 
 def _rearmost(lungs: BoolArray, pixel_mm: float) -> BoolArray:
-    """Of each line from front to back its last lung, where that lies in the rear half of the lungs."""
+    """Of each line from front to back the last 20 mm of lung (z, y, x), in its rear half alone."""
     rows = np.arange(lungs.shape[1])[:, None]
     last = lungs.shape[1] - 1 - lungs[:, ::-1].argmax(axis=1)
     middle = np.average(rows[:, 0], weights=lungs.sum((0, 2)))
@@ -130,6 +130,7 @@ def _rearmost(lungs: BoolArray, pixel_mm: float) -> BoolArray:
 
 def _widened(fluid: BoolArray, spacing: tuple[float, ...]) -> BoolArray:
     radius = [max(1, round(_BORDER_MM / mm)) for mm in spacing]
+    """A region (z, y, x) and the voxels around it, one at least in each direction."""
     image = sitk.BinaryDilate(sitk.GetImageFromArray(fluid.astype(np.uint8)), radius, sitk.sitkBox)
     return array_view(image) > 0
 
@@ -184,6 +185,7 @@ def _scan_and_lungs(case: Case) -> tuple[sitk.Image, sitk.Image]:
 
 
 def _slice_by_slice(scan: sitk.Image, network: LungNetwork) -> sitk.Image:
+    """Lung mask (0 or 1) of each slice by itself, on the grid of the scan."""
     masks = [lungs_of_slice(scan[:, :, z : z + 1], network) for z in range(scan.GetSize()[2])]
     return image_like(np.stack(masks), scan)
 
@@ -230,10 +232,10 @@ def add_effusions(sheet: Sheet, scores: Sequence[EffusionScore]) -> None:
                 "method": method,
                 "count": len(own),
                 "effusion inside, mean": summarise(score.fluid for score in own).mean,
-                "worst": min(score.fluid for score in own),
+                "effusion inside, worst": min(score.fluid for score in own),
                 "lung inside, mean": summarise(score.lung for score in own).mean,
                 "beyond, mean": summarise(score.beyond for score in own).mean,
-                "largest": max(score.beyond for score in own),
+                "beyond, largest": max(score.beyond for score in own),
                 "beyond without effusion, mean": summarise(score.beyond_healthy for score in own).mean,
             }
         )

@@ -21,7 +21,12 @@ _AERATED_HU, _SOFT_HU = -500, -300
 
 
 def lungs_of_slice(hu: sitk.Image, network: LungNetwork) -> npt.NDArray[np.uint8]:
-    """Lung mask (y, x; 0 or 1) that the network for single slices finds."""
+    """Lung mask (y, x; 0 or 1) that the network for single slices finds.
+
+    Args:
+        hu: HU, exact or approximate, an image of one slice (1, y, x).
+        network: for single slices.
+    """
     frame = LungFrame.whole_scan(hu, network.grid_mm)
     probability = frame.to_scan(network.probability(frame.to_network(hu)))
     inside = array_view(probability)[0] > _INSIDE

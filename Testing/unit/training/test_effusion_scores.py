@@ -141,6 +141,6 @@ def test_the_sheet_keeps_scans_that_were_learnt_from_apart(tmp_path: Path) -> No
     fresh, learnt = rows["real scans, not learnt from"], rows["real scans, learnt from"]
     assert (fresh["count"], learnt["count"]) == ("2", "1")
     assert float(fresh["effusion inside, mean"]) == pytest.approx(0.5)
-    assert float(fresh["worst"]) == pytest.approx(0.4)
+    assert float(fresh["effusion inside, worst"]) == pytest.approx(0.4)
     assert float(learnt["effusion inside, mean"]) == pytest.approx(0.9)
     assert "no clinical performance" in (tmp_path / "out" / "sheet.html").read_text()
