@@ -83,8 +83,8 @@ SLICE_PRESET = LungPreset(
 
 
 @dataclass(frozen=True)
-class LungStart:
-    """A lung network to go on from.
+class TrainedLungs:
+    """A lung network to go on from, or to average.
 
     Attributes:
         card: what its file says of it.
@@ -97,7 +97,28 @@ class LungStart:
     sha256: str
 
 
-def read_start(path: Path, *, flat: bool) -> LungStart:
+def read_network(path: Path) -> TrainedLungs:
+    """Read a lung network that was trained before.
+
+    Args:
+        path: as ``covidselfseg train-lungs`` or ``mean-lungs`` wrote it.
+
+    Raises:
+        UserError: the file is missing or damaged (exit code 3).
+    """
+    try:
+        about, digest = check_weights(path)
+        return TrainedLungs(LungCard.from_json(about["card"]), read_weights(path), digest)
+    except (DamagedFileError, KeyError, ValueError) as error:
+        raise UserError(
+            f"The lung network {path} cannot be used ({error}).",
+            why="What is made of other weights than were named would not be what it says it is.",
+            fix="Name a file that 'covidselfseg train-lungs' wrote.",
+            code=ExitCode.MODEL_UNUSABLE,
+        ) from error
+
+
+def read_start(path: Path, *, flat: bool) -> TrainedLungs:
     """Read the weights to go on from.
 
     Args:
@@ -107,16 +128,7 @@ def read_start(path: Path, *, flat: bool) -> LungStart:
     Raises:
         UserError: the file is missing or damaged (exit code 3), or of the other kind (2).
     """
-    try:
-        about, digest = check_weights(path)
-        start = LungStart(LungCard.from_json(about["card"]), read_weights(path), digest)
-    except (DamagedFileError, KeyError, ValueError) as error:
-        raise UserError(
-            f"The lung network {path} cannot be gone on from ({error}).",
-            why="Going on from other weights than were named would be a silent change of the training.",
-            fix="Name a file that 'covidselfseg train-lungs' wrote, or leave --start-from out.",
-            code=ExitCode.MODEL_UNUSABLE,
-        ) from error
+    start = read_network(path)
     if start.card.flat != flat or start.card.widths != WIDTHS:
         kind = "single slices" if start.card.flat else "whole chests"
         raise UserError(

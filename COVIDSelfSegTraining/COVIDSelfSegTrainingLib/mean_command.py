@@ -1,4 +1,4 @@
-"""``covidselfseg mean``: a package whose 2D network is the mean of others."""
+"""``covidselfseg mean`` and ``mean-lungs``: networks whose weights are the mean of others'."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.models import find_package
 
 from .cohort import open_cohort
+from .lung_mean import LungPart, write_lung_mean
+from .lung_training import read_network
 from .weight_mean import Part, check_parts, write_mean
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_mean(parser: argparse.ArgumentParser) -> None:
     """What ``mean`` takes."""
     parser.description = (
         "Writes a package whose 2D network is the mean of those of other packages, each trained "
@@ -25,16 +27,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("cohort", type=Path, help="folder that 'prepare' wrote")
     parser.add_argument("output", type=Path, help="package to write, a .safetensors file")
+    _add_parts(parser, "PACKAGE", "a package's name or file")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.set_defaults(command=_mean)
+
+
+def add_mean_lungs(parser: argparse.ArgumentParser) -> None:
+    """What ``mean-lungs`` takes."""
+    parser.description = (
+        "Writes a lung network whose weights are the mean of those of others, each trained from another "
+        "with 'train-lungs --start-from'."
+    )
+    parser.add_argument("output", type=Path, help="file to write, .safetensors")
+    _add_parts(parser, "FILE", "a lung network")
+    parser.set_defaults(command=_mean_lungs)
+
+
+def _add_parts(parser: argparse.ArgumentParser, what: str, said: str) -> None:
     parser.add_argument(
         "--of",
         action="append",
         nargs=2,
         default=[],
-        metavar=("PACKAGE", "SHARE"),
-        help="a package's name or file, and its share of the mean; two or more, shares sum up to 1",
+        metavar=(what, "SHARE"),
+        help=f"{said}, and its share of the mean; two or more, shares sum up to 1",
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.set_defaults(command=_mean)
 
 
 def _mean(parsed: argparse.Namespace) -> None:
@@ -53,12 +70,21 @@ def _mean(parsed: argparse.Namespace) -> None:
     sys.stdout.write(f"package  {package.path}\n")
 
 
+def _mean_lungs(parsed: argparse.Namespace) -> None:
+    parts = [LungPart(read_network(Path(file)), _share(share)) for file, share in parsed.of]
+    # As it could be typed again; folders of this machine are nobody's business.
+    named = [word for file, share in parsed.of for word in ("--of", Path(file).name, share)]
+    command = shlex.join(["covidselfseg", "mean-lungs", parsed.output.name, *named])
+    write_lung_mean(parts, parsed.output, command=command)
+    sys.stdout.write(f"lung network  {parsed.output}\n")
+
+
 def _share(text: str) -> float:
     try:
         return float(text)
     except ValueError as error:
         raise UserError(
             f"'{text}' is no share.",
-            why="Each package counts with a share of the mean, such as 0.5.",
-            fix="Give --of PACKAGE SHARE for each package.",
+            why="Each network counts with a share of the mean, such as 0.5.",
+            fix="Give --of FILE SHARE for each of them.",
         ) from error

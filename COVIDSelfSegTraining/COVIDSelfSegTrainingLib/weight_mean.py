@@ -8,7 +8,7 @@ training gains on its own data it partly pays for with what it could do before.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -59,7 +59,7 @@ def write_mean(
     recipe = {name: value for name, value in last.card.recipe.items() if name not in _HISTORY}
     trainer = SegmenterTrainer(preset_from_dict(recipe, source="the package's recipe"), healthy, [], device)
     trainer.average.load_state_dict(
-        _mean([(one.package.segmenter().state_dict(), one.share) for one in parts])
+        mean_of([(one.package.segmenter().state_dict(), one.share) for one in parts])
     )
     before = last.card.inference
     inference = replace(trainer.calibrated(), residual_hu=before.residual_hu, marked=before.marked)
@@ -85,13 +85,7 @@ def check_parts(parts: Sequence[Part]) -> None:
     Raises:
         UserError: see :func:`write_mean`.
     """
-    shares = [one.share for one in parts]
-    if len(parts) < 2 or not all(0 < share < 1 for share in shares) or not math.isclose(sum(shares), 1):
-        raise UserError(
-            f"The shares {', '.join(f'{share:g}' for share in shares)} do not make a mean.",
-            why="A mean needs two packages or more, each with a share above 0, and shares that sum up to 1.",
-            fix="Give --of PACKAGE SHARE for each package, for instance 0.5 for both of two.",
-        )
+    check_shares([one.share for one in parts])
     last = parts[-1].package
     for one in parts:
         card = one.package.card
@@ -111,7 +105,22 @@ def check_parts(parts: Sequence[Part]) -> None:
         )
 
 
-def _mean(states: list[tuple[dict[str, Tensor], float]]) -> dict[str, Tensor]:
+def check_shares(shares: Sequence[float]) -> None:
+    """Refuse shares that make no mean.
+
+    Raises:
+        UserError: fewer than two, one that is not above 0, or a sum that is not 1.
+    """
+    if len(shares) < 2 or not all(0 < share < 1 for share in shares) or not math.isclose(sum(shares), 1):
+        raise UserError(
+            f"The shares {', '.join(f'{share:g}' for share in shares)} do not make a mean.",
+            why="A mean needs two networks or more, each with a share above 0, and shares that sum up to 1.",
+            fix="Give --of FILE SHARE for each of them, for instance 0.5 for both of two.",
+        )
+
+
+def mean_of(states: Sequence[tuple[Mapping[str, Tensor], float]]) -> dict[str, Tensor]:
+    """The mean of networks' states by their shares; what is no number with a fraction is the last one's."""
     first, _ = states[0]
     mean = {}
     for name, like in first.items():
