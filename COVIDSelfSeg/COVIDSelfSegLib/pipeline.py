@@ -32,7 +32,7 @@ from .segmentation import (
     probability_image,
     smooth_along_z,
 )
-from .synthesis import Heatmap, heatmap, synthesise
+from .synthesis import Heatmap, Synthesis, heatmap, synthesise
 from .volume import read_scan, write_image, writing_to
 
 log = logging.getLogger(__name__)
@@ -83,11 +83,12 @@ class Options:
 
 @dataclass(frozen=True)
 class Run:
-    """Everything a run made, on the scan's own grid.
+    """Everything a run made, on the scan's own grid where nothing else is said.
 
     Attributes:
         scan: HU as it was read.
         lungs: the lung mask and its source.
+        synthesis: what the generator made, on its own grid.
         heatmap: pseudo-healthy volume, HU above it, uncertainty.
         probability: uint8, 0 .. 255.
         lesions: uint8, 0 or 1.
@@ -97,6 +98,7 @@ class Run:
 
     scan: sitk.Image
     lungs: LungMask
+    synthesis: Synthesis
     heatmap: Heatmap
     probability: sitk.Image
     lesions: sitk.Image
@@ -172,9 +174,17 @@ def write_results(
 
 
 def segment(
-    scan: sitk.Image, package: ModelPackage, options: Options, clock: StageClock | None = None
+    scan: sitk.Image,
+    package: ModelPackage,
+    options: Options,
+    clock: StageClock | None = None,
+    *,
+    lungs: LungMask | None = None,
 ) -> Run:
-    """Segment a scan in memory; see :func:`segment_file` for the errors."""
+    """Segment a scan in memory; see :func:`segment_file` for the errors.
+
+    ``lungs`` are those of an earlier run on this scan, with the same options; no network finds them again.
+    """
     clock = clock or StageClock()
     with clock.stage("check"):
         examination = examine(scan, lungs_given=options.lung_mask is not None)
@@ -183,22 +193,12 @@ def segment(
     device = choose_device(options.device)
     log.info("Plan: model %s on %s", package.card.name, device)
     with clock.stage("lungs"):
-        lungs, _ = _where_it_fits(
-            lambda on, _: find_lungs(
-                # A mask of the user's own lies on the grid of the scan as it was read.
-                mended if options.lung_mask is None else scan,
-                mask_file=options.lung_mask,
-                weights=options.lung_model,
-                builtin=options.builtin_lungs,
-                plain=options.plain_lungmask,
-                device=on,
-            ),
-            device,
-            1,
-        )
+        # A mask of the user's own lies on the grid of the scan as it was read.
+        lungs = lungs or _find_lungs(mended if options.lung_mask is None else scan, options, device)
         lungs.image.CopyInformation(mended)
     with clock.stage("synthesis"):
-        made = _synthesise(mended, lungs, package, device, clock)
+        synthesis = _synthesise(mended, lungs, package, device, clock)
+        made = heatmap(synthesis, mended, lungs.image, package.card.inference.residual_hu)
     with clock.stage("segmentation"):
         probability, device = find_lesions(mended, lungs, package, device, clock)
     with clock.stage("measure"):
@@ -222,17 +222,31 @@ def segment(
         "versions": {"covidselfseg": __version__, "torch": torch.__version__, "SimpleITK": sitk.__version__},
         "notice": "For research use only. Not a medical device.",
     }
-    return Run(scan, lungs, made, probability, lesions, numbers, report)
+    return Run(scan, lungs, synthesis, made, probability, lesions, numbers, report)
+
+
+def _find_lungs(scan: sitk.Image, options: Options, device: Device) -> LungMask:
+    def work(on: Device, _: int) -> LungMask:
+        return find_lungs(
+            scan,
+            mask_file=options.lung_mask,
+            weights=options.lung_model,
+            builtin=options.builtin_lungs,
+            plain=options.plain_lungmask,
+            device=on,
+        )
+
+    return _where_it_fits(work, device, 1)[0]
 
 
 def _synthesise(
     scan: sitk.Image, lungs: LungMask, package: ModelPackage, device: Device, clock: StageClock
-) -> Heatmap:
+) -> Synthesis:
     inference = package.card.inference
     generator = package.generator()
 
-    def work(on: Device, _: int) -> Heatmap:
-        synthesis = synthesise(
+    def work(on: Device, _: int) -> Synthesis:
+        return synthesise(
             on.place(generator),
             scan,
             lungs.image,
@@ -242,7 +256,6 @@ def _synthesise(
             device=on,
             progress=lambda fraction: clock.within(0.7 * fraction),
         )
-        return heatmap(synthesis, scan, lungs.image, inference.residual_hu)
 
     return _where_it_fits(work, device, 1)[0]
 

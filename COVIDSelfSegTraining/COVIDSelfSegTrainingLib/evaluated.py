@@ -19,7 +19,7 @@ from COVIDSelfSegLib.pipeline import Options
 from .cases import Case, Kind
 from .gallery import draw_case
 from .result_files import load_result, save_result
-from .scoring import CaseResult, score_case
+from .scoring import CaseResult, LoadedCase, score_case
 
 WORK = ".cases"
 
@@ -91,6 +91,7 @@ def evaluate(
     results: list[dict[str, CaseResult]] = [{} for _ in packages]
     total, start, done, worked = len(cases) * len(packages), time.perf_counter(), 0, 0
     for case in cases:
+        loaded: LoadedCase | None = None
         for (label, package), kept, of_package in zip(packages, folders, results, strict=True):
             path = kept / f"{case.name}.npz"
             key = f"{case.content} {package.sha256} {options.threshold} {case.slice_labels}"
@@ -98,9 +99,8 @@ def evaluate(
             if result is None and case.name not in failures:
                 worked += 1
                 try:
-                    result = score_case(
-                        package, case, options, partial(draw_case, path=path.with_suffix(".jpg"))
-                    )
+                    loaded = loaded or LoadedCase(case, options)
+                    result = score_case(package, loaded, partial(draw_case, path=path.with_suffix(".jpg")))
                 except UserError as error:
                     if error.code != ExitCode.INPUT_REFUSED:
                         raise

@@ -8,15 +8,12 @@ from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
-from COVIDSelfSegLib.devices import Device, choose_device
-from COVIDSelfSegLib.doctor import examine, mend_orientation
 from COVIDSelfSegLib.frame import FloatArray
 from COVIDSelfSegLib.hounsfield import to_unit
+from COVIDSelfSegLib.lungs import LungMask
 from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.pipeline import Options, Run, segment
-from COVIDSelfSegLib.synthesis import Synthesis, synthesise
-from COVIDSelfSegLib.volume import array_view, image_like, voxel_volume_ml
+from COVIDSelfSegLib.volume import array_view, voxel_volume_ml
 
 from .baselines import (
     DIFFERENCES_HU,
@@ -81,26 +78,51 @@ class CaseResult:
     features: FloatArray
 
 
-def score_case(package: ModelPackage, case: Case, options: Options, look: Look) -> CaseResult:
+class LoadedCase:
+    """A case in memory; its lungs are found once for all packages.
+
+    Args:
+        case: the scan.
+        options: of the runs.
+
+    Raises:
+        UserError: the scan cannot be read.
+    """
+
+    def __init__(self, case: Case, options: Options) -> None:
+        self.case, self.options, self.images = case, options, case.load()
+        self._lungs: LungMask | None = None
+
+    def run(self, package: ModelPackage) -> Run:
+        """Segment it.
+
+        Raises:
+            UserError: the scan cannot be used.
+        """
+        run = segment(self.images.scan, package, self.options, lungs=self._lungs)
+        self._lungs = run.lungs
+        return run
+
+
+def score_case(package: ModelPackage, loaded: LoadedCase, look: Look) -> CaseResult:
     """Segment a case and score it.
 
     Args:
         package: the models.
-        case: the scan.
-        options: of the run.
+        loaded: the scan.
         look: see :data:`Look`.
 
     Raises:
-        UserError: the scan cannot be read or used.
+        UserError: the scan cannot be used.
     """
-    images = case.load()
-    run = segment(images.scan, package, options)
+    case, images = loaded.case, loaded.images
+    run = loaded.run(package)
     look(images, run)
     found, lungs = bool_view(run.lesions), bool_view(run.lungs.image)
     if case.source.only_side:
         lungs = array_view(run.lungs.image) == case.source.only_side
         found = found & lungs
-    made = _synthesise(package, images.scan, run.lungs.image, choose_device(options.device))
+    made = run.synthesis
     scores: ScanScores | None = None
     slices: tuple[SliceScores, ...] = ()
     histogram: ProbabilityHistogram | None = None
@@ -133,20 +155,6 @@ def score_case(package: ModelPackage, case: Case, options: Options, look: Look) 
         baselines=baselines,
         mask=np.packbits(found),
         features=np.stack([_pooled(made.scan, made.lungs), _pooled(made.healthy, made.lungs)]),
-    )
-
-
-def _synthesise(package: ModelPackage, scan: sitk.Image, lungs: sitk.Image, device: Device) -> Synthesis:
-    inference = package.card.inference
-    mended = mend_orientation(scan, examine(scan).flipped)
-    return synthesise(
-        device.place(package.generator()),
-        mended,
-        image_like(array_view(lungs), mended),
-        shape=inference.generator_grid,
-        margin_mm=inference.margin_mm,
-        draws=inference.latent_draws,
-        device=device,
     )
 
 

@@ -12,13 +12,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from COVIDSelfSegLib import pipeline
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.events import Failure, Result, StageProgress, parse_event
-from COVIDSelfSegLib.lungs import find_lungs
+from COVIDSelfSegLib.lungs import LungMask, find_lungs
 from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.pipeline import Options, segment
@@ -224,6 +226,27 @@ def test_what_was_scored_with_another_lung_network_is_scored_anew(
     assert [scored(), scored()] == [1, 1]
     another_lung_network()
     assert scored() == 2
+
+
+def test_the_lungs_of_a_scan_are_found_once_for_all_packages(
+    cohort: Path, models: dict[str, ModelPackage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+
+    def counted(*arguments: Any, **options: Any) -> LungMask:
+        found.append(find_lungs(*arguments, **options))
+        return found[-1]
+
+    monkeypatch.setattr(pipeline, "find_lungs", counted)
+    (case,) = (case for case in cases_of_cohort(cohort, "held_out") if case.name.startswith("sick-"))
+    both = list(models.items())
+    together = evaluate([case], both, tmp_path / "together", OPTIONS, lambda *_: None)
+    assert len(found) == 1
+    alone = evaluate([case], both[1:], tmp_path / "alone", OPTIONS, lambda *_: None)
+    first, second, own = (
+        one.results[case.name].found_ml for one in (*together.contenders, *alone.contenders)
+    )
+    assert second == own != first
 
 
 def test_a_scan_that_is_gone_is_told_and_the_others_are_scored(
