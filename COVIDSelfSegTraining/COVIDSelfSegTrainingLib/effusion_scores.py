@@ -129,8 +129,8 @@ def _rearmost(lungs: BoolArray, pixel_mm: float) -> BoolArray:
 
 
 def _widened(fluid: BoolArray, spacing: tuple[float, ...]) -> BoolArray:
-    radius = [max(1, round(_BORDER_MM / mm)) for mm in spacing]
     """A region (z, y, x) and the voxels around it, one at least in each direction."""
+    radius = [max(1, round(_BORDER_MM / mm)) for mm in spacing]
     image = sitk.BinaryDilate(sitk.GetImageFromArray(fluid.astype(np.uint8)), radius, sitk.sitkBox)
     return array_view(image) > 0
 
