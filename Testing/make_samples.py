@@ -22,7 +22,7 @@ from COVIDSelfSegLib.volume import image_like, write_image
 from scipy import ndimage
 
 from Testing.sample_names import SCANS, THRESHOLD, TRANSFORM
-from Testing.unit.conftest import SMALL, small_package
+from Testing.unit.conftest import SMALL, SQUARE, small_package
 
 
 def make_truth(phantom: Phantom, folder: Path) -> None:
@@ -70,7 +70,7 @@ def make_samples(folder: Path) -> None:
     make_truth(phantom, folder / "truth")
     # The same patient, stored from head to foot with an axis system of the other hand.
     write_image(sitk.Flip(phantom.scan, [False, False, True]), folder / "left_handed.nrrd")
-    oblique = make_phantom(8, 1, replace(SMALL, tilt=(0.3, -0.25)))
+    oblique = make_phantom(8, 1, replace(SMALL, size=SQUARE, tilt=(0.3, -0.25)))
     write_image(oblique.scan, folder / "oblique.nrrd")
     write_image(moved(phantom.scan), folder / "moved.nrrd")
     gray = np.random.default_rng(0).integers(0, 256, (20, 40, 40)).astype(np.uint8)

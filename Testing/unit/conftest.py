@@ -26,8 +26,10 @@ from COVIDSelfSegTrainingLib.cohort import CohortScan, Source, prepare_cohort
 from COVIDSelfSegTrainingLib.presets import GanPreset, Preset, SegmenterPreset
 from COVIDSelfSegTrainingLib.shipped import data_folder
 
-SMALL = Acquisition(size=(160, 160, 66), pixel_mm=2.3, slice_mm=5.0, noise_hu=12.0)
-"""A whole chest in few voxels."""
+SMALL = Acquisition(size=(160, 136, 66), pixel_mm=2.3, slice_mm=5.0, noise_hu=12.0)
+"""A whole chest in few voxels; not square, so that rows and columns cannot be mixed up unseen."""
+SQUARE = (160, 160, 66)
+"""Size for a tilted one, which needs the room."""
 SMALL_GRIDS = Inference(generator_grid=(16, 32, 32), slice_plane=(48, 64), latent_draws=1)
 TINY = Preset(
     name="tiny",

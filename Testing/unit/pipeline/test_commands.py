@@ -179,7 +179,7 @@ def test_the_doctor_says_what_a_scan_is_and_what_to_mind(
     before = a_scan_file.read_bytes()
     assert main(["doctor", str(a_scan_file)]) == ExitCode.DONE
     said = capsys.readouterr().out.splitlines()
-    assert said[-1] == f"{a_scan_file}: a chest CT in HU, 160 x 160 x 66 voxels of 2.3 x 2.3 x 5 mm"
+    assert said[-1] == f"{a_scan_file}: a chest CT in HU, 160 x 136 x 66 voxels of 2.3 x 2.3 x 5 mm"
     warning = next(place for place, row in enumerate(said) if "5 mm apart" in row)
     assert said[warning].startswith("warning: ")
     assert said[warning + 1].startswith("  Why: ")

@@ -11,7 +11,7 @@ from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.volume import grid_difference, image_like, read_scan
 
 from ..command_runs import refused, run_here, typed
-from ..conftest import SMALL
+from ..conftest import SMALL, SQUARE
 
 
 def test_other_files_in_the_output_folder_stay(
@@ -54,7 +54,7 @@ def test_an_output_that_cannot_be_written_exits_with_5(
 
 
 def test_an_oblique_scan_keeps_its_grid(a_package: ModelPackage, tmp_path: Path) -> None:
-    phantom = make_phantom(8, 1, replace(SMALL, tilt=(0.3, -0.25)))
+    phantom = make_phantom(8, 1, replace(SMALL, size=SQUARE, tilt=(0.3, -0.25)))
     sitk.WriteImage(phantom.scan, str(tmp_path / "scan.nrrd"))
     assert run_here(typed(tmp_path / "scan.nrrd", tmp_path / "out", a_package))[0] == 0
     assert grid_difference(read_scan(tmp_path / "out" / "probability.nrrd"), phantom.scan) is None

@@ -27,7 +27,7 @@ from COVIDSelfSegLib.threshold_curve import level_of
 from COVIDSelfSegLib.volume import grid_difference, image_like
 from torch import nn
 
-from ..conftest import SMALL
+from ..conftest import SMALL, SQUARE
 
 CPU = Device(torch.device("cpu"), torch.float32, "CPU")
 
@@ -49,7 +49,7 @@ def slices_of(phantom: Phantom) -> LungSlices:
 
 @pytest.mark.parametrize("tilt", [(0.0, 0.0), (0.25, -0.2)])
 def test_a_known_network_comes_back_on_the_scans_own_grid(tilt: tuple[float, float]) -> None:
-    phantom = make_phantom(3, 2, replace(SMALL, noise_hu=0.0, tilt=tilt))
+    phantom = make_phantom(3, 2, replace(SMALL, size=SQUARE, noise_hu=0.0, tilt=tilt))
     slices = slices_of(phantom)
     logits = predict_logits(DensityNetwork(), slices, batch=7, device=CPU)
     image = probability_image(logits, slices, Calibration(), phantom.lungs, "absolute")

@@ -26,7 +26,7 @@ def test_disease_is_painted_where_there_is_lung_and_makes_it_denser(a_chest: Che
     holds_lung = ndimage.binary_dilation(inside, np.ones((3, 3, 3))) & (hu < 0)
     rng = np.random.default_rng(2)
     changed = []
-    for _ in range(40):
+    for _ in range(120):
         painted = paint_dense_disease(hu, a_chest.lungs, a_chest.voxel_mm, rng)
         assert np.array_equal(painted[~inside & ~holds_lung], hu[~inside & ~holds_lung])
         assert painted.max() <= max(90, hu.max())
