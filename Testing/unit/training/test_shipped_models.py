@@ -33,7 +33,7 @@ RECIPES = FOLDER.parents[2] / "Resources" / "Recipes"
 OPTIONS = Options(builtin_lungs=True, device="cpu")
 EVALUATION_ONLY = ("medseg", "radiopaedia", "lung1")
 EVERY_THIRD = slice(None, None, 3)
-"""Slice of real scans of 2 mm; a third of them say as much in a third of the time."""
+"""Slice of real scans of 2 mm; these tests ask for no more."""
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +53,7 @@ def its_run(a_held_out_phantom: Phantom, the_package: ModelPackage) -> Run:
 
 
 def lesions_and_lungs(scan: sitk.Image, package: ModelPackage) -> tuple[BoolArray, BoolArray]:
-    """As a run finds them, without the generator, on which they do not depend and which takes most time."""
+    """As a run finds them (z, y, x), without the generator, on which they do not depend."""
     device, inference = choose_device("cpu"), package.card.inference
     lungs = find_lungs(scan, builtin=True, device=device)
     probability, _ = find_lesions(scan, lungs, package, device, StageClock())
