@@ -186,7 +186,7 @@ def _scan_and_lungs(case: Case) -> tuple[sitk.Image, sitk.Image]:
 
 def _slice_by_slice(scan: sitk.Image, network: LungNetwork) -> sitk.Image:
     """Lung mask (0 or 1) of each slice by itself, on the grid of the scan."""
-    masks = [lungs_of_slice(scan[:, :, z : z + 1], network) for z in range(scan.GetSize()[2])]
+    masks = [lungs_of_slice(scan[:, :, z : z + 1], network).labels for z in range(scan.GetSize()[2])]
     return image_like(np.stack(masks), scan)
 
 

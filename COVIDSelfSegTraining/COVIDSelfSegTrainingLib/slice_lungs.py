@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 from COVIDSelfSegLib.components import large_parts
-from COVIDSelfSegLib.frame import LungFrame
+from COVIDSelfSegLib.frame import FloatArray, LungFrame
 from COVIDSelfSegLib.lung_network import LungNetwork
 from COVIDSelfSegLib.volume import array_view
 from scipy import ndimage
@@ -16,40 +18,54 @@ from .overlap import BoolArray
 _INSIDE, _LEAST_CM2 = 0.5, 2.0
 """Lung network's probability from which on a pixel is lung, and the smallest area that counts."""
 _STRAY, _LEAST_AIR = 0.25, 0.1
-"""Parts smaller than this share of the largest must lie in the body, and this share of them must be air."""
+"""Of parts smaller than this share of the largest, this share must be air within the body."""
 _AERATED_HU, _SOFT_HU = -500, -300
 
 
-def lungs_of_slice(hu: sitk.Image, network: LungNetwork) -> npt.NDArray[np.uint8]:
-    """Lung mask (y, x; 0 or 1) that the network for single slices finds.
+@dataclass(frozen=True)
+class SliceLungs:
+    """The lungs of a slice.
+
+    Attributes:
+        labels: lung mask (y, x), 0 or 1.
+        probability: that a pixel is lung (y, x), 0 .. 1; None where the mask was given, and is sure.
+    """
+
+    labels: npt.NDArray[np.uint8]
+    probability: FloatArray | None = None
+
+
+def lungs_of_slice(hu: sitk.Image, network: LungNetwork) -> SliceLungs:
+    """The lungs that the network for single slices finds.
 
     Args:
         hu: HU, exact or approximate, an image of one slice (1, y, x).
         network: for single slices.
     """
     frame = LungFrame.whole_scan(hu, network.grid_mm)
-    probability = frame.to_scan(network.probability(frame.to_network(hu)))
-    inside = array_view(probability)[0] > _INSIDE
+    probability = array_view(frame.to_scan(network.probability(frame.to_network(hu))))[0]
     pixel_cm2 = hu.GetSpacing()[0] * hu.GetSpacing()[1] / 100
-    lungs = large_parts(inside, _LEAST_CM2 / pixel_cm2)
-    return _without_strays(lungs, array_view(hu)[0]).astype(np.uint8)
+    lungs = large_parts(probability > _INSIDE, _LEAST_CM2 / pixel_cm2)
+    return SliceLungs(_without_strays(lungs, array_view(hu)[0]).astype(np.uint8), probability)
 
 
 def _without_strays(lungs: BoolArray, hu: npt.NDArray[np.int16]) -> BoolArray:
-    """A lung mask without small parts that hold no air, or lie outside the body.
+    """A lung mask without parts outside the body, and without small ones that hold no air.
 
-    The network has seen few breasts, tables and burnt-in texts, for many scans are cropped to the lungs.
+    The network has seen few breasts, tables and burnt-in texts, for many scans are cropped to the lungs. The
+    largest part always stays.
     """
     parts, count = ndimage.label(lungs)
     areas = np.bincount(parts.ravel(), minlength=count + 1)
     areas[0] = 0
     body = _body(hu)
-    stray = [0 < area < _STRAY * areas.max() for area in areas]
-    for number in np.flatnonzero(stray):
+    stray = np.zeros(count + 1, bool)
+    for number in np.flatnonzero((areas > 0) & (areas < areas.max())):
         part = parts == number
-        aerated = (hu[part] < _AERATED_HU).mean() > _LEAST_AIR
-        stray[number] = not (aerated and body[part].mean() > 0.5)
-    kept: BoolArray = lungs & ~np.array(stray)[parts]
+        airless = (body[part] & (hu[part] < _AERATED_HU)).mean() <= _LEAST_AIR
+        small = areas[number] < _STRAY * areas.max()
+        stray[number] = body[part].mean() <= 0.5 or (small and airless)
+    kept: BoolArray = lungs & ~stray[parts]
     return kept
 
 

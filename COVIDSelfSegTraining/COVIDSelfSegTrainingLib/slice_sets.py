@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import SimpleITK as sitk
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.errors import UserError
@@ -43,7 +42,7 @@ from .overlap import BoolArray, Overlap, overlap
 from .score_curves import add_reliability
 from .scoring import EVERYTHING, MIXTURE, OTSU, PLAIN, THRESHOLD
 from .sheet import Cell, Sheet
-from .slice_lungs import lungs_of_slice
+from .slice_lungs import SliceLungs, lungs_of_slice
 from .statistics import summarise
 
 WITHOUT_VESSELS = "HU without vessels above"
@@ -53,6 +52,8 @@ PROTOCOL = (
     "guessed from the width of the chest). Mean over slices; pooled Dice is over the pixels of all slices. "
     "These pictures are never trained on."
 )
+
+_WEIGHED = "The probability of a lesion is multiplied by the probability that the pixel is lung."
 
 
 @dataclass(frozen=True)
@@ -114,15 +115,16 @@ def score_slice_set(
     histograms: dict[str, ProbabilityHistogram] = {}
     recall: dict[str, list[float]] = {}
     for number, one in enumerate(read_slices(path), start=1):
-        labels_of = {} if one.lungs is None else {"published": one.lungs.astype(np.uint8)}
+        lungs_by = {} if one.lungs is None else {"published": SliceLungs(one.lungs.astype(np.uint8))}
         if of_slices is not None:
-            labels_of[OF_SLICES] = lungs_of_slice(one.hu, of_slices)
-        labels_of |= {CLASSICAL: one.lungs_of_stack(), BUILT_IN: one.lungs_of_stack(of_chests)}
+            lungs_by[OF_SLICES] = lungs_of_slice(one.hu, of_slices)
+        lungs_by[CLASSICAL] = SliceLungs(one.lungs_of_stack())
+        lungs_by[BUILT_IN] = SliceLungs(one.lungs_of_stack(of_chests))
         truth = one.lesions[None]
-        for name, labels in labels_of.items():
-            recall.setdefault(name, []).append(overlap(labels[None] > 0, truth).sensitivity)
-        used = next(iter(labels_of.values()))
-        lungs = used[None] > 0
+        for name, found in lungs_by.items():
+            recall.setdefault(name, []).append(overlap(found.labels[None] > 0, truth).sensitivity)
+        used = next(iter(lungs_by.values()))
+        lungs = used.labels[None] > 0
         masks = _baselines(one, lungs)
         for label, inference, network in networks:
             probability = slice_probability(network, inference, one, used, device)
@@ -140,16 +142,25 @@ def slice_probability(
     network: nn.Module,
     inference: Inference,
     one: AnnotatedSlice,
-    labels: npt.NDArray[np.uint8],
+    lungs: SliceLungs,
     device: Device,
 ) -> sitk.Image:
-    """Lesion probability (1, y, x; 0 .. 255) that a package gives a single slice; 0 outside the lungs."""
-    lungs = image_like(labels[None], one.hu)
-    if not labels.any():
-        return lungs
+    """Lesion probability (1, y, x; 0 .. 255) that a package gives a single slice; 0 outside the lungs.
+
+    Args:
+        network: of the package.
+        inference: likewise.
+        one: the slice.
+        lungs: its lungs. What the network says is how likely a lesion is if here is lung; times how likely
+            lung is, it is how likely a lesion is.
+        device: where ``network`` is.
+    """
+    mask = image_like(lungs.labels[None], one.hu)
+    if not lungs.labels.any():
+        return mask
     slices = LungSlices.of_scan(
         one.hu,
-        lungs,
+        mask,
         plane=inference.slice_plane,
         margin_mm=inference.margin_mm,
         neighbour_mm=inference.neighbour_mm,
@@ -157,14 +168,18 @@ def slice_probability(
     mark = MARKS[one.values] if inference.marked else MARKS["hu"]
     logits = predict_logits(network, slices, batch=1, device=device, mark=mark, mirrored=inference.mirrored)
     calibration = Calibration(inference.calibration_slope, inference.calibration_shift)
-    return probability_image(logits, slices, calibration, lungs, inference.threshold_kind)
+    lesion = probability_image(logits, slices, calibration, mask, inference.threshold_kind)
+    if lungs.probability is None:
+        return lesion
+    return image_like(np.rint(array_view(lesion) * lungs.probability).astype(np.uint8), one.hu)
 
 
 def add_slice_sets(sheet: Sheet, sets: Sequence[SliceSet], labels: Sequence[str]) -> None:
     """A section for each set: packages first, then the baselines."""
     for one in sets:
         sheet.section(f"Annotated slices, {one.name}", PROTOCOL)
-        sheet.note(f"Lung mask: {next(iter(one.recall_in_lungs))}.")
+        used = next(iter(one.recall_in_lungs))
+        sheet.note(f"Lung mask: {used}." + (f" {_WEIGHED}" if used == OF_SLICES else ""))
         names = [(label, label) for label in labels]
         names += [(name, name) for name in (EVERYTHING, PLAIN, OTSU, MIXTURE)]
         best = [_best_level(one, family) for family in (THRESHOLD, WITHOUT_VESSELS)]

@@ -140,7 +140,7 @@ def test_a_drowned_lung_is_found_in_a_single_slice() -> None:
     lesions, lungs = array_view(phantom.lesions) > 0, array_view(phantom.lungs) > 0
     z = int(lesions.sum(axis=(1, 2)).argmax())
     single = AnnotatedSlice("one", phantom.scan[:, :, z : z + 1], None, lesions[z])
-    found, without = lungs_of_slice(single.hu, network) > 0, single.lungs_of_stack() > 0
+    found, without = lungs_of_slice(single.hu, network).labels > 0, single.lungs_of_stack() > 0
     assert found[lesions[z]].mean() > 0.9
     assert found[lesions[z]].mean() > without[lesions[z]].mean()
     assert (found & ~lungs[z]).sum() < 0.1 * lungs[z].sum()
@@ -161,4 +161,10 @@ def test_a_breast_and_a_table_are_no_lungs() -> None:
     small = np.zeros(hu.shape, bool)
     small[34:40, 24:30] = True
     assert np.array_equal(slice_lungs._without_strays(given | small, hu), wanted)
+    edge = np.zeros(hu.shape, bool)
+    edge[7:14, 30:45] = True  # of a breast, half of it and the air before it
+    assert np.array_equal(slice_lungs._without_strays(given | edge, hu), wanted)
+    large = np.zeros(hu.shape, bool)
+    large[106:120] = True  # nearly as large as a lung, below the body
+    assert np.array_equal(slice_lungs._without_strays(given | large, hu), wanted)
     assert np.array_equal(slice_lungs._without_strays(small, hu), small), "all that there is"

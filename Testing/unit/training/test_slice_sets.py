@@ -17,6 +17,7 @@ from COVIDSelfSegLib.volume import array_view
 from COVIDSelfSegTrainingLib.annotated_slices import approximate_hu, evenness
 from COVIDSelfSegTrainingLib.lung_scores import OF_SLICES
 from COVIDSelfSegTrainingLib.sheet import Sheet
+from COVIDSelfSegTrainingLib.slice_lungs import SliceLungs
 from COVIDSelfSegTrainingLib.slice_sets import (
     add_slice_sets,
     read_slices,
@@ -113,8 +114,23 @@ def test_a_network_that_learned_marks_is_told_that_a_picture_is_one(
     inference = replace(a_package.card.inference, marked=marked)
     one = next(iter(read_slices(pictures)))
     lungs = np.ones(one.lesions.shape, np.uint8)
-    slice_probability(network, inference, one, lungs, CPU)
+    slice_probability(network, inference, one, SliceLungs(lungs), CPU)
     assert seen == [told]
+
+
+def test_a_lesion_is_as_likely_as_it_is_if_here_is_lung_times_that_here_is_lung(
+    pictures: Path, a_package: ModelPackage
+) -> None:
+    inference = replace(a_package.card.inference, calibration_shift=2.0)
+    network, one = a_package.segmenter(), next(iter(read_slices(pictures)))
+    mask = np.ones(one.lesions.shape, np.uint8)
+    certainty = np.linspace(0, 1, mask.size, dtype=np.float32).reshape(mask.shape)
+    if_lung, found = (
+        array_view(slice_probability(network, inference, one, SliceLungs(mask, sure), CPU))[0].astype(float)
+        for sure in (None, certainty)
+    )
+    assert if_lung.max() > 100
+    assert np.abs(found - if_lung * certainty).max() <= 0.5
 
 
 def test_what_is_no_set_is_refused(tmp_path: Path) -> None:
