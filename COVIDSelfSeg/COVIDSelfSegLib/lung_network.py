@@ -141,9 +141,8 @@ class LungNetwork:
         """Lung probability 0 .. 1 (z, y, x) of HU on a grid of about ``grid_mm``; z up, y back, x left."""
         import torch  # noqa: PLC0415
 
-        from .networks.lung_unet import SHRINKAGE  # noqa: PLC0415
-
-        sides = (1 if self._network.flat else SHRINKAGE, SHRINKAGE, SHRINKAGE)
+        side = self._network.shrinkage
+        sides = (1 if self._network.flat else side, side, side)
         pads = [(0, -size % side) for size, side in zip(hu.shape, sides, strict=True)]
         padded = np.pad(hu, pads, constant_values=AIR_HU)
         x = torch.from_numpy(padded)[None, None].to(self._device.handle)

@@ -12,7 +12,7 @@ from pathlib import Path
 from COVIDSelfSegLib import __version__
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.lung_network import LungCard
-from COVIDSelfSegLib.networks.lung_unet import WIDTHS
+from COVIDSelfSegLib.networks.lung_unet import widths_of
 from COVIDSelfSegLib.weight_file import DamagedFileError, check_weights, write_weights
 
 from .arguments import positive_number, whole_number
@@ -57,7 +57,7 @@ def _train(parsed: argparse.Namespace) -> None:
         licences.append((chest.name, licence))
     trainer = LungTrainer(preset, chests, choose_device(parsed.device, training=True))
     if start is not None:
-        trainer.start_from(start.weights)
+        trainer.start_from(start)
         licences += [one for one in start.card.trained_on if one not in licences]
     parsed.output.parent.mkdir(parents=True, exist_ok=True)
     checkpoint = parsed.output.with_suffix(".checkpoint")
@@ -71,7 +71,7 @@ def _train(parsed: argparse.Namespace) -> None:
             told = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
             log.info("%d/%d  %s", trainer.iteration, preset.iterations, told)
     card = LungCard(
-        widths=WIDTHS,
+        widths=widths_of(flat=preset.flat),
         trained_on=tuple(licences),
         recipe=asdict(preset),
         command=_command(parsed),

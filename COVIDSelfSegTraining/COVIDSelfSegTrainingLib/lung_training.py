@@ -17,7 +17,7 @@ from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.hounsfield import to_unit
 from COVIDSelfSegLib.lung_network import LUNG_GRID_MM, LungCard
-from COVIDSelfSegLib.networks.lung_unet import WIDTHS, LungUNet
+from COVIDSelfSegLib.networks.lung_unet import LungUNet, widths_of
 from COVIDSelfSegLib.weight_file import DamagedFileError, check_weights, read_weights
 from torch import Tensor, nn
 from torch.nn import functional
@@ -129,7 +129,8 @@ def read_start(path: Path, *, flat: bool) -> TrainedLungs:
         UserError: the file is missing or damaged (exit code 3), or of the other kind (2).
     """
     start = read_network(path)
-    if start.card.flat != flat or start.card.widths != WIDTHS:
+    widths = widths_of(flat=flat)
+    if start.card.flat != flat or start.card.widths not in (widths, widths[:-1]):
         kind = "single slices" if start.card.flat else "whole chests"
         raise UserError(
             f"The lung network {path} is for {kind}, or of other widths than this version trains.",
@@ -165,8 +166,14 @@ class LungTrainer:
         )
         self.iteration = 0
 
-    def start_from(self, weights: dict[str, Tensor]) -> None:
-        """Take the weights of another training; its optimiser's state is not kept in them."""
+    def start_from(self, start: TrainedLungs) -> None:
+        """Take the weights of another training; its optimiser's state is not kept in them.
+
+        A network without the coarsest level lends the others; that one begins anew.
+        """
+        weights = start.weights
+        if len(start.card.widths) < len(self.network.widths):
+            weights = self.network.state_dict() | _below_another_level(weights)
         for network in (self.network, self.average):
             network.load_state_dict(weights)
 
@@ -221,3 +228,15 @@ class LungTrainer:
             return preset.rate * (self.iteration + 1) / preset.warm_up
         done = (self.iteration - preset.warm_up) / max(1, preset.iterations - preset.warm_up)
         return preset.rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+
+
+def _below_another_level(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as a network with one more, coarser level names them: its first decoder is a new one."""
+    renamed = {}
+    for name, value in weights.items():
+        part, _, rest = name.partition(".")
+        if part == "decoders":
+            number, _, rest = rest.partition(".")
+            rest = f"{int(number) + 1}.{rest}"
+        renamed[f"{part}.{rest}"] = value
+    return renamed

@@ -11,28 +11,34 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-SHRINKAGE = 8
-"""Input sides are multiples of this; in the flat form, those of a slice."""
 WIDTHS = (12, 24, 48, 96)
 """Channels of the levels, from fine to coarse."""
+FLAT_WIDTHS = (*WIDTHS, 128)
+"""The same of the flat form. Its pixels are finer: with a level more it sees the whole chest at once, too."""
 
 
 class LungUNet(nn.Module):
-    """Lung logits of a chest on a coarse grid; any size that is a multiple of :data:`SHRINKAGE`.
+    """Lung logits of a chest on a coarse grid; any size that is a multiple of :attr:`shrinkage`.
 
     Args:
-        widths: channels of the levels, from fine to coarse.
+        widths: channels of the levels, from fine to coarse; those of its form if left out.
         flat: see each slice by itself.
     """
 
-    def __init__(self, *, widths: tuple[int, ...] = WIDTHS, flat: bool = False) -> None:
+    def __init__(self, *, widths: tuple[int, ...] | None = None, flat: bool = False) -> None:
         super().__init__()
-        self.flat = flat
+        self.flat, self.widths = flat, widths or widths_of(flat=flat)
+        widths = self.widths
         self.encoders = nn.ModuleList(_block(before, after, flat) for before, after in pairwise((1, *widths)))
         self.decoders = nn.ModuleList(
             _block(below + skip, skip, flat) for below, skip in pairwise(reversed(widths))
         )
         self.head = _convolution(flat)(widths[0], 1, 1)
+
+    @property
+    def shrinkage(self) -> int:
+        """Input sides are multiples of this; in the flat form, those of a slice."""
+        return 2 ** (len(self.widths) - 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Lung logits (batch, 1, z, y, x) of unit HU (batch, 1, z, y, x)."""
@@ -53,6 +59,11 @@ class LungUNet(nn.Module):
             x = decoder(torch.cat([x, skips.pop()], 1))
         logits: Tensor = self.head(x)
         return logits
+
+
+def widths_of(*, flat: bool) -> tuple[int, ...]:
+    """Channels of the levels of either form, as it is trained now."""
+    return FLAT_WIDTHS if flat else WIDTHS
 
 
 def _convolution(flat: bool) -> type[nn.Conv2d] | type[nn.Conv3d]:

@@ -10,7 +10,7 @@ import torch
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.errors import ExitCode
 from COVIDSelfSegLib.lung_network import LungCard, LungNetwork
-from COVIDSelfSegLib.networks.lung_unet import WIDTHS, LungUNet
+from COVIDSelfSegLib.networks.lung_unet import LungUNet, widths_of
 from COVIDSelfSegLib.weight_file import check_weights, read_weights, write_weights
 from COVIDSelfSegTrainingLib.cli import main
 from COVIDSelfSegTrainingLib.lung_mean import lineage
@@ -22,7 +22,9 @@ def a_network(path: Path, seed: int, *, started_from: Path | None = None, flat: 
     torch.manual_seed(seed)
     recipe = {"seed": seed, "started_from": check_weights(started_from)[1] if started_from else ""}
     scans = (("a chest of all", "CC0"), (f"chest {seed}", "CC BY 4.0"))
-    card = LungCard(WIDTHS, scans, recipe, f"train-lungs {path.name}", "0", flat, 2.5 if flat else 5.0)
+    card = LungCard(
+        widths_of(flat=flat), scans, recipe, f"train-lungs {path.name}", "0", flat, 2.5 if flat else 5.0
+    )
     write_weights(path, LungUNet(flat=flat).state_dict(), {"card": card.to_json()})
     return path
 

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.errors import ExitCode
 from COVIDSelfSegLib.lung_network import LungCard, LungNetwork
+from COVIDSelfSegLib.networks.lung_unet import FLAT_WIDTHS, LungUNet
 from COVIDSelfSegLib.phantom import make_phantom
 from COVIDSelfSegLib.weight_file import check_weights, read_weights, write_weights
 from COVIDSelfSegTrainingLib import lung_chests, lung_command
@@ -27,7 +29,7 @@ def _little_to_learn_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(lung_chests, "_SEEDS", (3002,))
     monkeypatch.setattr(lung_chests, "make_phantom", made_once)
     monkeypatch.setattr(lung_command, "LungPreset", partial(LungPreset, window=(16, 32, 40), batch=1))
-    small_slices = replace(SLICE_PRESET, window=(1, 32, 40), batch=2)
+    small_slices = replace(SLICE_PRESET, window=(1, 32, 48), batch=2)
     monkeypatch.setattr(lung_command, "SLICE_PRESET", small_slices)
 
 
@@ -119,6 +121,23 @@ def test_a_training_goes_on_from_a_network_and_names_its_chests_too(tmp_path: Pa
     assert ("phantom_3002", "none needed (made from a seed)") in card.trained_on
     assert card.recipe["started_from"] == digest
     assert "--rate 1e-09 --start-from first.safetensors" in card.command
+
+
+def test_a_network_of_fewer_levels_lends_those_that_it_has(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    shallow = LungUNet(widths=FLAT_WIDTHS[:-1], flat=True)
+    card = LungCard(shallow.widths, (), {}, "", "0", flat=True, grid_mm=2.5)
+    write_weights(first, shallow.state_dict(), {"card": card.to_json()})
+    assert train(second, "--slices", "--rate", "1e-9", "--start-from", str(first)) == ExitCode.DONE
+    deep = LungUNet(flat=True)
+    deep.load_state_dict(read_weights(second))
+    assert len(deep.encoders) == len(shallow.encoders) + 1
+    lent = [*zip(shallow.encoders, deep.encoders[:-1], strict=True)]
+    lent += zip(shallow.decoders, deep.decoders[1:], strict=True)
+    for before, after in [*lent, (shallow.head, deep.head)]:
+        for one, two in zip(before.parameters(), after.parameters(), strict=True):
+            assert torch.allclose(one, two, atol=1e-3)
 
 
 @pytest.mark.parametrize("wrong", ["missing", "of whole chests", "cut short"])
