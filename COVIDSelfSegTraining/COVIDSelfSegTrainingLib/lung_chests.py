@@ -1,4 +1,8 @@
-"""What the shipped lung network learns from: phantoms, and the healthy real scans that may train it."""
+"""What the shipped lung networks learn from: phantoms, and the real scans that may train them.
+
+Of a healthy lung a threshold knows the mask. Of a diseased one a network for whole chests that was trained
+before can say it, where it is sure: so the diseased teach without a drawn label too.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 from COVIDSelfSegLib.classical_lungs import builtin_lung_mask
 from COVIDSelfSegLib.frame import LungFrame
+from COVIDSelfSegLib.lung_network import LungNetwork
 from COVIDSelfSegLib.phantom import make_phantom
 from COVIDSelfSegLib.phantom_scanner import Acquisition
 from COVIDSelfSegLib.volume import read_scan
@@ -24,26 +29,51 @@ _SEEDS = range(3000, 3080)
 _THICKNESSES_MM = (2.0, 3.0, 5.0, 8.0)
 _SEVERITIES = (0, 0, 1, 2, 3, 4, 4)
 _HEIGHT_MM = 360
+_UNSURE = (0.15, 0.85)
+"""Between these probabilities a teacher says nothing about what no threshold finds."""
+_AERATED_HU = -500
 
 
-def shipped_chests(data: Path | None, grid_mm: float) -> Iterator[tuple[Chest, str]]:
+def shipped_chests(
+    data: Path | None, grid_mm: float, teacher: LungNetwork | None = None
+) -> Iterator[tuple[Chest, str]]:
     """Every chest with its licence, on voxels of ``grid_mm``.
 
     Phantoms alone where the real scans are absent. The lungs of a healthy scan are what a threshold finds.
     Of a scan of which one lung alone is healthy, the other half is unknown: there a threshold loses the
     tumour, and the network would learn that dense lung is none.
+
+    Args:
+        data: folder of the real scans.
+        grid_mm: of the voxels.
+        teacher: for whole chests; diseased scans come too, with the lungs that it finds in them.
     """
-    healthy = [source for source in shipped_sources(data) if source.path and source.group == "healthy"]
-    for source in sorted(healthy, key=lambda one: one.name):
+    real = [source for source in shipped_sources(data) if source.path]
+    for source in sorted((one for one in real if one.group == "healthy"), key=lambda one: one.name):
         yield _of_scan(source, grid_mm), source.licence
     for seed in _SEEDS:
         yield _of_phantom(seed, grid_mm), "none needed (made from a seed)"
+    if teacher is not None:
+        for source in real:
+            if source.group == "diseased":
+                yield _of_patient(source, grid_mm, teacher), source.licence
 
 
 def _of_scan(source: Source, grid_mm: float) -> Chest:
     scan = read_scan(Path(str(source.path)))
     chest = _chest(source.name, True, scan, builtin_lung_mask(scan), grid_mm)
     return _half_known(chest, source.only_side) if source.only_side else chest
+
+
+def _of_patient(source: Source, grid_mm: float, teacher: LungNetwork) -> Chest:
+    """A diseased chest; dense tissue of which the teacher is not sure is unknown."""
+    scan = read_scan(Path(str(source.path)))
+    chest = _chest(source.name, True, scan, builtin_lung_mask(scan, teacher), grid_mm)
+    seen, frame = (LungFrame.whole_scan(scan, mm) for mm in (teacher.grid_mm, grid_mm))
+    probability = seen.onto(frame, teacher.probability(seen.to_network(scan)))
+    low, high = _UNSURE
+    unsure = (probability > low) & (probability < high) & (chest.hu > _AERATED_HU)
+    return replace(chest, unknown=unsure.astype(np.uint8))
 
 
 def _half_known(chest: Chest, side: int) -> Chest:

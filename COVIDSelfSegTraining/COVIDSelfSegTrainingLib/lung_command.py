@@ -17,7 +17,7 @@ from COVIDSelfSegLib.weight_file import DamagedFileError, check_weights, write_w
 
 from .arguments import positive_number, whole_number
 from .lung_chests import shipped_chests
-from .lung_training import SLICE_PRESET, LungPreset, LungTrainer, read_start
+from .lung_training import SLICE_PRESET, LungPreset, LungTrainer, as_teacher, read_network, read_start
 from .shipped import data_folder
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start-from", type=Path, metavar="FILE", help="go on from the weights of this lung network"
     )
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        metavar="FILE",
+        help="learn from diseased scans too, whose lungs this network of whole chests finds",
+    )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.set_defaults(command=_train)
 
@@ -47,11 +53,15 @@ def _train(parsed: argparse.Namespace) -> None:
     if parsed.start_from is not None:
         start = read_start(parsed.start_from, flat=preset.flat)
         preset = replace(preset, started_from=start.sha256)
+    teacher = None
+    if parsed.teacher is not None:
+        teacher = as_teacher(read_network(parsed.teacher), choose_device(parsed.device))
+        preset = replace(preset, taught_by=teacher.sha256)
     if _is_made(parsed.output, preset):
         log.info("%s is there, made with this very recipe; delete it to train it anew", parsed.output)
         return
     chests, licences = [], []
-    for chest, licence in shipped_chests(data_folder(), preset.grid_mm):
+    for chest, licence in shipped_chests(data_folder(), preset.grid_mm, teacher):
         log.info("%s", chest.name)
         chests.append(chest)
         licences.append((chest.name, licence))
@@ -98,4 +108,5 @@ def _command(parsed: argparse.Namespace) -> str:
     options += ["--iterations", str(parsed.iterations)] if parsed.iterations else []
     options += ["--rate", str(parsed.rate)] if parsed.rate else []
     options += ["--start-from", parsed.start_from.name] if parsed.start_from else []
+    options += ["--teacher", parsed.teacher.name] if parsed.teacher else []
     return shlex.join(["covidselfseg", "train-lungs", *options, parsed.output.name])

@@ -16,7 +16,7 @@ import torch
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.hounsfield import to_unit
-from COVIDSelfSegLib.lung_network import LUNG_GRID_MM, LungCard
+from COVIDSelfSegLib.lung_network import LUNG_GRID_MM, LungCard, LungNetwork
 from COVIDSelfSegLib.networks.lung_unet import LungUNet, widths_of
 from COVIDSelfSegLib.weight_file import DamagedFileError, check_weights, read_weights
 from torch import Tensor, nn
@@ -50,6 +50,8 @@ class LungPreset:
         ema: decay of the running mean of the weights.
         aerated_weight: weight of aerated voxels in the loss; a threshold finds those without a network.
         started_from: SHA-256 of the weights that the training went on from; empty if from nothing.
+        taught_by: SHA-256 of the network that said where the lungs of diseased scans are; empty if there
+            were none of these.
     """
 
     seed: int = 21
@@ -65,6 +67,7 @@ class LungPreset:
     ema: float = 0.995
     aerated_weight: float = 0.2
     started_from: str = ""
+    taught_by: str = ""
 
     @property
     def flat(self) -> bool:
@@ -138,6 +141,25 @@ def read_start(path: Path, *, flat: bool) -> TrainedLungs:
             fix="Give --slices for a network of single slices, and leave it out for one of whole chests.",
         )
     return start
+
+
+def as_teacher(lungs: TrainedLungs, device: Device) -> LungNetwork:
+    """A network for whole chests, to say where the lungs of diseased scans are.
+
+    Raises:
+        UserError: it is for single slices.
+    """
+    if lungs.card.flat:
+        raise UserError(
+            "The lung network that is to find the lungs of diseased scans is for single slices.",
+            why="What lies dense at the border of a lung is told from its walls by the chest around it.",
+            fix="Name a network of whole chests, which 'covidselfseg train-lungs' writes without --slices.",
+        )
+    network = LungUNet(widths=lungs.card.widths)
+    network.load_state_dict(lungs.weights)
+    return LungNetwork(
+        network.to(device.handle).eval(), device, grid_mm=lungs.card.grid_mm, sha256=lungs.sha256
+    )
 
 
 class LungTrainer:

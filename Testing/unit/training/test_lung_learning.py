@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.lung_network import LUNG_GRID_MM
+from COVIDSelfSegLib.phantom import make_phantom
 from COVIDSelfSegTrainingLib import lung_chests, lung_corruption
 from COVIDSelfSegTrainingLib.lung_batches import Chest, LungBatch, LungBatches
 from COVIDSelfSegTrainingLib.lung_corruption import paint_dense_disease
@@ -17,6 +19,8 @@ from COVIDSelfSegTrainingLib.lung_training import LungPreset, LungTrainer
 from COVIDSelfSegTrainingLib.lung_variation import View, moved, stained
 from COVIDSelfSegTrainingLib.shipped import REAL_SCANS
 from scipy import ndimage
+
+from ..conftest import SMALL
 
 WINDOW = (16, 32, 40)
 
@@ -107,6 +111,37 @@ def test_all_healthy_lungs_that_may_train_do_and_a_tumour_teaches_nothing(
         sides = {source.only_side} if source.only_side else {1, 2}
         assert set(np.unique(given[name].lungs)) == sides | {0}, name
         assert given[name].unknown.any() == bool(source.only_side), name
+
+
+class ATeacher:
+    """Finds no more lung than a threshold does, and is not sure of a slab in the middle."""
+
+    grid_mm = LUNG_GRID_MM
+
+    def probability(self, hu: np.ndarray) -> np.ndarray:
+        of_row = np.repeat([0.05, 0.5, 0.05], [hu.shape[1] // 2, 8, hu.shape[1] - hu.shape[1] // 2 - 8])
+        return np.broadcast_to(of_row[:, None], hu.shape).astype(np.float32)
+
+
+def test_of_a_diseased_chest_dense_tissue_is_unknown_where_its_teacher_is_not_sure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = next(one for one in REAL_SCANS if one.group == "diseased")
+    phantom = make_phantom(3001, 3, SMALL)
+    sitk.WriteImage(phantom.scan, tmp_path / "scan.nii.gz")
+    given = replace(source, path=str(tmp_path / "scan.nii.gz"))
+    monkeypatch.setattr(lung_chests, "shipped_sources", lambda _: [given])
+    monkeypatch.setattr(lung_chests, "_SEEDS", ())
+    assert not list(lung_chests.shipped_chests(tmp_path, LUNG_GRID_MM))
+    [(chest, licence)] = lung_chests.shipped_chests(tmp_path, LUNG_GRID_MM, ATeacher())  # type: ignore[arg-type]
+    assert (chest.name, chest.real, licence) == (source.name, True, source.licence)
+    half = chest.hu.shape[1] // 2
+    dense = chest.hu > -400
+    assert chest.unknown[:, half : half + 8][dense[:, half : half + 8]].all()
+    assert not chest.unknown[chest.hu < -600].any(), "what is aerated is known without a teacher"
+    assert not chest.unknown[:, : half - 1].any()
+    assert not chest.unknown[:, half + 9 :].any()
+    assert set(np.unique(chest.lungs)) == {0, 1, 2}
 
 
 def test_windows_of_a_half_known_chest_are_known_in_part(a_chest: Chest, a_half_known_chest: Chest) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.errors import ExitCode
@@ -15,9 +16,12 @@ from COVIDSelfSegLib.lung_network import LungCard, LungNetwork
 from COVIDSelfSegLib.networks.lung_unet import FLAT_WIDTHS, LungUNet
 from COVIDSelfSegLib.phantom import make_phantom
 from COVIDSelfSegLib.weight_file import check_weights, read_weights, write_weights
-from COVIDSelfSegTrainingLib import lung_chests, lung_command
+from COVIDSelfSegTrainingLib import lung_chests, lung_command, shipped
 from COVIDSelfSegTrainingLib.cli import main
 from COVIDSelfSegTrainingLib.lung_training import SLICE_PRESET, LungPreset, LungTrainer
+from COVIDSelfSegTrainingLib.shipped import REAL_SCANS
+
+from ..conftest import SMALL
 
 made_once = cache(make_phantom)
 
@@ -138,6 +142,28 @@ def test_a_network_of_fewer_levels_lends_those_that_it_has(tmp_path: Path) -> No
     for before, after in [*lent, (shallow.head, deep.head)]:
         for one, two in zip(before.parameters(), after.parameters(), strict=True):
             assert torch.allclose(one, two, atol=1e-3)
+
+
+def test_a_teacher_brings_the_diseased_scans_and_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, teacher, output = tmp_path / "data", tmp_path / "teacher.safetensors", tmp_path / "it.safetensors"
+    diseased = next(source for source in REAL_SCANS if source.group == "diseased")
+    scan = data / str(diseased.path)
+    scan.parent.mkdir(parents=True)
+    sitk.WriteImage(make_phantom(3001, 3, SMALL).scan, scan)
+    assert train(teacher) == ExitCode.DONE
+    monkeypatch.setenv("COVIDSELFSEG_DATA", str(data))
+    monkeypatch.setattr(shipped, "REAL_SCANS", (diseased,))
+    monkeypatch.setattr(lung_chests, "_SEEDS", ())
+    assert train(output, "--slices", "--teacher", str(teacher)) == ExitCode.DONE
+    card = LungCard.from_json(check_weights(output)[0]["card"])
+    assert (diseased.name, diseased.licence) in card.trained_on
+    assert card.recipe["taught_by"] == check_weights(teacher)[1]
+    assert "--teacher teacher.safetensors" in card.command
+    assert train(tmp_path / "other.safetensors", "--slices", "--teacher", str(output)) == (
+        ExitCode.INPUT_REFUSED
+    ), "a network of single slices is no teacher"
 
 
 @pytest.mark.parametrize("wrong", ["missing", "of whole chests", "cut short"])
