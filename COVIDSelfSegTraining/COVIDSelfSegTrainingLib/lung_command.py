@@ -32,6 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--iterations", type=whole_number, help="instead of the preset's")
     parser.add_argument("--rate", type=positive_number, help="peak learning rate, instead of the preset's")
     parser.add_argument(
+        "--seed",
+        type=whole_number,
+        metavar="N",
+        help="instead of the preset's: a training that goes on from another draws anew with one of its own",
+    )
+    parser.add_argument(
         "--start-from", type=Path, metavar="FILE", help="go on from the weights of this lung network"
     )
     parser.add_argument(
@@ -47,7 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _train(parsed: argparse.Namespace) -> None:
     preset = SLICE_PRESET if parsed.slices else LungPreset()
     preset = replace(
-        preset, iterations=parsed.iterations or preset.iterations, rate=parsed.rate or preset.rate
+        preset,
+        iterations=parsed.iterations or preset.iterations,
+        rate=parsed.rate or preset.rate,
+        seed=parsed.seed or preset.seed,
     )
     start = None
     if parsed.start_from is not None:
@@ -107,6 +116,7 @@ def _command(parsed: argparse.Namespace) -> str:
     options = ["--slices"] if parsed.slices else []
     options += ["--iterations", str(parsed.iterations)] if parsed.iterations else []
     options += ["--rate", str(parsed.rate)] if parsed.rate else []
+    options += ["--seed", str(parsed.seed)] if parsed.seed else []
     options += ["--start-from", parsed.start_from.name] if parsed.start_from else []
     options += ["--teacher", parsed.teacher.name] if parsed.teacher else []
     return shlex.join(["covidselfseg", "train-lungs", *options, parsed.output.name])

@@ -127,6 +127,19 @@ def test_a_training_goes_on_from_a_network_and_names_its_chests_too(tmp_path: Pa
     assert "--rate 1e-09 --start-from first.safetensors" in card.command
 
 
+def test_another_seed_draws_other_chests_and_is_named(tmp_path: Path) -> None:
+    digests = []
+    for seed, name in (("21", "a"), ("21", "b"), ("22", "c")):
+        output = tmp_path / f"{name}.safetensors"
+        assert train(output, "--seed", seed) == ExitCode.DONE
+        about, digest = check_weights(output)
+        card = LungCard.from_json(about["card"])
+        assert card.recipe["seed"] == int(seed)
+        assert f"--seed {seed}" in card.command
+        digests.append(digest)
+    assert digests[0] == digests[1] != digests[2]
+
+
 def test_a_network_of_fewer_levels_lends_those_that_it_has(tmp_path: Path) -> None:
     torch.manual_seed(3)
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
