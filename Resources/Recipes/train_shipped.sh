@@ -1,8 +1,8 @@
 #!/bin/sh
 # Trains the shipped packages anew: three trainings, each on from the one before, and the mean of their weights; the
-# network for chests; that for single slices, in two parts. Seeds are those of the presets. Run again, it goes on
-# where it was stopped. The threshold stays the calibrated one: that of the shipped package was set afterwards, with
-# 'covidselfseg card --threshold 0.28'.
+# network for chests; that for single slices, in three parts, and the mean of two. Seeds are those of the presets where
+# none is given. Run again, it goes on where it was stopped. The threshold stays the calibrated one: that of the shipped
+# package was set afterwards, with 'covidselfseg card --threshold 0.28'.
 # Usage: train_shipped.sh FOLDER, with covidselfseg on the PATH and the real scans in $COVIDSELFSEG_DATA
 set -eu
 models=$1
@@ -25,5 +25,8 @@ covidselfseg mean "$models/cohort" "$models/$package" --of "$models/first/$packa
     --of "$models/second/$package" 0.25 --of "$models/third/$package" 0.5
 covidselfseg train-lungs "$models/covidselfseg-lungs.safetensors"
 covidselfseg train-lungs --slices "$slices-5000.safetensors"
-covidselfseg train-lungs --slices "$slices.safetensors" \
-    --iterations 800 --rate 8e-4 --start-from "$slices-5000.safetensors"
+covidselfseg train-lungs --slices "$slices-8200.safetensors" --iterations 3200 --rate 1.5e-3 \
+    --start-from "$slices-5000.safetensors" --teacher "$models/covidselfseg-lungs.safetensors"
+covidselfseg train-lungs --slices "$slices-9700.safetensors" --iterations 1500 --rate 1e-3 --seed 22 \
+    --start-from "$slices-8200.safetensors" --teacher "$models/covidselfseg-lungs.safetensors"
+covidselfseg mean-lungs "$slices.safetensors" --of "$slices-8200.safetensors" 0.5 --of "$slices-9700.safetensors" 0.5

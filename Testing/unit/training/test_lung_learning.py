@@ -165,7 +165,7 @@ def test_what_is_unknown_does_not_count(monkeypatch: pytest.MonkeyPatch, share: 
         lungs[..., :20] = value
         batch = LungBatch(hu, lungs.clone(), known)
         monkeypatch.setattr(LungBatches, "draw", lambda *_, batch=batch: batch)
-        losses.append(LungTrainer(LungPreset(window=WINDOW), [], choose_device("cpu")).step())
+        losses.append(LungTrainer(LungPreset(window=WINDOW), [], choose_device("cpu", training=True)).step())
     assert (losses[0] == losses[1]) == (share == 0)
 
 

@@ -49,7 +49,7 @@ def test_a_training_goes_on_to_the_same_weights(a_chest: Chest, tmp_path: Path) 
 
 def test_the_network_learns_to_tell_lung(a_chest: Chest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lung_corruption, "_HEALTHY_SHARE", 1.0)  # as easy at the start as at the end
-    trainer = LungTrainer(TINY, [a_chest], choose_device("cpu"))
+    trainer = LungTrainer(TINY, [a_chest], choose_device("cpu", training=True))
     losses = [trainer.step()["entropy"] for _ in range(TINY.iterations)]
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
 
@@ -67,7 +67,9 @@ def test_a_chest_of_any_size_gets_a_probability_of_its_size() -> None:
 def test_the_shipped_weights_say_what_they_were_made_from(weights: Path) -> None:
     about, _ = check_weights(weights)
     card = LungCard.from_json(about["card"])
-    assert card.command.startswith("covidselfseg train-lungs")
+    parts = card.recipe.get("mean_of", [])
+    assert card.command.startswith("covidselfseg mean-lungs" if parts else "covidselfseg train-lungs")
+    assert all(part["command"].startswith("covidselfseg train-lungs") for part in parts)
     assert card.flat == (weights == SLICE_WEIGHTS)
     assert weights.stat().st_size < 5e6
     assert not [licence for _, licence in card.trained_on if "NC" in licence]

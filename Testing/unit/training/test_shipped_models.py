@@ -13,6 +13,7 @@ import SimpleITK as sitk
 import torch
 from COVIDSelfSegLib.cli import main
 from COVIDSelfSegLib.devices import choose_device
+from COVIDSelfSegLib.lung_network import SHIPPED_WEIGHTS, SLICE_WEIGHTS, LungCard
 from COVIDSelfSegLib.lungs import find_lungs
 from COVIDSelfSegLib.models import ModelPackage, find_package, open_package
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
@@ -21,8 +22,10 @@ from COVIDSelfSegLib.pipeline import Options, Run, StageClock, find_lesions, seg
 from COVIDSelfSegLib.quantification import dice
 from COVIDSelfSegLib.segmentation import lesion_mask
 from COVIDSelfSegLib.volume import array_view, read_scan
+from COVIDSelfSegLib.weight_file import check_weights
 from COVIDSelfSegTrainingLib.baselines import THRESHOLDS_HU, hu_threshold
 from COVIDSelfSegTrainingLib.evaluation import slice_auc
+from COVIDSelfSegTrainingLib.lung_training import SLICE_PRESET
 from COVIDSelfSegTrainingLib.model_card import card_text
 from COVIDSelfSegTrainingLib.overlap import BoolArray
 from COVIDSelfSegTrainingLib.preset_files import read_preset
@@ -126,6 +129,21 @@ def test_the_recipes_that_train_them_anew_are_theirs(the_package: ModelPackage) 
         assert preset.gan.iterations == recipe["gan"]["iterations"] == 0
         for option in ("iterations", "rate", "warm_up", "ema", "real_share"):
             assert getattr(preset.segmenter, option) == recipe["segmenter"][option], (name, option)
+
+
+def test_the_commands_that_train_the_network_for_single_slices_anew_are_its_own() -> None:
+    script = (RECIPES / "train_shipped.sh").read_text().replace("\\\n", "")
+    lines = [line for line in script.splitlines() if "--slices" in line]
+    parts = LungCard.from_json(check_weights(SLICE_WEIGHTS)[0]["card"]).recipe["mean_of"]
+    for part in parts:
+        recipe = part["recipe"]
+        seed = f"--seed {recipe['seed']}" if recipe["seed"] != SLICE_PRESET.seed else ""
+        [line] = [line for line in lines if f"--iterations {recipe['iterations']} " in line and seed in line]
+        assert float(line.split("--rate ")[1].split()[0]) == recipe["rate"]
+        assert "--teacher" in line
+        assert recipe["taught_by"] == check_weights(SHIPPED_WEIGHTS)[1]
+    shares = re.findall(r"mean-lungs .*", script)[0].split()[4::3]
+    assert [float(share) for share in shares] == [part["share"] for part in parts]
 
 
 def test_the_page_in_the_docs_is_the_card_of_the_package_at_hand(the_package: ModelPackage) -> None:
