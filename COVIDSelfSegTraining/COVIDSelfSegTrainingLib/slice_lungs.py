@@ -16,8 +16,7 @@ from scipy import ndimage
 from .overlap import BoolArray
 
 _INSIDE, _LEAST_CM2 = 0.6, 2.0
-"""Lung network's probability from which on a pixel is lung (docs/steps.md, step 23), and the smallest area that
-counts."""
+"""Lung network's probability from which on a pixel is lung (docs/steps.md, step 23), and the least area."""
 _STRAY, _LEAST_AIR = 0.25, 0.1
 """Of parts smaller than this share of the largest, this share must be air within the body."""
 _AERATED_HU, _SOFT_HU = -500, -300
