@@ -20,6 +20,8 @@ from .frame import AIR_HU, FloatArray
 from .hounsfield import to_unit
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from .devices import Device
     from .networks.lung_unet import LungUNet
 
@@ -113,7 +115,6 @@ class LungNetwork:
             return None
         from .devices import choose_device  # noqa: PLC0415 (with torch)
         from .models import model_folders  # noqa: PLC0415
-        from .networks.lung_unet import LungUNet  # noqa: PLC0415
         from .weight_file import DamagedFileError, check_weights, read_weights  # noqa: PLC0415
 
         inside = Path(_SHIPPED.name) / weights.name
@@ -125,17 +126,36 @@ class LungNetwork:
         try:
             about, digest = check_weights(path)
             card = LungCard.from_json(about["card"])
-            network = LungUNet(widths=card.widths, flat=card.flat)
-            network.load_state_dict(read_weights(path))
+            return cls.of_weights(card, read_weights(path), digest, device or choose_device())
         except (DamagedFileError, KeyError, ValueError, RuntimeError) as error:
             log.warning("The lung network is not used: %s (%s)", error, path)
             return None
-        device = device or choose_device()
+
+    @classmethod
+    def of_weights(
+        cls, card: LungCard, weights: dict[str, Tensor], sha256: str, device: Device
+    ) -> LungNetwork:
+        """A network of weights in memory.
+
+        Args:
+            card: of the weights.
+            weights: its state.
+            sha256: of the weights.
+            device: where to run.
+
+        Raises:
+            RuntimeError: the weights are not of the network that the card describes.
+        """
+        from .networks.lung_unet import LungUNet  # noqa: PLC0415 (with torch)
+
+        network = LungUNet(widths=card.widths, flat=card.flat)
+        network.load_state_dict(weights)
         # Not channels-last: group norms would then add up in an order that depends on the threads, and the
         # cohort that several processes prepare would differ from that of one.
+        placed = network.to(device.handle)
+        placed.eval()
         names = frozenset(name for name, _ in card.trained_on)
-        placed = network.to(device.handle).eval()
-        return cls(placed, device, grid_mm=card.grid_mm, sha256=digest, trained_on=names)
+        return cls(placed, device, grid_mm=card.grid_mm, sha256=sha256, trained_on=names)
 
     def probability(self, hu: FloatArray) -> FloatArray:
         """Lung probability 0 .. 1 (z, y, x) of HU on a grid of about ``grid_mm``; z up, y back, x left."""

@@ -111,8 +111,10 @@ def read_network(path: Path) -> TrainedLungs:
     """
     try:
         about, digest = check_weights(path)
-        return TrainedLungs(LungCard.from_json(about["card"]), read_weights(path), digest)
-    except (DamagedFileError, KeyError, ValueError) as error:
+        card, weights = LungCard.from_json(about["card"]), read_weights(path)
+        LungUNet(widths=card.widths, flat=card.flat).load_state_dict(weights)
+        return TrainedLungs(card, weights, digest)
+    except (DamagedFileError, KeyError, ValueError, RuntimeError) as error:
         raise UserError(
             f"The lung network {path} cannot be used ({error}).",
             why="What is made of other weights than were named would not be what it says it is.",
@@ -155,11 +157,7 @@ def as_teacher(lungs: TrainedLungs, device: Device) -> LungNetwork:
             why="What lies dense at the border of a lung is told from its walls by the chest around it.",
             fix="Name a network of whole chests, which 'covidselfseg train-lungs' writes without --slices.",
         )
-    network = LungUNet(widths=lungs.card.widths)
-    network.load_state_dict(lungs.weights)
-    return LungNetwork(
-        network.to(device.handle).eval(), device, grid_mm=lungs.card.grid_mm, sha256=lungs.sha256
-    )
+    return LungNetwork.of_weights(lungs.card, lungs.weights, lungs.sha256, device)
 
 
 class LungTrainer:

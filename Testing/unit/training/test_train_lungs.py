@@ -179,13 +179,16 @@ def test_a_teacher_brings_the_diseased_scans_and_is_named(
     ), "a network of single slices is no teacher"
 
 
-@pytest.mark.parametrize("wrong", ["missing", "of whole chests", "cut short"])
+@pytest.mark.parametrize("wrong", ["missing", "of whole chests", "cut short", "of another card"])
 def test_a_network_that_does_not_fit_is_not_gone_on_from(tmp_path: Path, wrong: str) -> None:
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
     if wrong != "missing":
         assert train(first) == ExitCode.DONE
     if wrong == "cut short":
         first.write_bytes(first.read_bytes()[:-100])
+    if wrong == "of another card":
+        card = check_weights(first)[0]["card"].replace('"flat": false', '"flat": true')
+        write_weights(first, read_weights(first), {"card": card})
     code = ExitCode.INPUT_REFUSED if wrong == "of whole chests" else ExitCode.MODEL_UNUSABLE
     assert train(second, "--slices", "--start-from", str(first)) == code
     assert not second.exists()
