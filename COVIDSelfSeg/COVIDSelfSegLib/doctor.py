@@ -141,7 +141,7 @@ def _grid_findings(scan: sitk.Image) -> Iterator[Finding]:
     size, spacing = scan.GetSize(), scan.GetSpacing()
     if min(size) < _LEAST_SLICES:
         yield _refusal(
-            f"The scan has only {min(size)} slices.",
+            f"The scan has only {min(size)} slice{'' if min(size) == 1 else 's'}.",
             f"At least {_LEAST_SLICES} are needed to see a lung in three dimensions.",
             "Load the whole series, not a selection of slices.",
         )
