@@ -29,8 +29,8 @@ _SEEDS = range(3000, 3080)
 _THICKNESSES_MM = (2.0, 3.0, 5.0, 8.0)
 _SEVERITIES = (0, 0, 1, 2, 3, 4, 4)
 _HEIGHT_MM = 360
-_UNSURE = (0.15, 0.85)
-"""Between these probabilities a teacher says nothing about what no threshold finds."""
+_UNSURE = (0.15, 0.5)
+"""Between these probabilities a teacher says nothing about dense tissue outside of the mask that it gives."""
 _AERATED_HU = -500
 
 
@@ -66,13 +66,13 @@ def _of_scan(source: Source, grid_mm: float) -> Chest:
 
 
 def _of_patient(source: Source, grid_mm: float, teacher: LungNetwork) -> Chest:
-    """A diseased chest; dense tissue of which the teacher is not sure is unknown."""
+    """A diseased chest; what the teacher takes for lung is lung, what it may have missed is unknown."""
     scan = read_scan(Path(str(source.path)))
     chest = _chest(source.name, True, scan, builtin_lung_mask(scan, teacher), grid_mm)
     seen, frame = (LungFrame.whole_scan(scan, mm) for mm in (teacher.grid_mm, grid_mm))
     probability = seen.onto(frame, teacher.probability(seen.to_network(scan)))
     low, high = _UNSURE
-    unsure = (probability > low) & (probability < high) & (chest.hu > _AERATED_HU)
+    unsure = (probability > low) & (probability <= high) & (chest.hu > _AERATED_HU) & (chest.lungs == 0)
     return replace(chest, unknown=unsure.astype(np.uint8))
 
 

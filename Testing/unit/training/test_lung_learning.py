@@ -114,13 +114,16 @@ def test_all_healthy_lungs_that_may_train_do_and_a_tumour_teaches_nothing(
 
 
 class ATeacher:
-    """Finds no more lung than a threshold does, and is not sure of a slab in the middle."""
+    """Finds right lung in front of the middle, is not sure of a slab behind it, and else finds nothing."""
 
     grid_mm = LUNG_GRID_MM
 
     def probability(self, hu: np.ndarray) -> np.ndarray:
-        of_row = np.repeat([0.05, 0.5, 0.05], [hu.shape[1] // 2, 8, hu.shape[1] - hu.shape[1] // 2 - 8])
-        return np.broadcast_to(of_row[:, None], hu.shape).astype(np.float32)
+        half, right = hu.shape[1] // 2, hu.shape[2] // 3
+        found = np.full(hu.shape, 0.05, np.float32)
+        found[:, half : half + 8] = 0.4
+        found[:, half - 8 : half, :right] = 0.9
+        return found
 
 
 def test_of_a_diseased_chest_dense_tissue_is_unknown_where_its_teacher_is_not_sure(
@@ -137,8 +140,11 @@ def test_of_a_diseased_chest_dense_tissue_is_unknown_where_its_teacher_is_not_su
     assert (chest.name, chest.real, licence) == (source.name, True, source.licence)
     half = chest.hu.shape[1] // 2
     dense = chest.hu > -400
-    assert chest.unknown[:, half : half + 8][dense[:, half : half + 8]].all()
+    outside = (dense & (chest.lungs == 0))[:, half : half + 8]
+    assert chest.unknown[:, half : half + 8][outside].all()
     assert not chest.unknown[chest.hu < -600].any(), "what is aerated is known without a teacher"
+    assert not chest.unknown[chest.lungs > 0].any(), "what the teacher takes for lung is lung"
+    assert (chest.lungs > 0)[:, half - 8 : half - 1][dense[:, half - 8 : half - 1]].any()
     assert not chest.unknown[:, : half - 1].any()
     assert not chest.unknown[:, half + 9 :].any()
     assert set(np.unique(chest.lungs)) == {0, 1, 2}
