@@ -9,7 +9,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .lung_aorta import paint_aorta
 from .lung_corruption import paint_dense_disease
 from .lung_variation import View, as_picture, moved, scanned, stained
 
@@ -93,9 +92,8 @@ class LungBatches:
         chest = pool[rng.integers(len(pool))]
         if self._window[0] == 1:
             chest = _one_slice(chest, rng)
-        hu, lungs = paint_aorta(chest.hu.astype(np.float32), chest.lungs, chest.voxel_mm, rng)
-        painted = paint_dense_disease(hu, lungs, chest.voxel_mm, rng)
-        whole = View(painted, (lungs > 0).astype(np.float32), chest.unknown.astype(np.float32))
+        painted = paint_dense_disease(chest.hu.astype(np.float32), chest.lungs, chest.voxel_mm, rng)
+        whole = View(painted, (chest.lungs > 0).astype(np.float32), chest.unknown.astype(np.float32))
         view = moved(whole, self._window, chest.voxel_mm, rng)
         hu = stained(view.hu, chest.voxel_mm, rng)
         if rng.random() < self._picture_share:
