@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -131,9 +132,27 @@ def test_the_recipes_that_train_them_anew_are_theirs(the_package: ModelPackage) 
             assert getattr(preset.segmenter, option) == recipe["segmenter"][option], (name, option)
 
 
+def test_the_command_that_trains_the_network_for_chests_anew_is_its_own() -> None:
+    script = (RECIPES / "train_shipped.sh").read_text().replace("\\\n", "")
+    card = LungCard.from_json(check_weights(SHIPPED_WEIGHTS)[0]["card"])
+    first, then = (
+        line for line in script.splitlines() if line.startswith('covidselfseg train-lungs "$chests')
+    )
+    assert first == 'covidselfseg train-lungs "$chests-4500.safetensors"'
+    options = dict(pairwise(then.split()))
+    for option in ("iterations", "rate", "seed"):
+        assert float(options[f"--{option}"]) == card.recipe[option]
+    for option, role in (("start-from", "started_from"), ("teacher", "taught_by")):
+        assert options[f"--{option}"] in first
+        assert f"--{option} covidselfseg-lungs-4500.safetensors" in card.command
+        assert card.recipe[role]
+    assert card.recipe["started_from"] == card.recipe["taught_by"]
+
+
 def test_the_commands_that_train_the_network_for_single_slices_anew_are_its_own() -> None:
     script = (RECIPES / "train_shipped.sh").read_text().replace("\\\n", "")
     lines = [line for line in script.splitlines() if "--slices" in line]
+    of_chests = LungCard.from_json(check_weights(SHIPPED_WEIGHTS)[0]["card"])
     parts = LungCard.from_json(check_weights(SLICE_WEIGHTS)[0]["card"]).recipe["mean_of"]
     for part in parts:
         recipe = part["recipe"]
@@ -141,7 +160,7 @@ def test_the_commands_that_train_the_network_for_single_slices_anew_are_its_own(
         [line] = [line for line in lines if f"--iterations {recipe['iterations']} " in line and seed in line]
         assert float(line.split("--rate ")[1].split()[0]) == recipe["rate"]
         assert "--teacher" in line
-        assert recipe["taught_by"] == check_weights(SHIPPED_WEIGHTS)[1]
+        assert recipe["taught_by"] == of_chests.recipe["taught_by"]
     shares = re.findall(r"mean-lungs .*", script)[0].split()[4::3]
     assert [float(share) for share in shares] == [part["share"] for part in parts]
 
