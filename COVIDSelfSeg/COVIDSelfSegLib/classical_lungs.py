@@ -14,6 +14,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 from scipy import ndimage
 
+from .aorta import bulging_aorta
 from .frame import FloatArray, LungFrame
 from .lung_network import LungNetwork
 from .volume import array_view, image_like
@@ -110,12 +111,17 @@ def label_lungs(
     airways = _airways(pooled, air)
     lungs = _lung_parts(pooled, air & ~airways)
     lungs = _lung_parts(pooled, lungs & ~_swallowed_gas(pooled, lungs))
-    if dense is not None:
-        added = (dense > _DENSE_SHARE) & (hu < _BONE_HU) & ~airways & ~lungs
-        if added.any():
-            box = _wider(_bounding_box(added | lungs), lungs.shape)
-            lungs[box] = _tied_to(_thick_parts(added[box], pooled), lungs[box])
-    return _close(_split_sides(lungs, pooled), pooled, dense)
+    if dense is None:
+        return _close(_split_sides(lungs, pooled), pooled, None)
+    added = (dense > _DENSE_SHARE) & (hu < _BONE_HU) & ~airways & ~lungs
+    aorta = bulging_aorta(hu, voxel_mm, lungs, added)
+    added &= ~aorta
+    if added.any():
+        box = _wider(_bounding_box(added | lungs), lungs.shape)
+        lungs[box] = _tied_to(_thick_parts(added[box], pooled), lungs[box])
+    labels = _close(_split_sides(lungs, pooled), pooled, dense)
+    labels[aorta & ~lungs] = 0  # which a closing would take back in
+    return labels
 
 
 def _thick_parts(mask: BoolArray, pooled: _Pooled) -> BoolArray:

@@ -1,0 +1,104 @@
+"""The aorta stays out of the lung mask where it bulges into the lung; disease that lies there does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from COVIDSelfSegLib.classical_lungs import builtin_lung_mask, label_lungs
+from COVIDSelfSegLib.lung_network import LungNetwork
+from COVIDSelfSegLib.volume import array_view, read_scan
+
+BoolArray = npt.NDArray[np.bool_]
+FloatArray = npt.NDArray[np.float32]
+
+SIDE_MM = (240.0, 220.0, 320.0)
+
+
+class _Chest:
+    """Two lungs, a spine, a heart: ellipsoids and cylinders, in millimetres from the middle."""
+
+    def __init__(self, slice_mm: float = 2.5) -> None:
+        self.voxel_mm = (slice_mm, 2.5, 2.5)
+        axes = [
+            (np.arange(side / mm) + 0.5) * mm - side / 2
+            for side, mm in zip(SIDE_MM, self.voxel_mm, strict=True)
+        ]
+        self.z, self.y, self.x = np.meshgrid(*axes, indexing="ij")
+        self.hu = np.full(self.z.shape, -1000, np.float32)
+        self.hu[np.hypot(self.y / 105, self.x / 155) < 1] = 40
+        sides = [np.hypot(self.y / 85, (self.x - middle) / 60) for middle in (-66, 66)]
+        heart = np.hypot(self.y / 50, self.x / 40) < 1
+        self.lung = (abs(self.z) < 100) & (np.minimum(*sides) < 1) & ~heart
+        self.hu[self.lung] = -850
+        self.spine = np.hypot(self.y - 65, self.x) < 18
+        self.hu[self.spine] = 300
+        self.dense = np.zeros(self.hu.shape, np.float32)
+
+    def add(self, part: BoolArray) -> BoolArray:
+        """Soft tissue that the network takes for lung."""
+        added: BoolArray = part & ~self.spine
+        self.hu[added] = 40
+        self.dense[added] = 0.95
+        noise = np.random.default_rng(3).normal(0, 12, self.hu.shape)
+        self.hu = (self.hu + noise * (self.hu > 0)).astype(np.float32)
+        return added
+
+    def tube(self, radius_mm: float = 15) -> BoolArray:
+        """An aorta that winds from the spine into the left lung and back."""
+        axis = 30 + 8 * np.sin(self.z / 30)
+        around = np.hypot(self.y - 55, self.x - axis) < radius_mm
+        return around & (abs(self.z) < 80)
+
+    def share_inside(self, part: BoolArray) -> float:
+        labels = label_lungs(self.hu, self.voxel_mm, self.dense)
+        return float((labels[part] > 0).mean())
+
+
+@pytest.mark.parametrize("slice_mm", [2.5, 5.0])
+@pytest.mark.parametrize("radius_mm", [12, 18])
+def test_an_aorta_that_bulges_into_the_left_lung_is_none_of_it(slice_mm: float, radius_mm: float) -> None:
+    chest = _Chest(slice_mm)
+    aorta = chest.add(chest.tube(radius_mm))
+    assert chest.share_inside(aorta) < 0.03
+
+
+def test_its_arch_is_none_either() -> None:
+    chest = _Chest()
+    # Up from the tube and forwards, past the midline.
+    forwards = (chest.y < 55) & (chest.y > -20) & (abs(chest.z - 72) < 14)
+    arch = forwards & (abs(chest.x - 30 - 8 * np.sin(chest.z / 30)) < 15)
+    both = chest.add(chest.tube() | arch)
+    assert chest.share_inside(both & arch) < 0.05
+
+
+def test_a_consolidation_of_the_other_lung_stays_beside_such_an_aorta() -> None:
+    chest = _Chest()
+    chest.add(chest.tube())
+    disease = chest.add((chest.y > 45) & (chest.x < -30) & (chest.z < 40) & chest.lung)
+    assert chest.share_inside(disease) > 0.95
+
+
+def test_a_consolidation_along_the_chest_wall_stays_however_long() -> None:
+    chest = _Chest()
+    disease = chest.add((chest.y > 45) & (chest.x > 20) & chest.lung)
+    assert chest.share_inside(disease) > 0.95
+
+
+def test_a_round_consolidation_beside_the_spine_stays() -> None:
+    chest = _Chest()
+    ball = (chest.z**2 + (chest.y - 45) ** 2 + (chest.x - 40) ** 2) < 25**2
+    disease = chest.add(ball & chest.lung)
+    assert chest.share_inside(disease) > 0.95
+
+
+def test_of_a_real_scan_aorta_and_arch_are_left_out_and_consolidation_is_not(real_scans: Path) -> None:
+    scan = read_scan(real_scans / "ct_cropped" / "ricord1a_001012.nii.gz")
+    lungs = array_view(builtin_lung_mask(scan, LungNetwork.shipped()))
+    # Voxels (z, y, x) read off the pictures.
+    for blood in [(80, 113, 132), (124, 112, 130), (150, 104, 129), (168, 56, 119), (168, 90, 125)]:
+        assert lungs[blood] == 0, blood
+    for consolidation in [(100, 108, 48), (100, 112, 42), (90, 112, 54)]:
+        assert lungs[consolidation] == 1, consolidation
