@@ -17,6 +17,8 @@ from .overlap import BoolArray
 
 _INSIDE, _LEAST_CM2 = 0.6, 2.0
 """Lung network's probability from which on a pixel is lung (docs/steps.md, step 23), and the least area."""
+_SIZES = (0.9, 1.0, 1.1)
+"""Of the network's pixels, to the mean of which it is looked at: pictures carry no size, chests differ."""
 _STRAY, _LEAST_AIR = 0.25, 0.1
 """Of parts smaller than this share of the largest, this share must be air within the body."""
 _AERATED_HU, _SOFT_HU = -500, -300
@@ -42,8 +44,11 @@ def lungs_of_slice(hu: sitk.Image, network: LungNetwork) -> SliceLungs:
         hu: HU, exact or approximate, an image of one slice (1, y, x).
         network: for single slices.
     """
-    frame = LungFrame.whole_scan(hu, network.grid_mm)
-    probability = array_view(frame.to_scan(network.probability(frame.to_network(hu))))[0]
+    looks = []
+    for size in _SIZES:
+        frame = LungFrame.whole_scan(hu, size * network.grid_mm)
+        looks.append(array_view(frame.to_scan(network.probability(frame.to_network(hu))))[0])
+    probability: FloatArray = np.mean(looks, axis=0)
     pixel_cm2 = hu.GetSpacing()[0] * hu.GetSpacing()[1] / 100
     lungs = large_parts(probability > _INSIDE, _LEAST_CM2 / pixel_cm2)
     return SliceLungs(_without_strays(lungs, array_view(hu)[0]).astype(np.uint8), probability)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from COVIDSelfSegLib.devices import choose_device
+from COVIDSelfSegLib.frame import LungFrame
 from COVIDSelfSegLib.lung_network import (
     SHIPPED_WEIGHTS,
     SLICE_WEIGHTS,
@@ -17,7 +18,7 @@ from COVIDSelfSegLib.lung_network import (
 )
 from COVIDSelfSegLib.lungs import find_lungs
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
-from COVIDSelfSegLib.volume import array_view
+from COVIDSelfSegLib.volume import array_view, image_like
 from COVIDSelfSegLib.weight_file import check_weights, write_weights
 from COVIDSelfSegTrainingLib import lung_corruption, slice_lungs
 from COVIDSelfSegTrainingLib.annotated_slices import AnnotatedSlice
@@ -146,6 +147,24 @@ def test_a_drowned_lung_is_found_in_a_single_slice() -> None:
     assert found[lesions[z]].mean() > 0.9
     assert found[lesions[z]].mean() > without[lesions[z]].mean()
     assert (found & ~lungs[z]).sum() < 0.1 * lungs[z].sum()
+
+
+def test_a_slice_is_looked_at_as_if_it_were_smaller_and_larger_too() -> None:
+    phantom = make_phantom(5, severity=2, acquisition=SMALL)
+    network = LungNetwork.shipped(choose_device("cpu"), weights=SLICE_WEIGHTS)
+    assert network is not None
+    z = phantom.scan.GetDepth() // 2
+    single = phantom.scan[:, :, z : z + 1]
+    looks = []
+    for larger in (1 / 0.9, 1.0, 1 / 1.1):
+        scaled = image_like(array_view(single), single)
+        scaled.SetSpacing([mm * larger for mm in single.GetSpacing()])
+        frame = LungFrame.whole_scan(scaled, network.grid_mm)
+        looks.append(array_view(frame.to_scan(network.probability(frame.to_network(scaled))))[0])
+    assert max(np.abs(look - looks[1]).max() for look in looks) > 0.2, "each look sees something else"
+    found = lungs_of_slice(single, network).probability
+    assert found is not None
+    assert np.allclose(found, np.mean(looks, axis=0), atol=0.02)
 
 
 def test_a_breast_and_a_table_are_no_lungs() -> None:
