@@ -22,6 +22,9 @@ _SIZES = (0.9, 1.0, 1.1)
 _STRAY, _LEAST_AIR = 0.25, 0.1
 """Of parts smaller than this share of the largest, this share must be air within the body."""
 _AERATED_HU, _SOFT_HU = -500, -300
+_SOLID_HU, _SOLID_MM, _ORGAN_CM2 = -200, 8.0, 45.0
+"""What is denser than this, and thicker than twice this, over more than this area, is an organ."""
+_NOISE_PIXELS = 1.0
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,28 @@ def lungs_of_slice(hu: sitk.Image, network: LungNetwork) -> SliceLungs:
         looks.append(array_view(frame.to_scan(network.probability(frame.to_network(hu))))[0])
     probability: FloatArray = np.mean(looks, axis=0)
     pixel_cm2 = hu.GetSpacing()[0] * hu.GetSpacing()[1] / 100
-    lungs = large_parts(probability > _INSIDE, _LEAST_CM2 / pixel_cm2)
+    inside = _without_organs(probability > _INSIDE, hu)
+    lungs = large_parts(inside, _LEAST_CM2 / pixel_cm2)
     return SliceLungs(_without_strays(lungs, array_view(hu)[0]).astype(np.uint8), probability)
+
+
+def _without_organs(lungs: BoolArray, hu: sitk.Image) -> BoolArray:
+    """A lung mask without large parts that hold no air at all: liver, spleen, a full stomach.
+
+    Below the lungs the network takes them for drowned lung. A consolidation is seldom so large in one slice
+    without a bronchus in it that holds air (docs/steps.md, step 29); a large effusion goes with them.
+    """
+    pixel_mm = hu.GetSpacing()[1::-1]
+    smooth = ndimage.gaussian_filter(array_view(hu)[0].astype(np.float32), _NOISE_PIXELS)
+    solid = lungs & (smooth > _SOLID_HU)
+    thick = ndimage.distance_transform_edt(solid, sampling=pixel_mm) > _SOLID_MM
+    kept = lungs.copy()
+    cores, count = ndimage.label(thick)
+    for number in range(1, count + 1):
+        part = solid & (ndimage.distance_transform_edt(cores != number, sampling=pixel_mm) <= _SOLID_MM)
+        if part.sum() * np.prod(pixel_mm) / 100 > _ORGAN_CM2:
+            kept &= ~part
+    return kept
 
 
 def _without_strays(lungs: BoolArray, hu: npt.NDArray[np.int16]) -> BoolArray:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.frame import LungFrame
@@ -137,7 +138,7 @@ def test_a_window_of_one_slice_holds_a_slice_as_a_picture_shows_it(a_chest: Ches
 
 
 def test_a_drowned_lung_is_found_in_a_single_slice() -> None:
-    phantom = make_phantom(5, severity=4, acquisition=SMALL)
+    phantom = make_phantom(5, severity=3, acquisition=SMALL)
     network = LungNetwork.shipped(choose_device("cpu"), weights=SLICE_WEIGHTS)
     assert network is not None
     lesions, lungs = array_view(phantom.lesions) > 0, array_view(phantom.lungs) > 0
@@ -189,3 +190,20 @@ def test_a_breast_and_a_table_are_no_lungs() -> None:
     large[106:120] = True  # nearly as large as a lung, below the body
     assert np.array_equal(slice_lungs._without_strays(given | large, hu), wanted)
     assert np.array_equal(slice_lungs._without_strays(small, hu), small), "all that there is"
+
+
+def test_a_liver_is_no_lung_and_a_consolidation_that_holds_air_is() -> None:
+    hu = np.full((150, 150), 40, np.int16)
+    hu[10:60, 20:130] = -850
+    liver, small, bronchi = (np.zeros(hu.shape, bool) for _ in range(3))
+    liver[70:130, 75:145] = True  # 94 cm2
+    small[62:100, 2:30] = True  # 24 cm2
+    bronchi[62:140, 34:72] = True  # 67 cm2
+    hu[66:136:14, 36:70] = hu[62:140, 52:54] = -900
+    noise = np.random.default_rng(4).normal(0, 40, hu.shape)
+    picture = sitk.GetImageFromArray((hu + noise).astype(np.int16)[None])
+    picture.SetSpacing((1.5, 1.5, 5.0))
+    given = (hu < -500) | liver | small | bronchi
+    kept = slice_lungs._without_organs(given, picture)
+    assert kept[liver].mean() < 0.05
+    assert kept[given & ~liver].all()
