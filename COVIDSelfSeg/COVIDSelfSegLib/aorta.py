@@ -35,7 +35,7 @@ _LEAST_BULGE_ML = 5.0
 _RIGHTWARDS_MM, _LEFTWARDS_MM = 15.0, 70.0
 """How far from the middle between the lungs it can lie."""
 _RIM_MM = 2.5
-_ARCH_MM, _CAP_MM = 60.0, 10.0
+_ARCH_MM, _CAP_MM = 60.0, 25.0
 """How far below the upper end of the tube the arch can leave it, and how far it goes on above."""
 
 
@@ -158,13 +158,14 @@ def _within(disc: Disc, shape: tuple[int, ...], voxel_mm: tuple[float, float, fl
 def _arch(
     discs: list[Disc], aorta: BoolArray, dense: BoolArray, voxel_mm: tuple[float, float, float]
 ) -> BoolArray:
-    """What hangs together in the slice with the upper part of the tube, in front of it and no further out."""
+    """What hangs together in the slice with the upper part of the tube, in front of it and no further out.
+
+    Above the tube goes on what lies on top of that.
+    """
     arch = np.zeros_like(dense)
     top = discs[-1]
-    cap = range(top.z + 1, min(len(dense), top.z + 1 + round(_CAP_MM / voxel_mm[0])))
-    above = [Disc(z, top.y, top.x, top.radius_mm) for z in cap]
-    for disc in [one for one in discs if (top.z - one.z) * voxel_mm[0] <= _ARCH_MM] + above:
-        tube = _within(disc, dense.shape[1:], voxel_mm)
+    for disc in (one for one in discs if (top.z - one.z) * voxel_mm[0] <= _ARCH_MM):
+        tube = aorta[disc.z]
         if (tube & dense[disc.z]).sum() < tube.sum() / 2:
             continue
         edge = disc.x + int(np.ceil((disc.radius_mm + _RIM_MM) / voxel_mm[2]))
@@ -172,4 +173,6 @@ def _arch(
         inwards[disc.y :] &= tube[disc.y :]
         inwards[:, edge + 1 :] = False
         arch[disc.z] = ndimage.binary_propagation(tube & inwards, mask=inwards)
+    for z in range(top.z + 1, min(len(dense), top.z + 1 + round(_CAP_MM / voxel_mm[0]))):
+        arch[z] = dense[z] & ndimage.binary_dilation(arch[z - 1] | aorta[z - 1])
     return arch & ~aorta
