@@ -25,6 +25,7 @@ _AERATED_HU, _SOFT_HU = -500, -300
 _SOLID_HU, _SOLID_MM, _ORGAN_CM2 = -200, 8.0, 45.0
 """What is denser than this, and thicker than twice this, over more than this area, is an organ."""
 _NOISE_PIXELS = 1.0
+"""Smoothing, so that the noise of a picture is no air."""
 
 
 @dataclass(frozen=True)
