@@ -41,7 +41,7 @@ _ARCH_MM, _CAP_MM = 60.0, 25.0
 
 @dataclass(frozen=True)
 class Disc:
-    """A section of the aorta: slice, row, column, radius."""
+    """A section of the aorta: slice, row and column of its middle on the pooled grid, and its radius."""
 
     z: int
     y: int
@@ -65,21 +65,27 @@ def bulging_aorta(
         ``dense``; nothing where no aorta is found or less than 5 ml of it are in ``dense``.
     """
     aorta = np.zeros(hu.shape, bool)
+    least = _LEAST_BULGE_ML * 1000 / np.prod(voxel_mm)
+    if dense.sum() < least:
+        return aorta
     discs = descending_aorta(hu, voxel_mm, lungs)
     for disc in discs:
         aorta[disc.z] = _within(disc, hu.shape[1:], voxel_mm)
-    if (aorta & dense).sum() * np.prod(voxel_mm) / 1000 < _LEAST_BULGE_ML:
+    if (aorta & dense).sum() < least:
         return np.zeros(hu.shape, bool)
     return aorta | _arch(discs, aorta, dense, voxel_mm)
 
 
 def descending_aorta(hu: FloatArray, voxel_mm: tuple[float, float, float], lungs: BoolArray) -> list[Disc]:
-    """Find the tube from below upwards; empty where there is none as long as a hand is broad.
+    """Find the descending aorta as a tube.
 
     Args:
         hu: (z, y, x), z up, y back, x left.
         voxel_mm: (z, y, x).
         lungs: what is aerated of them, on the same grid.
+
+    Returns:
+        A disc for each slice, from below upwards; none where no tube is as long as a hand is broad (80 mm).
     """
     if not lungs.any():
         return []
