@@ -56,16 +56,23 @@ class LungFrame:
     shape: Triple
 
     @classmethod
-    def whole_scan(cls, scan: sitk.Image, voxel_mm: float) -> Self:
+    def whole_scan(cls, scan: sitk.Image, voxel_mm: float, *, divide_slices: bool = False) -> Self:
         """A frame over the whole scan, pooled to voxels of about ``voxel_mm`` but never finer than its own.
 
         The box ends with the scan, so the network voxels may be a little larger than asked for.
+
+        Args:
+            scan: any image; only its grid counts.
+            voxel_mm: of the network's voxels.
+            divide_slices: thicker slices become several of the network's, by interpolation.
         """
         axes, flips = _patient_axes(scan)
         count = _of_axes(scan.GetSize(), axes)
         fine = _of_axes(scan.GetSpacing(), axes)
+        least = (0.0 if divide_slices else fine[0], *fine[1:])
         shape = _triple(
-            max(1, int(n * mm / max(voxel_mm, mm) + 1e-6)) for n, mm in zip(count, fine, strict=True)
+            max(1, int(n * mm / max(voxel_mm, floor) + 1e-6))
+            for n, mm, floor in zip(count, fine, least, strict=True)
         )
         return cls(*_grid(scan), axes, flips, (0.0, 0.0, 0.0), _triple(map(float, count)), shape)
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LUNG_GRID_MM = 5.0
+LUNG_SHARE = 0.5
+"""Probability from which on dense tissue is lung."""
 _SHIPPED = Path(__file__).resolve().parents[1] / "Resources" / "Models" / "lungs"
 SHIPPED_WEIGHTS = _SHIPPED / "covidselfseg-lungs.safetensors"
 SLICE_WEIGHTS = _SHIPPED / "covidselfseg-lungs-slice.safetensors"

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import SimpleITK as sitk
 
-from .classical_lungs import LEFT, RIGHT, builtin_lung_mask, split_lungs
+from .classical_lungs import builtin_lung_mask
 from .errors import ExitCode, UserError
 from .lung_network import LungNetwork
+from .lung_sides import LEFT, RIGHT, split_lungs
 from .torch_hub import R231_FILE, checkpoint_file
 from .volume import array_view, grid_difference, image_like, read_mask, voxel_volume_ml
 

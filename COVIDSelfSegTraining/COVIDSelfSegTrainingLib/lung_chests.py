@@ -69,7 +69,8 @@ def _of_patient(source: Source, grid_mm: float, teacher: LungNetwork) -> Chest:
     """A diseased chest; what the teacher takes for lung is lung, what it may have missed is unknown."""
     scan = read_scan(Path(str(source.path)))
     chest = _chest(source.name, True, scan, builtin_lung_mask(scan, teacher), grid_mm)
-    seen, frame = (LungFrame.whole_scan(scan, mm) for mm in (teacher.grid_mm, grid_mm))
+    seen = LungFrame.whole_scan(scan, teacher.grid_mm, divide_slices=True)
+    frame = LungFrame.whole_scan(scan, grid_mm)
     probability = seen.onto(frame, teacher.probability(seen.to_network(scan)))
     low, high = _UNSURE
     unsure = (probability > low) & (probability <= high) & (chest.hu > _AERATED_HU) & (chest.lungs == 0)

@@ -35,7 +35,7 @@ class _Chest:
         self.hu[self.lung] = -850
         self.spine = np.hypot(self.y - 65, self.x) < 18
         self.hu[self.spine] = 300
-        self.dense = np.zeros(self.hu.shape, np.float32)
+        self.dense = np.where(self.lung, 0.95, 0).astype(np.float32)
 
     def add(self, part: BoolArray) -> BoolArray:
         """Soft tissue that the network takes for lung."""

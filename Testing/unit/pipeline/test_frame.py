@@ -106,6 +106,16 @@ def test_pooling_by_whole_numbers_is_the_mean_of_blocks() -> None:
     assert np.allclose(frame.to_network(sitk.GetImageFromArray(values)), blocks, atol=1e-5)
 
 
+def test_thick_slices_are_divided_where_that_is_asked_for() -> None:
+    scan = sitk.GetImageFromArray(np.float32([0, 100, 200]).repeat(24).reshape(3, 4, 6))
+    scan.SetSpacing((2.0, 2.0, 8.0))
+    assert LungFrame.whole_scan(scan, 4.0).shape == (3, 2, 3)
+    frame = LungFrame.whole_scan(scan, 4.0, divide_slices=True)
+    assert frame.shape == (6, 2, 3)
+    assert frame.voxel_mm == pytest.approx((4.0, 4.0, 4.0))
+    assert np.allclose(frame.to_network(scan)[:, 0, 0], [0, 25, 75, 125, 175, 200])
+
+
 def test_pooling_keeps_the_mean_whatever_the_sizes() -> None:
     values = np.random.default_rng(1).normal(size=(7, 33, 45)).astype(np.float32)
     frame = LungFrame.whole_scan(sitk.GetImageFromArray(values), 1.9)

@@ -1,0 +1,106 @@
+"""The lung mask in thick slices: lungs that run into the air outside, into bowel, or into the trachea."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import SimpleITK as sitk
+from COVIDSelfSegLib.classical_lungs import builtin_lung_mask, label_lungs
+from COVIDSelfSegLib.lung_network import LungNetwork
+from COVIDSelfSegLib.volume import array_view, read_scan
+
+BoolArray = npt.NDArray[np.bool_]
+
+SLICE_MM = 8.0
+
+
+class _Chest:
+    """A body on a hollow table in slices of 8 mm, with lungs and a trachea; millimetres from its middle."""
+
+    def __init__(self, pixel_mm: float = 2.5) -> None:
+        self.voxel_mm = (SLICE_MM, pixel_mm, pixel_mm)
+        sides_mm = zip((288, 250, 375), self.voxel_mm, strict=True)
+        axes = [(np.arange(side // mm) + 0.5) * mm - side / 2 for side, mm in sides_mm]
+        self.z, self.y, self.x = np.meshgrid(*axes, indexing="ij")
+        self.hu = np.full(self.z.shape, -1000, np.float32)
+        self.hu[np.hypot(self.y / 90, self.x / 150) < 1] = 40
+        self.hu[(self.y > 98) & (self.y < 118)] = 0  # the shell of the table, and foam in it
+        self.hollow = (self.y > 102) & (self.y < 114) & (abs(self.x) < 180)
+        self.hu[self.hollow] = -900
+        sides = [np.hypot(self.y / 70, (self.x - middle) / 55) for middle in (-66, 66)]
+        self.lung = (abs(self.z) < 104) & (np.minimum(*sides) < 1)
+        self.hu[self.lung] = -850
+        self.trachea = (np.hypot(self.y, self.x) < 8) & (self.z > 20)
+        self.hu[self.trachea] = -990
+
+    def found(self, dense: npt.NDArray[np.float32] | None = None) -> BoolArray:
+        inside: BoolArray = label_lungs(self.hu, self.voxel_mm, dense) > 0
+        return inside
+
+
+@pytest.mark.parametrize("pixel_mm", [2.5, 4.0])  # of the lung mask, and of the doctor's look
+def test_lungs_that_end_under_a_shoulder_do_not_run_out_through_it(pixel_mm: float) -> None:
+    chest = _Chest(pixel_mm)
+    shoulder = (chest.z > 100) & (abs(chest.x) > 40)
+    chest.hu[shoulder & ~chest.hollow & (chest.y < 98)] = -1000  # right above the lung
+    found = chest.found()
+    assert found[chest.lung & ~shoulder].mean() > 0.97
+    assert not found[chest.hollow].any()
+    assert not found[chest.hu == -1000].any()
+
+
+def test_the_trachea_is_found_though_it_hangs_together_with_one_lung_alone() -> None:
+    chest = _Chest()
+    bronchus = (chest.z > 20) & (chest.z < 30) & (abs(chest.y) < 6) & (chest.x > 0) & (chest.x < 20)
+    chest.hu[bronchus] = -990
+    found = chest.found()
+    assert found[chest.lung].mean() > 0.97
+    assert not found[chest.trachea].any()
+
+
+@pytest.fixture
+def with_bowel() -> tuple[_Chest, BoolArray, npt.NDArray[np.float32]]:
+    """Bowel below the left lung whose gas runs into it; its gas is no darker than lung."""
+    chest = _Chest()
+    chest.hu[chest.lung & (chest.z < -60) & (chest.x > 0)] = 40
+    bowel = (np.hypot(chest.y + 10, chest.x - 60) < 22) & (chest.z < -58) & (chest.z > -120)
+    chest.hu[bowel] = -800
+    return chest, bowel, np.where(chest.lung & ~bowel & (chest.hu < -400), 0.95, 0.02).astype(np.float32)
+
+
+def test_bowel_that_runs_into_the_lung_is_none_by_the_lung_network(
+    with_bowel: tuple[_Chest, BoolArray, npt.NDArray[np.float32]],
+) -> None:
+    chest, bowel, dense = with_bowel
+    assert chest.found()[bowel].mean() > 0.9  # which a threshold cannot know
+    found = chest.found(dense)
+    assert found[bowel].mean() < 0.05
+    assert found[chest.lung & (chest.z > -50)].mean() > 0.97
+
+
+def test_a_scan_that_ends_within_the_lungs_loses_none_of_them(
+    with_bowel: tuple[_Chest, BoolArray, npt.NDArray[np.float32]],
+) -> None:
+    chest, bowel, dense = with_bowel
+    dense[0, 50, 40] = 0.9
+    assert chest.found(dense)[bowel].mean() > 0.9
+
+
+@pytest.mark.parametrize("name", ["covidctmd_cap001", "covidctmd_normal001", "covidctmd_normal002"])
+def test_a_real_scan_has_the_same_lungs_in_slices_of_8_mm(real_scans: Path, name: str) -> None:
+    path = next(real_scans.glob(f"ct*/{name}.nii.gz"))
+    thin = read_scan(path)
+    count = thin.GetSize()[2] // 4
+    blocks = array_view(thin)[: 4 * count].reshape(count, 4, *thin.GetSize()[1::-1])
+    thick = sitk.GetImageFromArray(np.rint(blocks.mean(axis=1)).astype(np.int16))
+    thick.SetSpacing((*thin.GetSpacing()[:2], 4 * thin.GetSpacing()[2]))
+    network = LungNetwork.shipped()
+    assert network is not None
+    of_thin = array_view(builtin_lung_mask(thin, network))[: 4 * count] > 0
+    share = of_thin.reshape(blocks.shape).mean(axis=1)
+    found = array_view(builtin_lung_mask(thick, network)) > 0
+    assert (found & (share == 0)).sum() < 0.006 * share.sum()
+    assert (~found & (share == 1)).sum() < 0.006 * share.sum()
