@@ -21,6 +21,7 @@ from .errors import ExitCode, UserError
 from .events import Progress
 from .lungs import LungMask, find_lungs
 from .models import DEFAULT_PACKAGE, ModelPackage, find_package
+from .partial_volume import without_partial_volume
 from .picture import draw_overview
 from .quantification import Numbers, measure, threshold_curve
 from .segmentation import (
@@ -296,7 +297,7 @@ def find_lesions(
             mirrored=inference.mirrored,
             step_mm=step_mm,
         )
-        logits = smooth_along_z(logits, slices)
+        logits = without_partial_volume(smooth_along_z(logits, slices), slices)
         calibration = Calibration(inference.calibration_slope, inference.calibration_shift)
         return probability_image(logits, slices, calibration, lungs.image, inference.threshold_kind)
 

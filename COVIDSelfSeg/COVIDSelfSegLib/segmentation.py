@@ -146,7 +146,7 @@ def predict_logits(
             of both logits.
         step_mm: slices closer together than this are not all looked at; 0 looks at all.
     """
-    logits = np.full(slices.hu.shape, _NO_LESION, np.float32)
+    logits = np.full(slices.hu.shape, NO_LESION, np.float32)
     seen = _slices_to_see(slices, step_mm)
     channels = network.in_channels if isinstance(network, SliceNetwork) else 4
     with torch.inference_mode(), device.autocast():
@@ -190,7 +190,7 @@ def lesion_logits(network: nn.Module, x: Tensor, *, mirrored: bool) -> Tensor:
     logits: Tensor = network(x).float()
     if mirrored:
         inside = x[:, -1:] > 0  # the last channel is zero outside the lung, the slice's own or its mask
-        again = (logits.masked_fill(~inside, _NO_LESION) > _NOTHING).flatten(1).any(1)
+        again = (logits.masked_fill(~inside, NO_LESION) > _NOTHING).flatten(1).any(1)
         if again.any():
             mirror = x[again].flip(3).contiguous(memory_format=torch.channels_last)
             logits[again] = (logits[again] + network(mirror).float().flip(3)) / 2
@@ -212,7 +212,7 @@ def smooth_along_z(logits: FloatArray, slices: LungSlices) -> FloatArray:
     return smooth
 
 
-_NO_LESION = -20.0
+NO_LESION = -20.0
 _NOTHING = -3.0
 """Logit, 5 % before calibration, below which the network sees nothing."""
 _AGREE_MM = 2.5
