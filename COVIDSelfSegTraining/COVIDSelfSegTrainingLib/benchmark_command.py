@@ -11,13 +11,15 @@ from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.events import Progress
 from COVIDSelfSegLib.models import DEFAULT_PACKAGE
+from COVIDSelfSegLib.pipeline import Options
 
 from .benchmark_cases import LUNG_MASKS, benchmark_phantoms, shared_cases, slice_sets
-from .cases import Case
 from .effusion_scores import score_effusions
 from .evaluate_command import add_sheet_options, open_packages, write_sheet
-from .evaluation_sheet import LungFindings
+from .evaluated import Evaluated
+from .evaluation_sheet import FurtherFindings
 from .lung_scores import lung_methods, score_lung_masks
+from .rescan_scores import score_rescans
 from .shipped import data_folder
 
 _NO_DATA = (
@@ -68,7 +70,6 @@ def _benchmark(parsed: argparse.Namespace) -> None:
             fix="Name their folder with --data, or give --phantoms 8.",
         )
     notes = [] if real or sets else [_NO_DATA]
-    score_lungs = partial(_score_lungs, parsed, masks, real, phantoms)
     write_sheet(
         parsed,
         packages,
@@ -76,25 +77,23 @@ def _benchmark(parsed: argparse.Namespace) -> None:
         title="Benchmark",
         notes=notes,
         slice_files=sets,
-        score_lungs=score_lungs,
+        score_further=partial(_score_further, masks),
     )
 
 
-def _score_lungs(
-    parsed: argparse.Namespace,
-    masks: Sequence[tuple[str, Path, Path]],
-    real: Sequence[Case],
-    phantoms: Sequence[Case],
-    progress: Progress,
-) -> LungFindings:
-    device = choose_device(parsed.device)
-    masked = score_lung_masks(
-        lung_methods(device, parsed.lung_model),
-        masks,
-        phantoms,
-        lambda name: progress("lungs", 1.0, f"lung masks of {name}"),
+def _score_further(
+    masks: Sequence[tuple[str, Path, Path]], evaluated: Evaluated, options: Options, progress: Progress
+) -> FurtherFindings:
+    device = choose_device(options.device)
+    return FurtherFindings(
+        masks=score_lung_masks(
+            lung_methods(device, options.lung_model),
+            masks,
+            evaluated.of_kind("phantoms"),
+            lambda name: progress("lungs", 1.0, f"lung masks of {name}"),
+        ),
+        effusions=score_effusions(
+            evaluated.cases, device, lambda name: progress("lungs", 1.0, f"effusions in {name}")
+        ),
+        rescans=score_rescans(evaluated, options, progress),
     )
-    effusions = score_effusions(
-        [*real, *phantoms], device, lambda name: progress("lungs", 1.0, f"effusions in {name}")
-    )
-    return LungFindings(masked, effusions)

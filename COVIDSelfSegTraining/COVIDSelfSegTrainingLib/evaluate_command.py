@@ -19,7 +19,7 @@ from COVIDSelfSegLib.run_options import share
 from .benchmark_cases import benchmark_phantoms
 from .cases import Case, cases_of_cohort
 from .evaluated import Evaluated, evaluate
-from .evaluation_sheet import LungFindings, draw_sheet
+from .evaluation_sheet import FurtherFindings, draw_sheet
 from .score_tables import with_lesions
 from .slice_sets import SliceSet, read_slices, score_slice_set
 from .statistics import summarise
@@ -107,7 +107,7 @@ def write_sheet(
     title: str,
     notes: Sequence[str],
     slice_files: Sequence[Path],
-    score_lungs: Callable[[Progress], LungFindings | None] = lambda _progress: None,
+    score_further: Callable[[Evaluated, Options, Progress], FurtherFindings | None] = lambda *_: None,
 ) -> None:
     """Run packages over everything, write the sheet, and say where it is.
 
@@ -118,7 +118,7 @@ def write_sheet(
         title: of the page.
         notes: what a reader must know of the choice of scans.
         slice_files: sets of annotated slices.
-        score_lungs: scores lung masks.
+        score_further: scores what else the sheet shows.
 
     Raises:
         UserError: as :func:`.evaluated.evaluate`.
@@ -134,8 +134,8 @@ def write_sheet(
     progress = writer.progress if writer else _print_line
     evaluated = evaluate(cases, packages, parsed.output, options, progress)
     sets = [_score_slices(path, packages, parsed.device, progress) for path in slice_files]
-    lungs = score_lungs(progress)
-    sheet = draw_sheet(evaluated, title, notes, parsed.pictures, slice_sets=sets, lungs=lungs)
+    further = score_further(evaluated, options, progress)
+    sheet = draw_sheet(evaluated, title, notes, parsed.pictures, slice_sets=sets, further=further)
     page = sheet.write(parsed.output)
     if writer:
         writer.result({"page": str(page), **_summary(evaluated)})

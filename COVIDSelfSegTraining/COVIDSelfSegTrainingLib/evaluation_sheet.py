@@ -14,6 +14,7 @@ from .comparison import add_ablation, add_help_card
 from .effusion_scores import EffusionScore, add_effusions
 from .evaluated import Evaluated
 from .lung_scores import LungScore, add_lung_masks
+from .rescan_scores import RescanScore, add_rescans
 from .score_curves import add_calibration, add_groups, add_threshold_sweep
 from .score_tables import (
     add_healthy,
@@ -27,16 +28,18 @@ from .sheet import Cell, Sheet
 from .slice_sets import SliceSet, add_slice_sets
 
 
-class LungFindings(NamedTuple):
-    """What was measured of lung masks.
+class FurtherFindings(NamedTuple):
+    """What was measured beside lesions of scans and slices.
 
     Attributes:
-        masks: against published and true ones.
-        effusions: of healthy lungs with an effusion painted in.
+        masks: of lungs, against published and true ones.
+        effusions: lung masks of healthy lungs with an effusion painted in.
+        rescans: of real scans made otherwise.
     """
 
-    masks: Sequence[LungScore]
-    effusions: Sequence[EffusionScore]
+    masks: Sequence[LungScore] = ()
+    effusions: Sequence[EffusionScore] = ()
+    rescans: Sequence[RescanScore] = ()
 
 
 def draw_sheet(
@@ -46,7 +49,7 @@ def draw_sheet(
     pictures: int,
     *,
     slice_sets: Sequence[SliceSet] = (),
-    lungs: LungFindings | None = None,
+    further: FurtherFindings | None = None,
 ) -> Sheet:
     """Put a sheet together.
 
@@ -56,7 +59,7 @@ def draw_sheet(
         notes: what a reader must know of the choice of scans.
         pictures: cases to show.
         slice_sets: annotated slices that were scored.
-        lungs: lung masks that were scored.
+        further: what else was scored.
     """
     sheet = Sheet(title)
     _add_head(sheet, evaluated, notes)
@@ -67,9 +70,10 @@ def draw_sheet(
     add_healthy(sheet, evaluated)
     add_slice_labels(sheet, evaluated)
     add_slice_sets(sheet, slice_sets, [one.label for one in evaluated.contenders])
-    if lungs is not None:
-        add_lung_masks(sheet, lungs.masks)
-        add_effusions(sheet, lungs.effusions)
+    if further is not None:
+        add_rescans(sheet, further.rescans)
+        add_lung_masks(sheet, further.masks)
+        add_effusions(sheet, further.effusions)
     add_ablation(sheet, evaluated)
     add_threshold_sweep(sheet, evaluated)
     add_calibration(sheet, evaluated)

@@ -17,6 +17,7 @@ from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.pipeline import Options, Run, segment
 from COVIDSelfSegLib.volume import array_view
 from COVIDSelfSegTrainingLib import cases as cases_module
+from COVIDSelfSegTrainingLib import rescan_scores
 from COVIDSelfSegTrainingLib.cli import main
 from PIL import Image
 from scipy import stats
@@ -59,6 +60,7 @@ def a_model(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
 def sheet(data: Path, a_model: ModelPackage) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cases_module, "draw_acquisition", lambda _rng: SMALL)
+        patch.setattr(rescan_scores, "_THIN_MM", SMALL.slice_mm)
         model = ["--model", f"small={a_model.path}"]
         where = ["--data", str(data), "--output", str(data / "out")]
         code = main(["benchmark", *model, *where, "--phantoms", "1", "--device", "cpu", "--builtin-lungs"])
@@ -100,6 +102,23 @@ def test_of_a_tumour_patient_only_the_clean_lung_counts(sheet: Path, run: Run) -
     share, both = 100 * found.sum() / left.sum(), 100 * run.numbers.both.infected_share
     assert float(row["small, %"]) == pytest.approx(share)
     assert 0 < share != pytest.approx(both, abs=0.01)
+
+
+def test_scans_made_otherwise_are_compared_with_what_was_found_before(
+    sheet: Path, run: Run, a_model: ModelPackage, a_phantom: Phantom
+) -> None:
+    rows = {(row["scan"], row["rescan"]): row for row in table(sheet, "rescans_scans")}
+    assert {name for name, _ in rows} == {"covidctmd_normal001", "covidctmd_P001", "lidc_0314_left"}
+    whole = array_view(run.lesions) > 0
+    sparse = rows["covidctmd_P001", "a slice every 8 mm"]
+    step = round(8 / a_phantom.scan.GetSpacing()[2])
+    some = a_phantom.scan[:, :, step // 2 :: step]
+    again = array_view(segment(some, a_model, Options(builtin_lungs=True, device="cpu")).lesions) > 0
+    ml = np.prod(some.GetSpacing()) / 1000
+    assert float(sparse["expected_ml"]) == pytest.approx(whole[step // 2 :: step].sum() * ml)
+    assert float(sparse["found_ml"]) == pytest.approx(again.sum() * ml)
+    assert ("covidctmd_normal001", "soft kernel") not in rows
+    assert ("covidctmd_P001", "soft kernel") in rows
 
 
 def test_lung_masks_are_scored_with_the_published_one_and_on_dense_phantoms(

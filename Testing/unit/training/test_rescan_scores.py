@@ -1,0 +1,110 @@
+"""The same scan made otherwise: what becomes of the voxels, and what is counted."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from COVIDSelfSegLib.phantom import Phantom
+from COVIDSelfSegLib.pipeline import Options
+from COVIDSelfSegLib.volume import array_view
+from COVIDSelfSegTrainingLib import rescan_scores
+from COVIDSelfSegTrainingLib.cases import phantom_cases
+from COVIDSelfSegTrainingLib.rescan_scores import (
+    Rescan,
+    RescanScore,
+    add_rescans,
+    noisy,
+    soft,
+    sparse_slices,
+    thick_slices,
+)
+from COVIDSelfSegTrainingLib.sheet import Sheet
+
+from ..conftest import finding_package
+
+
+@pytest.fixture
+def thin() -> sitk.Image:
+    values = np.random.default_rng(0).integers(-900, 100, (18, 20, 24)).astype(np.int16)
+    scan = sitk.GetImageFromArray(values)
+    scan.SetSpacing((0.8, 0.8, 2.0))
+    scan.SetOrigin((-100.0, 50.0, -300.0))
+    scan.SetDirection((1, 0, 0, 0, 1, 0, 0, 0, -1))
+    return scan
+
+
+@pytest.fixture
+def found(thin: sitk.Image) -> np.ndarray:
+    return np.random.default_rng(1).random(array_view(thin).shape) > 0.5
+
+
+def test_thick_slices_are_means_and_lie_where_simpleitk_puts_them(
+    thin: sitk.Image, found: np.ndarray
+) -> None:
+    thick = thick_slices(thin, found)
+    oracle = sitk.BinShrink(sitk.Cast(thin, sitk.sitkFloat32), (1, 1, 4))
+    assert thick.scan.GetSpacing() == pytest.approx(oracle.GetSpacing())
+    assert thick.scan.GetOrigin() == pytest.approx(oracle.GetOrigin())
+    assert thick.scan.GetDirection() == thin.GetDirection()
+    assert np.abs(array_view(thick.scan) - array_view(oracle)).max() <= 0.5
+    of_four = found[4:8].sum(axis=0)
+    assert thick.expected[1][of_four >= 3].all()
+    assert not thick.expected[1][of_four <= 2].any()
+
+
+def test_sparse_slices_are_those_of_the_scan_where_they_were(thin: sitk.Image, found: np.ndarray) -> None:
+    sparse = sparse_slices(thin, found)
+    assert sparse.scan.GetSpacing() == pytest.approx((0.8, 0.8, 8.0))
+    for z, of_thin in enumerate((2, 6, 10, 14)):
+        assert np.array_equal(array_view(sparse.scan)[z], array_view(thin)[of_thin])
+        assert np.array_equal(sparse.expected[z], found[of_thin])
+        place = sparse.scan.TransformIndexToPhysicalPoint((3, 5, z))
+        assert place == pytest.approx(thin.TransformIndexToPhysicalPoint((3, 5, of_thin)))
+
+
+def test_noise_and_blur_keep_the_grid_and_the_mean(a_phantom: Phantom) -> None:
+    scan = a_phantom.scan
+    found = array_view(a_phantom.lesions) > 0
+    inside = array_view(a_phantom.lungs) > 0
+    for make, changes in ((noisy, (50, 70)), (soft, (1, 60))):
+        rescan = make(scan, found)
+        assert rescan.scan.GetOrigin() == scan.GetOrigin()
+        assert rescan.expected is found
+        difference = (array_view(rescan.scan).astype(float) - array_view(scan))[inside]
+        assert abs(difference.mean()) < 12
+        assert changes[0] < difference.std() < changes[1]
+
+
+def test_diseased_and_healthy_scans_are_told_apart(tmp_path: Path) -> None:
+    ill = [
+        RescanScore("m", "a", False, "thick", 0.6, 100, 50, 0.1),
+        RescanScore("m", "b", False, "thick", 0.8, 100, 100, 0.1),
+    ]
+    well = [RescanScore("m", "c", True, "thick", float("nan"), 0, 3, 0.002)]
+    sheet = Sheet("t")
+    add_rescans(sheet, [*ill, *well])
+    sheet.write(tmp_path)
+    with (tmp_path / "rescans.csv").open(newline="") as file:
+        diseased, healthy = csv.DictReader(file)
+    assert (diseased["scans"], healthy["scans"]) == ("diseased", "healthy lungs")
+    assert float(diseased["Dice with the scan as it came, mean"]) == pytest.approx(0.7)
+    assert float(diseased["Dice, worst"]) == pytest.approx(0.6)
+    assert float(diseased["volume, times that of the scan as it came"]) == pytest.approx(0.75)
+    assert float(healthy["falsely infected, %, worst"]) == pytest.approx(0.2)
+    assert diseased["refused"] == healthy["refused"] == "0"
+
+
+def test_a_scan_that_is_refused_when_made_otherwise_is_counted_and_said(
+    a_phantom: Phantom, tmp_path: Path
+) -> None:
+    found = array_view(a_phantom.lesions) > 0
+    empty = Rescan("one grey", a_phantom.scan * 0 + 40, found)
+    (case,) = phantom_cases([203], twins=False)
+    package = finding_package(tmp_path / "small.safetensors", seed=1)
+    score = rescan_scores._score("m", package, case, empty, Options(builtin_lungs=True, device="cpu"))
+    assert (score.dice, score.found_ml) == (0, 0)
+    assert "the same value" in score.refused
