@@ -64,7 +64,7 @@ def _walled_pockets(pooled: PooledScan, seeds: BoolArray, gas: BoolArray, darkes
         pocket = ndimage.binary_propagation(cores[box] == number, mask=gas[box])
         wider = ndimage.binary_dilation(pocket, cross, iterations=2)
         rim = ndimage.binary_dilation(wider, cross) & ~wider
-        walled = (pooled.hu[box][rim] > AERATED_HU).mean() > 0.6
+        walled = rim.any() and (pooled.hu[box][rim] > AERATED_HU).mean() > 0.6
         if walled and np.median(pooled.hu[box][pocket]) < darkest_hu:
             found[box] |= wider
     return found
