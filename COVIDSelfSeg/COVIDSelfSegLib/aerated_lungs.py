@@ -24,7 +24,7 @@ _OUTSIDE_HU = -940.0
 _CUT_CM2_PER_ML = 0.1
 """A lung that a crop cuts shows less cut face for its volume than air around the body does."""
 _LEAST_INSIDE = 0.1
-"""Share of an aerated part that the body encloses in its slices; of what lies in the table it is nothing."""
+"""Share of an aerated part that lies where lung can lie; of what lies in the table it is nothing."""
 _SHELL_MM, _WALL_GAP_MM = 7.5, 5.0
 """About the thickest shell of a table, and half the width of a gap in the chest wall."""
 _AIRWAY_HU = (-950.0, -925.0, -900.0, -875.0)
@@ -35,32 +35,40 @@ def enclosed_air(pooled: PooledScan) -> BoolArray:
     """Aerated voxels inside the body: components off the sides of the scan, and lungs that a crop cuts.
 
     Lungs may hang together with the air around the body: above a shoulder where slices are thick, or
-    through an open mouth. Of those what the body encloses in its own slice counts. What it does not enclose
-    anywhere, though it is off the sides, lies in the table.
+    through an open mouth. Of those what the body encloses in its own slice counts. Foam in the table is as
+    aerated as lung; but the body does not enclose it, nor lies behind it.
     """
     air = pooled.hu < AERATED_HU
-    inside = _inside_body(pooled, air)
+    body = _body(pooled, air)
+    inside = np.stack([ndimage.binary_fill_holes(of_slice) for of_slice in body])
+    before = inside | np.flip(np.logical_or.accumulate(np.flip(body, 1), axis=1), 1)
     parts, count = ndimage.label(air)
     off_sides = _cut_faces_cm2(parts, count, pooled) == 0
-    voxels, voxels_inside = (np.bincount(p.ravel(), minlength=count + 1) for p in (parts, parts[inside]))
-    enclosed = voxels_inside > _LEAST_INSIDE * voxels
-    found = air & (off_sides & enclosed)[parts]
+    found = air & (off_sides & _hold(parts, count, inside))[parts]
     rest = air & ~off_sides[parts]
-    found |= _cut_lungs(pooled, rest)
-    found |= _cut_lungs(pooled, rest & ~found & inside)
+    found |= _cut_lungs(pooled, rest, before)
+    found |= _cut_lungs(pooled, rest & ~found & inside, inside)
     return found
 
 
-def _cut_lungs(pooled: PooledScan, air: BoolArray) -> BoolArray:
-    """The large parts that are lungs, though they may reach a side of the scan."""
+def _cut_lungs(pooled: PooledScan, air: BoolArray, region: BoolArray) -> BoolArray:
+    """The large parts within a region that are lungs, though they may reach a side of the scan."""
     parts, count = ndimage.label(air)
     cut_cm2 = _cut_faces_cm2(parts, count, pooled)
     millilitres = part_volumes_ml(parts, count, pooled)
-    lungs = np.zeros(count + 1, bool)
-    for number in 1 + np.flatnonzero(millilitres[1:] > _LEAST_LUNG_ML):
-        median = inner_median(pooled, parts == number)
-        lungs[number] = median > _OUTSIDE_HU and cut_cm2[number] < _CUT_CM2_PER_ML * millilitres[number]
+    lungs = _hold(parts, count, region)
+    lungs &= (millilitres > _LEAST_LUNG_ML) & (cut_cm2 < _CUT_CM2_PER_ML * millilitres)
+    for number in np.flatnonzero(lungs):
+        lungs[number] = inner_median(pooled, parts == number) > _OUTSIDE_HU
     return lungs[parts]
+
+
+def _hold(parts: PartArray, count: int, region: BoolArray) -> BoolArray:
+    """Which labelled parts lie in a region with more than a tenth of their volume; entry 0 is False."""
+    whole, shared = (np.bincount(one.ravel(), minlength=count + 1) for one in (parts, parts[region]))
+    holds: BoolArray = shared > _LEAST_INSIDE * whole
+    holds[0] = False
+    return holds
 
 
 def _cut_faces_cm2(parts: PartArray, count: int, pooled: PooledScan) -> npt.NDArray[np.floating]:
@@ -74,20 +82,19 @@ def _cut_faces_cm2(parts: PartArray, count: int, pooled: PooledScan) -> npt.NDAr
     return cut_cm2
 
 
-def _inside_body(pooled: PooledScan, air: BoolArray) -> BoolArray:
-    """What the largest piece of tissue encloses, slice by slice; not the hollows of a table or a mattress."""
-    # Opened, so that the shell of the table, on which the body lies, does not count as body; then closed,
-    # since a chest wall may be thin.
+def _body(pooled: PooledScan, air: BoolArray) -> BoolArray:
+    """The largest piece of tissue of each slice, without the table on which it lies."""
+    # Opened, so that the shell of the table is no body; then closed, since a chest wall may be thin.
     fine = pooled.voxel_mm[1] < _SHELL_MM / 2.5
     thicker_than_shell = ndimage.generate_binary_structure(2, 1) if fine else np.ones((2, 2))
     steps = max(1, round(_WALL_GAP_MM / pooled.voxel_mm[1]))
-    inside = np.zeros_like(air)
+    bodies = np.zeros_like(air)
     for z, of_slice in enumerate(air):
         pieces, count = ndimage.label(ndimage.binary_opening(~of_slice, thicker_than_shell))
         if count:
-            body = pieces == np.argmax(np.bincount(pieces.ravel())[1:]) + 1
-            inside[z] = ndimage.binary_fill_holes(ndimage.binary_closing(body, iterations=steps))
-    return inside
+            largest = pieces == np.argmax(np.bincount(pieces.ravel())[1:]) + 1
+            bodies[z] = ndimage.binary_closing(largest, np.ones((3, 3)), iterations=steps)
+    return bodies
 
 
 def lung_parts(pooled: PooledScan, air: BoolArray) -> BoolArray:

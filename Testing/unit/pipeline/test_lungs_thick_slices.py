@@ -27,8 +27,9 @@ class _Chest:
         self.z, self.y, self.x = np.meshgrid(*axes, indexing="ij")
         self.hu = np.full(self.z.shape, -1000, np.float32)
         self.hu[np.hypot(self.y / 90, self.x / 150) < 1] = 40
-        self.hu[(self.y > 98) & (self.y < 118)] = 0  # the shell of the table, and foam in it
-        self.hollow = (self.y > 102) & (self.y < 114) & (abs(self.x) < 180)
+        # The shell of the table, on which the body lies, and foam in it.
+        self.hu[(self.y > 88) & (self.y < 108)] = 0
+        self.hollow = (self.y > 92) & (self.y < 104) & (abs(self.x) < 180)
         self.hu[self.hollow] = -900
         sides = [np.hypot(self.y / 70, (self.x - middle) / 55) for middle in (-66, 66)]
         self.lung = (abs(self.z) < 104) & (np.minimum(*sides) < 1)
@@ -44,12 +45,33 @@ class _Chest:
 @pytest.mark.parametrize("pixel_mm", [2.5, 4.0])  # of the lung mask, and of the doctor's look
 def test_lungs_that_end_under_a_shoulder_do_not_run_out_through_it(pixel_mm: float) -> None:
     chest = _Chest(pixel_mm)
+    chest.hu[(abs(chest.x - 66) < 3) & (chest.y < -75)] = -1000  # a furrow; 5 mm of chest wall are left
     shoulder = (chest.z > 100) & (abs(chest.x) > 40)
-    chest.hu[shoulder & ~chest.hollow & (chest.y < 98)] = -1000  # right above the lung
+    chest.hu[shoulder & (chest.y < 88)] = -1000  # right above the lung
     found = chest.found()
     assert found[chest.lung & ~shoulder].mean() > 0.97
     assert not found[chest.hollow].any()
     assert not found[chest.hu == -1000].any()
+
+
+def test_lungs_that_are_open_to_the_air_through_the_mouth_are_found() -> None:
+    chest = _Chest()
+    bronchus = (chest.z > 20) & (chest.z < 30) & (abs(chest.y) < 6) & (abs(chest.x) < 20)
+    mouth = (chest.z > 120) & (abs(chest.x) < 10) & (chest.y < 5)
+    chest.hu[bronchus | mouth] = -990
+    found = chest.found()
+    assert found[chest.lung].mean() > 0.97
+    assert not found[mouth].any()
+
+
+@pytest.mark.parametrize("width_mm", [180, 400])  # the latter is cut by the sides of the scan
+def test_foam_in_the_table_is_no_lung(width_mm: float) -> None:
+    chest = _Chest()
+    foam = (chest.y > 92) & (chest.y < 104) & (abs(chest.x) < width_mm)
+    chest.hu[foam] = -900
+    found = chest.found()
+    assert not found[foam].any()
+    assert found[chest.lung].mean() > 0.97
 
 
 def test_the_trachea_is_found_though_it_hangs_together_with_one_lung_alone() -> None:
