@@ -41,12 +41,12 @@ def enclosed_air(pooled: PooledScan) -> BoolArray:
     air = pooled.hu < AERATED_HU
     body = _body(pooled, air)
     inside = np.stack([ndimage.binary_fill_holes(of_slice) for of_slice in body])
-    before = inside | np.flip(np.logical_or.accumulate(np.flip(body, 1), axis=1), 1)
+    in_front = inside | np.flip(np.logical_or.accumulate(np.flip(body, 1), axis=1), 1)
     parts, count = ndimage.label(air)
     off_sides = _cut_faces_cm2(parts, count, pooled) == 0
     found = air & (off_sides & _hold(parts, count, inside))[parts]
     rest = air & ~off_sides[parts]
-    found |= _cut_lungs(pooled, rest, before)
+    found |= _cut_lungs(pooled, rest, in_front)
     found |= _cut_lungs(pooled, rest & ~found & inside, inside)
     return found
 

@@ -14,8 +14,9 @@ import numpy.typing as npt
 import SimpleITK as sitk
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.events import Progress
+from COVIDSelfSegLib.lungs import LungMask
 from COVIDSelfSegLib.models import ModelPackage
-from COVIDSelfSegLib.pipeline import Options, segment
+from COVIDSelfSegLib.pipeline import Options, Run, segment
 from COVIDSelfSegLib.volume import array_view, image_like, voxel_volume_ml
 from scipy import ndimage
 
@@ -60,8 +61,8 @@ class RescanScore:
         dice: with what is expected; NaN where nothing is found in either.
         expected_ml: volume found in the scan as it came, in the slices that are left.
         found_ml: volume found in the other.
-        found_share: the same as a share of the lung, 0 .. 1.
-        refused: why the other was not segmented, which counts as finding nothing; empty otherwise.
+        found_share: the same as a share of the lung, 0 .. 1; NaN where the other was refused.
+        refused: why the other was not segmented, which counts as Dice 0; empty otherwise.
     """
 
     method: str
@@ -76,33 +77,36 @@ class RescanScore:
 
 
 def thick_slices(scan: sitk.Image, found: BoolArray) -> Rescan:
-    """Neighbouring slices averaged to about 8 mm; found is what most of them hold."""
+    """Neighbouring slices averaged to about 8 mm; found is what most of them hold.
+
+    Args:
+        scan: HU, stored slice by slice.
+        found: (z, y, x).
+    """
     count = _slices_together(scan)
-    blocks, of_found = (
-        _whole_blocks(array, count).mean(axis=1, dtype=np.float32) for array in (array_view(scan), found)
+    mean, share = (
+        sitk.BinShrink(sitk.Cast(image, sitk.sitkFloat32), (1, 1, count))
+        for image in (scan, image_like(found.astype(np.uint8), scan))
     )
-    image = sitk.GetImageFromArray(np.rint(blocks).astype(np.int16))
-    _as_grid(image, scan, first=(count - 1) / 2, step=count)
-    return Rescan(f"slices of {_THICK_MM:.0f} mm", image, of_found > 0.5)
+    image = image_like(np.rint(array_view(mean)).astype(np.int16), mean)
+    return Rescan(f"slices of {_THICK_MM:.0f} mm", image, array_view(share) > 0.5)
 
 
 def sparse_slices(scan: sitk.Image, found: BoolArray) -> Rescan:
-    """A thin slice about every 8 mm, as archives keep them."""
+    """A thin slice about every 8 mm, as archives keep them; arguments as of :func:`thick_slices`."""
     count = _slices_together(scan)
     first = count // 2
-    image = sitk.GetImageFromArray(np.ascontiguousarray(array_view(scan)[first::count]))
-    _as_grid(image, scan, first=first, step=count)
-    return Rescan(f"a slice every {_THICK_MM:.0f} mm", image, found[first::count])
+    return Rescan(f"a slice every {_THICK_MM:.0f} mm", scan[:, :, first::count], found[first::count])
 
 
 def noisy(scan: sitk.Image, found: BoolArray) -> Rescan:
-    """White noise added, as at a low dose with a sharp kernel."""
+    """White noise added, as at a low dose with a sharp kernel; arguments as of :func:`thick_slices`."""
     noise = np.random.default_rng(0).normal(0, _NOISE_HU, array_view(scan).shape)
     return Rescan(f"noise of {_NOISE_HU:.0f} HU added", _with_hu(scan, array_view(scan) + noise), found)
 
 
 def soft(scan: sitk.Image, found: BoolArray) -> Rescan:
-    """Blurred in the slice, as by a soft kernel."""
+    """Blurred in the slice, as by a soft kernel; arguments as of :func:`thick_slices`."""
     sigma = (0.0, *(_SOFT_MM / mm for mm in scan.GetSpacing()[1::-1]))
     blurred = ndimage.gaussian_filter(array_view(scan).astype(np.float32), sigma)
     return Rescan("soft kernel", _with_hu(scan, blurred), found)
@@ -133,30 +137,40 @@ def score_rescans(evaluated: Evaluated, options: Options, progress: Progress) ->
             continue
         if scan.GetSpacing()[2] > _THIN_MM:
             continue
-        for contender in evaluated.contenders:
-            packed = contender.results[case.name].mask
-            shape = scan.GetSize()[::-1]
-            found = np.unpackbits(packed, count=int(np.prod(shape))).reshape(shape).astype(bool)
-            for make in _OF_ALL if case.is_healthy else _OF_DISEASED:
+        shape = scan.GetSize()[::-1]
+        for make in _OF_ALL if case.is_healthy else _OF_DISEASED:
+            lungs: LungMask | None = None  # are found once for all packages
+            for contender in evaluated.contenders:
+                packed = contender.results[case.name].mask
+                found = np.unpackbits(packed, count=int(np.prod(shape))).reshape(shape).astype(bool)
                 rescan = make(scan, found)
-                scores.append(_score(contender.label, contender.package, case, rescan, options))
+                run = _segmented(rescan.scan, contender.package, options, lungs)
+                lungs = run.lungs if isinstance(run, Run) else None
+                scores.append(_score(contender.label, case, rescan, run))
         progress("rescans", 1.0, f"{case.name} scanned otherwise")
     return scores
 
 
-def _score(label: str, package: ModelPackage, case: Case, rescan: Rescan, options: Options) -> RescanScore:
-    ml = voxel_volume_ml(rescan.scan)
-    found, inside, refused = np.zeros_like(rescan.expected), np.zeros_like(rescan.expected), ""
+def _segmented(
+    scan: sitk.Image, package: ModelPackage, options: Options, lungs: LungMask | None
+) -> Run | str:
+    """What a package makes of a scan, or why it is refused."""
     try:
-        run = segment(rescan.scan, package, options)
+        return segment(scan, package, options, lungs=lungs)
     except UserError as error:
         if error.code != ExitCode.INPUT_REFUSED:
             raise
-        refused = error.what
-    else:
+        return error.what
+
+
+def _score(label: str, case: Case, rescan: Rescan, run: Run | str) -> RescanScore:
+    found, share = np.zeros_like(rescan.expected), float("nan")
+    if isinstance(run, Run):
         lungs = array_view(run.lungs.image)
         inside = lungs == case.source.only_side if case.source.only_side else lungs > 0
         found = (array_view(run.lesions) > 0) & inside
+        share = int(np.count_nonzero(found)) / max(1, int(np.count_nonzero(inside)))
+    ml = voxel_volume_ml(rescan.scan)
     return RescanScore(
         method=label,
         scan=case.name,
@@ -165,8 +179,8 @@ def _score(label: str, package: ModelPackage, case: Case, rescan: Rescan, option
         dice=overlap(found, rescan.expected).dice,
         expected_ml=float(np.count_nonzero(rescan.expected) * ml),
         found_ml=float(np.count_nonzero(found) * ml),
-        found_share=int(np.count_nonzero(found)) / max(1, int(np.count_nonzero(inside))),
-        refused=refused,
+        found_share=share,
+        refused=run if isinstance(run, str) else "",
     )
 
 
@@ -194,8 +208,9 @@ def add_rescans(sheet: Sheet, scores: Sequence[RescanScore]) -> None:
             "refused": sum(bool(score.refused) for score in own),
         }
         if healthy:
-            row["falsely infected, %, mean"] = summarise(100 * score.found_share for score in own).mean
-            row["falsely infected, %, worst"] = max(100 * score.found_share for score in own)
+            shares = [100 * score.found_share for score in own if not score.refused]
+            row["falsely infected, %, mean"] = summarise(shares).mean
+            row["falsely infected, %, worst"] = max(shares, default=float("nan"))
         else:
             row["Dice with the scan as it came, mean"] = summarise(score.dice for score in own).mean
             row["Dice, worst"] = min(score.dice for score in own)
@@ -210,20 +225,6 @@ def add_rescans(sheet: Sheet, scores: Sequence[RescanScore]) -> None:
 
 def _slices_together(scan: sitk.Image) -> int:
     return max(2, round(_THICK_MM / scan.GetSpacing()[2]))
-
-
-def _whole_blocks(array: npt.NDArray[np.generic], count: int) -> npt.NDArray[np.generic]:
-    """(z, y, x) as (blocks, count, y, x), without the slices that are left over at the end."""
-    blocks = len(array) // count
-    return array[: blocks * count].reshape(blocks, count, *array.shape[1:])
-
-
-def _as_grid(image: sitk.Image, scan: sitk.Image, *, first: float, step: int) -> None:
-    """Give every so many slices of a scan their place, the first at a (fractional) index."""
-    x, y, z = scan.GetSpacing()
-    image.SetSpacing((x, y, z * step))
-    image.SetOrigin(scan.TransformContinuousIndexToPhysicalPoint((0.0, 0.0, float(first))))
-    image.SetDirection(scan.GetDirection())
 
 
 def _with_hu(scan: sitk.Image, hu: npt.NDArray[np.floating]) -> sitk.Image:
