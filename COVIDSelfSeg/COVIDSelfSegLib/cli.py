@@ -15,17 +15,17 @@ from types import FrameType
 
 import SimpleITK as sitk
 
-from .commands import Command, make_parser
+from .commands.command import Command, make_parser
 from .errors import Cancelled, ExitCode, UserError
 from .events import EventWriter
 
 COMMANDS = (
-    Command("segment", "find lesions in a chest CT", "COVIDSelfSegLib.segment_command"),
-    Command("batch", "find lesions in many chest CTs", "COVIDSelfSegLib.batch_command"),
-    Command("phantom", "make a synthetic chest CT with its truth", "COVIDSelfSegLib.phantom_command"),
-    Command("doctor", "is this a chest CT in Hounsfield units?", "COVIDSelfSegLib.doctor_command"),
-    Command("models", "list and check the model packages at hand", "COVIDSelfSegLib.models_command"),
-    Command("demo", "segment a phantom (or a scan) and show the result", "COVIDSelfSegLib.demo_command"),
+    Command("segment", "find lesions in a chest CT", "COVIDSelfSegLib.commands.segment"),
+    Command("batch", "find lesions in many chest CTs", "COVIDSelfSegLib.commands.batch"),
+    Command("phantom", "make a synthetic chest CT with its truth", "COVIDSelfSegLib.commands.phantom"),
+    Command("doctor", "is this a chest CT in Hounsfield units?", "COVIDSelfSegLib.commands.doctor"),
+    Command("models", "list and check the model packages at hand", "COVIDSelfSegLib.commands.models"),
+    Command("demo", "segment a phantom (or a scan) and show the result", "COVIDSelfSegLib.commands.demo"),
 )
 """Those of this package; training has more."""
 

@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from .classical_lungs import label_lungs
 from .errors import UserError
 from .frame import FloatArray, LungFrame
-from .lung_sides import LEFT, RIGHT
+from .lung_masks.classical import label_lungs
+from .lung_masks.sides import LEFT, RIGHT
 from .volume import array_view
 
 _LEAST_SLICES = 8

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import SimpleITK as sitk
 
-from .classical_lungs import builtin_lung_mask
 from .errors import ExitCode, UserError
-from .lung_network import LungNetwork
-from .lung_sides import LEFT, RIGHT, split_lungs
+from .lung_masks.classical import builtin_lung_mask
+from .lung_masks.network import LungNetwork
+from .lung_masks.sides import LEFT, RIGHT, split_lungs
 from .torch_hub import R231_FILE, checkpoint_file
 from .volume import array_view, grid_difference, image_like, read_mask, voxel_volume_ml
 
@@ -68,7 +68,7 @@ def find_lungs(
             mean lung, and the sides are told apart by where they lie.
         weights: R231 weights for lungmask; without it the torch hub folder is looked into.
         builtin: do not use lungmask even where it could be.
-        plain: run lungmask as it does itself, on every slice in float32; see :mod:`.r231`.
+        plain: run lungmask as it does itself, on every slice in float32; see :mod:`.lung_masks.r231`.
         device: where a network runs; chosen if None.
 
     Raises:
@@ -94,7 +94,7 @@ def _find(
     if path is not None:
         # With torch, which no other source needs.
         from .devices import choose_device  # noqa: PLC0415
-        from .r231 import r231_lung_mask  # noqa: PLC0415
+        from .lung_masks.r231 import r231_lung_mask  # noqa: PLC0415
 
         found = r231_lung_mask(scan, path, device or choose_device(), plain=plain)
         return LungMask(found, "lungmask R231", _sha256(path))

@@ -18,10 +18,10 @@ from scipy import ndimage
 
 from .frame import FloatArray, LungFrame
 from .painting import LungSites, draw_foci, draw_phase, lesion_filling
-from .phantom_anatomy import Anatomy, Axes, Body, body, draw_anatomy, smooth_noise
-from .phantom_render import Scene, render
-from .phantom_scanner import Acquisition
-from .phantom_vessels import Tubes, draw_vessels
+from .phantom_parts.anatomy import Anatomy, Axes, Body, body, draw_anatomy, smooth_noise
+from .phantom_parts.render import Scene, render
+from .phantom_parts.scanner import Acquisition
+from .phantom_parts.vessels import Tubes, draw_vessels
 from .volume import array_view
 
 SEVERITY_SHARES = (0.0, 0.02, 0.12, 0.35, 0.60)

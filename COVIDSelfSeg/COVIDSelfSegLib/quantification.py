@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from .lung_sides import LEFT, RIGHT
+from .lung_masks.sides import LEFT, RIGHT
 from .severity import severity_of
 from .threshold_curve import LEVELS, ThresholdCurve
 from .volume import array_view, voxel_volume_ml

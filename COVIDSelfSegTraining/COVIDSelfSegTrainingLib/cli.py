@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from COVIDSelfSegLib import cli
-from COVIDSelfSegLib.commands import Command
+from COVIDSelfSegLib.commands.command import Command
 
-_PREPARE = "COVIDSelfSegTrainingLib.prepare_command"
-_TRAIN = "COVIDSelfSegTrainingLib.train_command"
-_LUNGS = "COVIDSelfSegTrainingLib.lung_command"
-_MEAN = "COVIDSelfSegTrainingLib.mean_command"
-_EVALUATE = "COVIDSelfSegTrainingLib.evaluate_command"
-_BENCHMARK = "COVIDSelfSegTrainingLib.benchmark_command"
-_CARD = "COVIDSelfSegTrainingLib.card_command"
+_PREPARE = "COVIDSelfSegTrainingLib.commands.prepare"
+_TRAIN = "COVIDSelfSegTrainingLib.commands.train"
+_LUNGS = "COVIDSelfSegTrainingLib.commands.train_lungs"
+_MEAN = "COVIDSelfSegTrainingLib.commands.mean"
+_EVALUATE = "COVIDSelfSegTrainingLib.commands.evaluate"
+_BENCHMARK = "COVIDSelfSegTrainingLib.commands.benchmark"
+_CARD = "COVIDSelfSegTrainingLib.commands.card"
 COMMANDS = (
     *cli.COMMANDS,
     Command(

@@ -23,7 +23,7 @@ from COVIDSelfSegLib.painting import (
 from torch import Tensor
 from torch.nn import functional
 
-from .cohort import CohortScan
+from .cohorts.cohort import CohortScan
 
 _COARSER = 2
 """Lesions are laid out on every second pixel and interpolated: they are smooth, and it costs a quarter."""

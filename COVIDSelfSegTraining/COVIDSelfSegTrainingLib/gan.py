@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from . import adversarial
 from .averaging import frozen_copy, update_average
 from .checkpoint import load_checkpoint, save_checkpoint
-from .cohort import CohortScan
+from .cohorts.cohort import CohortScan
 from .distributed import mean, rows, shared, total
 from .gan_batches import GanBatch, GanBatches
 from .losses import masked_l1, masked_mse, masked_norm

@@ -11,7 +11,7 @@ from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.hounsfield import to_unit
 from torch import Tensor
 
-from .cohort import CohortScan
+from .cohorts.cohort import CohortScan
 from .corruption import paint_volumes
 from .distributed import rows
 from .noise_corruption import add_slice_noise, draw_slice_noise

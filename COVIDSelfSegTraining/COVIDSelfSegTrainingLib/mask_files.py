@@ -17,7 +17,7 @@ import numpy as np
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.networks.generator import VolumeGenerator
 
-from .cohort import CohortScan
+from .cohorts.cohort import CohortScan
 from .distributed import rows, wait_for_all
 from .presets import PseudoMaskPreset
 from .pseudo_masks import PseudoMask, make_pseudo_mask

@@ -3,8 +3,9 @@
 A picture is a window of the HU, and collections of pictures often pass each slice through contrast-limited
 adaptive histogram equalisation too (CLAHE; Zuiderveld 1994), which lifts the noise of the lung to the
 contrast of its lesions. The map back is the one that the reader of such pictures uses: dark lung and soft
-tissue go where they belong; see :func:`.annotated_slices.approximate_hu`. It errs where the darkest lung is
-diseased and where the window ends below soft tissue, and what a network is trained on must err likewise.
+tissue go where they belong; see :func:`.evaluation.annotated_slices.approximate_hu`. It errs where the
+darkest lung is diseased and where the window ends below soft tissue, and what a network is trained on must
+err likewise.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from COVIDSelfSegLib.devices import Device
 
-from .cohort import CohortScan
+from .cohorts.cohort import CohortScan
 from .gan import GanTrainer
 from .phase_run import Trainer
 from .presets import Preset

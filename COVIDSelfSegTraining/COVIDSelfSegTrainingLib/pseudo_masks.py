@@ -19,7 +19,7 @@ from COVIDSelfSegLib.networks.generator import VolumeGenerator, draw_latent
 from COVIDSelfSegLib.synthesis import generator_input
 from scipy import ndimage
 
-from .cohort import CohortScan
+from .cohorts.cohort import CohortScan
 from .distributed import gathered_lists, rows
 from .presets import PseudoMaskPreset
 

@@ -11,7 +11,7 @@ from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.segmentation import slice_and_neighbours
 from torch import Tensor
 
-from .cohort import CohortScan
+from .cohorts.cohort import CohortScan
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.models import ModelPackage
 
 from .checkpoint import read_recipe
-from .cohort import CohortScan
+from .cohorts.cohort import CohortScan
 from .preset_files import differences, preset_from_dict, preset_to_dict
 from .presets import Preset
 

@@ -12,7 +12,7 @@ from COVIDSelfSegLib.networks.slice_network import SliceNetwork
 from COVIDSelfSegLib.segmentation import segmenter_input
 from PIL import Image
 
-from .cohort import CohortScan
+from .cohorts.cohort import CohortScan
 from .corruption import paint_volumes
 from .pseudo_masks import expected_healthy, expected_lung
 from .slice_selection import MaskedSlice

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from .averaging import frozen_copy, update_average
 from .calibration import calibrate
 from .checkpoint import load_checkpoint, save_checkpoint
-from .cohort import CohortScan
+from .cohorts.cohort import CohortScan
 from .distributed import joint_rows, shared, with_joint_norms
 from .losses import (
     bce_and_dice,

@@ -12,7 +12,7 @@ from COVIDSelfSegLib.segmentation import MARKS
 from torch import Tensor
 
 from .augmentation import draw_variation, rows_of, vary_intensity, vary_mask, warp
-from .cohort import CohortScan
+from .cohorts.cohort import CohortScan
 from .corruption import paint_slabs
 from .distributed import rows
 from .presets import SegmenterPreset

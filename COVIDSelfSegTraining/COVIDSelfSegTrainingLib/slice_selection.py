@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .cohort import CohortScan
+from .cohorts.cohort import CohortScan
 from .pseudo_masks import PseudoMask
 
 CLASSES = {"clean": 0, "low": 1, "high": 2}

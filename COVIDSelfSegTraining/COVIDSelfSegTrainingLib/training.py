@@ -20,7 +20,7 @@ from COVIDSelfSegLib.models import (
 from COVIDSelfSegLib.networks.generator import VolumeGenerator
 
 from .checkpoint import remove_leftovers
-from .cohort import CohortScan
+from .cohorts.cohort import CohortScan
 from .collapse import CollapseWatch
 from .curves import PAGE, State, write_page
 from .distributed import joined, rank, size, wait_for_all

@@ -19,7 +19,7 @@ from COVIDSelfSegLib.models import ModelPackage, write_package
 from COVIDSelfSegLib.volume import writing_to
 from torch import Tensor
 
-from .cohort import CohortScan
+from .cohorts.cohort import CohortScan
 from .preset_files import preset_from_dict
 from .segmenter import SegmenterTrainer
 from .starting import learned_from, lineage

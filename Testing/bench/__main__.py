@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from COVIDSelfSegTrainingLib.shipped import data_folder
+from COVIDSelfSegTrainingLib.cohorts.shipped import data_folder
 
 from .many import measure_many
 from .panel import measure_panel

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from COVIDSelfSegLib.devices import choose_device
-from COVIDSelfSegTrainingLib.cohort import open_cohort
+from COVIDSelfSegTrainingLib.cohorts.cohort import open_cohort
 from COVIDSelfSegTrainingLib.plan import make_plan
 from COVIDSelfSegTrainingLib.presets import PRESETS
 

@@ -13,15 +13,15 @@ import SimpleITK as sitk
 import torch
 from COVIDSelfSegLib.devices import Device, choose_device
 from COVIDSelfSegLib.frame import LungFrame
+from COVIDSelfSegLib.lung_masks.r231 import r231_lung_mask
 from COVIDSelfSegLib.lungs import find_lungs
 from COVIDSelfSegLib.models import find_package
 from COVIDSelfSegLib.networks.generator import draw_latent
 from COVIDSelfSegLib.perlin import lattice_axes, perlin
 from COVIDSelfSegLib.phantom import make_phantom
-from COVIDSelfSegLib.phantom_scanner import Acquisition
+from COVIDSelfSegLib.phantom_parts.scanner import Acquisition
 from COVIDSelfSegLib.pipeline import StageClock, find_lesions
 from COVIDSelfSegLib.quantification import dice, measure
-from COVIDSelfSegLib.r231 import r231_lung_mask
 from COVIDSelfSegLib.segmentation import STEP_MM, lesion_mask
 from COVIDSelfSegLib.volume import array_view, read_scan
 from skimage import transform

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from COVIDSelfSegLib.lung_network import SHIPPED_WEIGHTS
+from COVIDSelfSegLib.lung_masks.network import SHIPPED_WEIGHTS
 from COVIDSelfSegLib.models import (
     Architecture,
     Inference,
@@ -20,11 +20,11 @@ from COVIDSelfSegLib.models import (
     write_package,
 )
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
-from COVIDSelfSegLib.phantom_scanner import Acquisition
+from COVIDSelfSegLib.phantom_parts.scanner import Acquisition
 from COVIDSelfSegLib.weight_file import check_weights, read_weights, write_weights
-from COVIDSelfSegTrainingLib.cohort import CohortScan, Source, prepare_cohort
+from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan, Source, prepare_cohort
+from COVIDSelfSegTrainingLib.cohorts.shipped import data_folder
 from COVIDSelfSegTrainingLib.presets import GanPreset, Preset, SegmenterPreset
-from COVIDSelfSegTrainingLib.shipped import data_folder
 
 SMALL = Acquisition(size=(160, 136, 66), pixel_mm=2.3, slice_mm=5.0, noise_hu=12.0)
 """A whole chest in few voxels; not square, so that rows and columns cannot be mixed up unseen."""

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
-from COVIDSelfSegLib.classical_lungs import builtin_lung_mask, label_lungs
-from COVIDSelfSegLib.lung_network import LungNetwork
+from COVIDSelfSegLib.lung_masks.classical import builtin_lung_mask, label_lungs
+from COVIDSelfSegLib.lung_masks.network import LungNetwork
 from COVIDSelfSegLib.volume import array_view, read_scan
 
 BoolArray = npt.NDArray[np.bool_]

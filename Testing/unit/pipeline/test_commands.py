@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from COVIDSelfSegLib import demo_command, phantom_command, results
+from COVIDSelfSegLib import results
 from COVIDSelfSegLib.cli import main
-from COVIDSelfSegLib.commands import Command
+from COVIDSelfSegLib.commands import demo as demo_command
+from COVIDSelfSegLib.commands import phantom as phantom_command
+from COVIDSelfSegLib.commands.command import Command
 from COVIDSelfSegLib.demo import compare
 from COVIDSelfSegLib.errors import ExitCode
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
@@ -84,7 +86,7 @@ def test_the_doctor_and_the_classical_lung_mask_work_where_torch_is_not_installe
         "sys.meta_path[sys.meta_path.index(PathFinder)] = WithoutTorch\n"
         "from importlib.util import find_spec\n"
         "assert find_spec('torch') is None\n"
-        "from COVIDSelfSegLib.classical_lungs import builtin_lung_mask\n"
+        "from COVIDSelfSegLib.lung_masks.classical import builtin_lung_mask\n"
         "from COVIDSelfSegLib.cli import main\n"
         "from COVIDSelfSegLib.volume import array_view, read_scan\n"
         "from pathlib import Path\n"

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from COVIDSelfSegLib import r231
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.errors import ExitCode, UserError
-from COVIDSelfSegLib.lung_sides import split_lungs
+from COVIDSelfSegLib.lung_masks import r231
+from COVIDSelfSegLib.lung_masks.sides import split_lungs
 from COVIDSelfSegLib.lungs import R231_FILE, find_lungs, lung_volumes_ml, r231_weights
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.quantification import dice

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.phantom import SEVERITY_SHARES, Phantom, make_phantom
-from COVIDSelfSegLib.phantom_scanner import draw_acquisition
+from COVIDSelfSegLib.phantom_parts.scanner import draw_acquisition
 
 from ..conftest import SMALL, SQUARE
 

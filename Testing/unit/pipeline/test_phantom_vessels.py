@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from COVIDSelfSegLib import phantom_vessels
-from COVIDSelfSegLib.phantom_vessels import Tubes, rasterise
+from COVIDSelfSegLib.phantom_parts import vessels
+from COVIDSelfSegLib.phantom_parts.vessels import Tubes, rasterise
 from scipy.spatial.distance import cdist
 
 SHAPE = (9, 20, 24)
@@ -33,7 +33,7 @@ def distances_mm(tubes: Tubes) -> np.ndarray:
 def test_each_voxel_holds_the_largest_share_that_a_tube_covers(
     monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(phantom_vessels, "_VOXELS_AT_ONCE", at_once)
+    monkeypatch.setattr(vessels, "_VOXELS_AT_ONCE", at_once)
     tubes = random_tubes(60)
     pixel_mm = VOXEL_MM[1]
     radii = tubes.radii[:, None, None, None]

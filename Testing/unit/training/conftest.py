@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from COVIDSelfSegLib.frame import LungFrame
-from COVIDSelfSegLib.lung_network import LUNG_GRID_MM
+from COVIDSelfSegLib.lung_masks.network import LUNG_GRID_MM
 from COVIDSelfSegLib.phantom import make_phantom
-from COVIDSelfSegTrainingLib.lung_batches import Chest
+from COVIDSelfSegTrainingLib.lung_networks.batches import Chest
 
 from ..conftest import SMALL
 

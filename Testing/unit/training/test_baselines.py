@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from COVIDSelfSegTrainingLib.baselines import (
+from COVIDSelfSegTrainingLib.evaluation.baselines import (
     THRESHOLDS_HU,
     mixture_per_slice,
     otsu_per_slice,

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from COVIDSelfSegLib.classical_lungs import builtin_lung_mask
 from COVIDSelfSegLib.errors import ExitCode
+from COVIDSelfSegLib.lung_masks.classical import builtin_lung_mask
 from COVIDSelfSegLib.models import ModelPackage, open_package
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.pipeline import Options, Run, segment
 from COVIDSelfSegLib.volume import array_view
-from COVIDSelfSegTrainingLib import cases as cases_module
-from COVIDSelfSegTrainingLib import rescan_scores
 from COVIDSelfSegTrainingLib.cli import main
+from COVIDSelfSegTrainingLib.evaluation import cases as cases_module
+from COVIDSelfSegTrainingLib.evaluation import rescan_scores
 from PIL import Image
 from scipy import stats
 

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from COVIDSelfSegLib.models import ModelPackage
-from COVIDSelfSegTrainingLib.cases import Case
-from COVIDSelfSegTrainingLib.comparison import add_help_card
-from COVIDSelfSegTrainingLib.evaluated import Contender, Evaluated
-from COVIDSelfSegTrainingLib.overlap import Overlap
-from COVIDSelfSegTrainingLib.protocols import ScanScores
-from COVIDSelfSegTrainingLib.score_tables import best_level
-from COVIDSelfSegTrainingLib.scoring import DIFFERENCE, THRESHOLD, CaseResult
-from COVIDSelfSegTrainingLib.sheet import Sheet
-from COVIDSelfSegTrainingLib.sources import Source
+from COVIDSelfSegTrainingLib.cohorts.sources import Source
+from COVIDSelfSegTrainingLib.evaluation.cases import Case
+from COVIDSelfSegTrainingLib.evaluation.comparison import add_help_card
+from COVIDSelfSegTrainingLib.evaluation.evaluated import Contender, Evaluated
+from COVIDSelfSegTrainingLib.evaluation.overlap import Overlap
+from COVIDSelfSegTrainingLib.evaluation.protocols import ScanScores
+from COVIDSelfSegTrainingLib.evaluation.score_tables import best_level
+from COVIDSelfSegTrainingLib.evaluation.scoring import DIFFERENCE, THRESHOLD, CaseResult
+from COVIDSelfSegTrainingLib.evaluation.sheet import Sheet
 
 HEALTHY = tuple(Case(f"well{n}", Source(f"well{n}", "healthy", "", path=f"/well{n}"), "") for n in range(4))
 DISEASED = tuple(Case(f"sick{n}", Source(f"sick{n}", "diseased", "", path=f"/sick{n}"), "") for n in range(4))

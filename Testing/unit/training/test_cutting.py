@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.phantom import Phantom
-from COVIDSelfSegTrainingLib.cohort import open_scan
-from COVIDSelfSegTrainingLib.cutting import cut_source
-from COVIDSelfSegTrainingLib.sources import Source
+from COVIDSelfSegTrainingLib.cohorts.cohort import open_scan
+from COVIDSelfSegTrainingLib.cohorts.cutting import cut_source
+from COVIDSelfSegTrainingLib.cohorts.sources import Source
 
 from ..conftest import SMALL_GRIDS
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from COVIDSelfSegTrainingLib import corruption, cutting
+from COVIDSelfSegTrainingLib import corruption
 from COVIDSelfSegTrainingLib.augmentation import vary_mask
-from COVIDSelfSegTrainingLib.cohort import CohortScan, Source, prepare_cohort
+from COVIDSelfSegTrainingLib.cohorts import cutting
+from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan, Source, prepare_cohort
 from COVIDSelfSegTrainingLib.corruption import paint_slabs
 from COVIDSelfSegTrainingLib.slice_selection import any_slice
 

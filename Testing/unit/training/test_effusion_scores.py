@@ -11,19 +11,19 @@ import SimpleITK as sitk
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.volume import array_view, image_like
-from COVIDSelfSegTrainingLib import cases as cases_module
-from COVIDSelfSegTrainingLib import effusion_scores
-from COVIDSelfSegTrainingLib.cases import Case, phantom_cases
-from COVIDSelfSegTrainingLib.effusion_scores import (
+from COVIDSelfSegTrainingLib.cohorts.sources import Source
+from COVIDSelfSegTrainingLib.evaluation import cases as cases_module
+from COVIDSelfSegTrainingLib.evaluation import effusion_scores
+from COVIDSelfSegTrainingLib.evaluation.cases import Case, phantom_cases
+from COVIDSelfSegTrainingLib.evaluation.effusion_scores import (
     EffusionScore,
     PaintedScan,
     add_effusions,
     paint_effusion,
     score_effusions,
 )
-from COVIDSelfSegTrainingLib.lung_scores import BUILT_IN, CLASSICAL, OF_SLICES
-from COVIDSelfSegTrainingLib.sheet import Sheet
-from COVIDSelfSegTrainingLib.sources import Source
+from COVIDSelfSegTrainingLib.evaluation.lung_scores import BUILT_IN, CLASSICAL, OF_SLICES
+from COVIDSelfSegTrainingLib.evaluation.sheet import Sheet
 from scipy import ndimage
 
 from ..conftest import SMALL

@@ -25,14 +25,14 @@ from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.pipeline import Options, segment
 from COVIDSelfSegLib.volume import array_view
-from COVIDSelfSegTrainingLib import cases as cases_module
-from COVIDSelfSegTrainingLib.baselines import THRESHOLDS_HU
-from COVIDSelfSegTrainingLib.cases import Case, cases_of_cohort, phantom_cases
 from COVIDSelfSegTrainingLib.cli import main
-from COVIDSelfSegTrainingLib.comparison import differing_settings
-from COVIDSelfSegTrainingLib.evaluate_command import open_packages
-from COVIDSelfSegTrainingLib.evaluated import evaluate
-from COVIDSelfSegTrainingLib.evaluation_sheet import draw_sheet
+from COVIDSelfSegTrainingLib.commands.evaluate import open_packages
+from COVIDSelfSegTrainingLib.evaluation import cases as cases_module
+from COVIDSelfSegTrainingLib.evaluation.baselines import THRESHOLDS_HU
+from COVIDSelfSegTrainingLib.evaluation.cases import Case, cases_of_cohort, phantom_cases
+from COVIDSelfSegTrainingLib.evaluation.comparison import differing_settings
+from COVIDSelfSegTrainingLib.evaluation.evaluated import evaluate
+from COVIDSelfSegTrainingLib.evaluation.evaluation_sheet import draw_sheet
 
 from ..command_runs import run_here
 from ..conftest import SMALL, finding_package

@@ -10,14 +10,14 @@ import pytest
 import SimpleITK as sitk
 import torch
 from COVIDSelfSegLib.devices import choose_device
-from COVIDSelfSegLib.lung_network import LUNG_GRID_MM
+from COVIDSelfSegLib.lung_masks.network import LUNG_GRID_MM
 from COVIDSelfSegLib.phantom import make_phantom
-from COVIDSelfSegTrainingLib import lung_chests, lung_corruption
-from COVIDSelfSegTrainingLib.lung_batches import Chest, LungBatch, LungBatches
-from COVIDSelfSegTrainingLib.lung_corruption import paint_dense_disease
-from COVIDSelfSegTrainingLib.lung_training import LungPreset, LungTrainer
-from COVIDSelfSegTrainingLib.lung_variation import View, moved, stained
-from COVIDSelfSegTrainingLib.shipped import REAL_SCANS
+from COVIDSelfSegTrainingLib.cohorts.shipped import REAL_SCANS
+from COVIDSelfSegTrainingLib.lung_networks import chests, corruption
+from COVIDSelfSegTrainingLib.lung_networks.batches import Chest, LungBatch, LungBatches
+from COVIDSelfSegTrainingLib.lung_networks.corruption import paint_dense_disease
+from COVIDSelfSegTrainingLib.lung_networks.training import LungPreset, LungTrainer
+from COVIDSelfSegTrainingLib.lung_networks.variation import View, moved, stained
 from scipy import ndimage
 
 from ..conftest import SMALL
@@ -42,8 +42,8 @@ def test_disease_is_painted_where_there_is_lung_and_makes_it_denser(a_chest: Che
 @pytest.fixture
 def effusions(a_chest: Chest, monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
     """HU of a chest with nothing but an effusion, ten times."""
-    monkeypatch.setattr(lung_corruption, "_KINDS", (0, 0, 0, 1))
-    monkeypatch.setattr(lung_corruption, "_HEALTHY_SHARE", 0.0)
+    monkeypatch.setattr(corruption, "_KINDS", (0, 0, 0, 1))
+    monkeypatch.setattr(corruption, "_HEALTHY_SHARE", 0.0)
     hu, rng = a_chest.hu.astype(np.float32), np.random.default_rng(4)
     return [paint_dense_disease(hu, a_chest.lungs, a_chest.voxel_mm, rng) for _ in range(10)]
 
@@ -83,7 +83,7 @@ def test_a_painting_repeats_with_its_seed(a_chest: Chest) -> None:
 
 @pytest.fixture
 def a_half_known_chest(a_chest: Chest) -> Chest:
-    return lung_chests._half_known(a_chest, 2)
+    return chests._half_known(a_chest, 2)
 
 
 def test_of_a_chest_with_one_healthy_lung_the_other_half_is_unknown(
@@ -100,11 +100,11 @@ def test_of_a_chest_with_one_healthy_lung_the_other_half_is_unknown(
 def test_all_healthy_lungs_that_may_train_do_and_a_tumour_teaches_nothing(
     a_chest: Chest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lung_chests, "_of_phantom", lambda _seed, _grid_mm: a_chest)
-    monkeypatch.setattr(lung_chests, "read_scan", lambda path: path)
-    monkeypatch.setattr(lung_chests, "builtin_lung_mask", lambda scan: scan)
-    monkeypatch.setattr(lung_chests, "_chest", lambda name, *_: replace(a_chest, name=name, real=True))
-    given = {one.name: one for one, _ in lung_chests.shipped_chests(tmp_path, LUNG_GRID_MM) if one.real}
+    monkeypatch.setattr(chests, "_of_phantom", lambda _seed, _grid_mm: a_chest)
+    monkeypatch.setattr(chests, "read_scan", lambda path: path)
+    monkeypatch.setattr(chests, "builtin_lung_mask", lambda scan: scan)
+    monkeypatch.setattr(chests, "_chest", lambda name, *_: replace(a_chest, name=name, real=True))
+    given = {one.name: one for one, _ in chests.shipped_chests(tmp_path, LUNG_GRID_MM) if one.real}
     healthy = {one.name: one for one in REAL_SCANS if one.group == "healthy"}
     assert set(given) == set(healthy)
     for name, source in healthy.items():
@@ -133,10 +133,10 @@ def test_of_a_diseased_chest_dense_tissue_is_unknown_where_its_teacher_is_not_su
     phantom = make_phantom(3001, 3, SMALL)
     sitk.WriteImage(phantom.scan, tmp_path / "scan.nii.gz")
     given = replace(source, path=str(tmp_path / "scan.nii.gz"))
-    monkeypatch.setattr(lung_chests, "shipped_sources", lambda _: [given])
-    monkeypatch.setattr(lung_chests, "_SEEDS", ())
-    assert not list(lung_chests.shipped_chests(tmp_path, LUNG_GRID_MM))
-    [(chest, licence)] = lung_chests.shipped_chests(tmp_path, LUNG_GRID_MM, ATeacher())  # type: ignore[arg-type]
+    monkeypatch.setattr(chests, "shipped_sources", lambda _: [given])
+    monkeypatch.setattr(chests, "_SEEDS", ())
+    assert not list(chests.shipped_chests(tmp_path, LUNG_GRID_MM))
+    [(chest, licence)] = chests.shipped_chests(tmp_path, LUNG_GRID_MM, ATeacher())  # type: ignore[arg-type]
     assert (chest.name, chest.real, licence) == (source.name, True, source.licence)
     half = chest.hu.shape[1] // 2
     dense = chest.hu > -400

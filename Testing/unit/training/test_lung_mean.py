@@ -9,12 +9,12 @@ import pytest
 import torch
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.errors import ExitCode
-from COVIDSelfSegLib.lung_network import LungCard, LungNetwork
+from COVIDSelfSegLib.lung_masks.network import LungCard, LungNetwork
 from COVIDSelfSegLib.networks.lung_unet import LungUNet, widths_of
 from COVIDSelfSegLib.weight_file import check_weights, read_weights, write_weights
 from COVIDSelfSegTrainingLib.cli import main
-from COVIDSelfSegTrainingLib.lung_mean import lineage
-from COVIDSelfSegTrainingLib.lung_training import read_network
+from COVIDSelfSegTrainingLib.lung_networks.mean import lineage
+from COVIDSelfSegTrainingLib.lung_networks.training import read_network
 
 
 def a_network(path: Path, seed: int, *, started_from: Path | None = None, flat: bool = False) -> Path:

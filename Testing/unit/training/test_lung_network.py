@@ -11,7 +11,7 @@ import SimpleITK as sitk
 import torch
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.frame import LungFrame
-from COVIDSelfSegLib.lung_network import (
+from COVIDSelfSegLib.lung_masks.network import (
     SHIPPED_WEIGHTS,
     SLICE_WEIGHTS,
     LungCard,
@@ -21,11 +21,12 @@ from COVIDSelfSegLib.lungs import find_lungs
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.volume import array_view, image_like
 from COVIDSelfSegLib.weight_file import check_weights, write_weights
-from COVIDSelfSegTrainingLib import lung_corruption, slice_lungs
-from COVIDSelfSegTrainingLib.annotated_slices import AnnotatedSlice
-from COVIDSelfSegTrainingLib.lung_batches import Chest, LungBatches
-from COVIDSelfSegTrainingLib.lung_training import LungPreset, LungTrainer
-from COVIDSelfSegTrainingLib.slice_lungs import lungs_of_slice
+from COVIDSelfSegTrainingLib.evaluation import slice_lungs
+from COVIDSelfSegTrainingLib.evaluation.annotated_slices import AnnotatedSlice
+from COVIDSelfSegTrainingLib.evaluation.slice_lungs import lungs_of_slice
+from COVIDSelfSegTrainingLib.lung_networks import corruption
+from COVIDSelfSegTrainingLib.lung_networks.batches import Chest, LungBatches
+from COVIDSelfSegTrainingLib.lung_networks.training import LungPreset, LungTrainer
 
 from ..conftest import SMALL
 
@@ -50,7 +51,7 @@ def test_a_training_goes_on_to_the_same_weights(a_chest: Chest, tmp_path: Path) 
 
 
 def test_the_network_learns_to_tell_lung(a_chest: Chest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lung_corruption, "_HEALTHY_SHARE", 1.0)  # as easy at the start as at the end
+    monkeypatch.setattr(corruption, "_HEALTHY_SHARE", 1.0)  # as easy at the start as at the end
     trainer = LungTrainer(TINY, [a_chest], choose_device("cpu", training=True))
     losses = [trainer.step()["entropy"] for _ in range(TINY.iterations)]
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.threshold_curve import LEVELS
-from COVIDSelfSegTrainingLib.evaluation import roc_auc, slice_auc
-from COVIDSelfSegTrainingLib.histogram import ProbabilityHistogram
-from COVIDSelfSegTrainingLib.overlap import overlap
-from COVIDSelfSegTrainingLib.protocols import score_scan, score_slices
-from COVIDSelfSegTrainingLib.statistics import summarise
-from COVIDSelfSegTrainingLib.surface import surface_distances
+from COVIDSelfSegTrainingLib.evaluation.histogram import ProbabilityHistogram
+from COVIDSelfSegTrainingLib.evaluation.overlap import overlap
+from COVIDSelfSegTrainingLib.evaluation.protocols import score_scan, score_slices
+from COVIDSelfSegTrainingLib.evaluation.slice_ranking import roc_auc, slice_auc
+from COVIDSelfSegTrainingLib.evaluation.statistics import summarise
+from COVIDSelfSegTrainingLib.evaluation.surface import surface_distances
 from scipy.spatial.distance import cdist
 
 VOXEL_MM = (2.5, 0.8, 1.1)

@@ -8,7 +8,7 @@ import torch
 from COVIDSelfSegLib.painting import FILLED_HU
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.volume import array_view
-from COVIDSelfSegTrainingLib.annotated_slices import approximate_hu
+from COVIDSelfSegTrainingLib.evaluation.annotated_slices import approximate_hu
 from COVIDSelfSegTrainingLib.pictures import DARK_LUNG_HU, TISSUE_HU, equalise, equalised_hu, windowed_hu
 from scipy import ndimage
 from skimage import exposure

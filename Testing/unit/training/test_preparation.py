@@ -19,11 +19,11 @@ from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.events import Event, Failure, Result, StageProgress
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.volume import array_view
-from COVIDSelfSegTrainingLib import prepare_command
 from COVIDSelfSegTrainingLib.cli import main
-from COVIDSelfSegTrainingLib.cohort import open_cohort, open_scan
+from COVIDSelfSegTrainingLib.cohorts.cohort import open_cohort, open_scan
+from COVIDSelfSegTrainingLib.cohorts.sources import Source
+from COVIDSelfSegTrainingLib.commands import prepare as prepare_command
 from COVIDSelfSegTrainingLib.presets import PRESETS
-from COVIDSelfSegTrainingLib.sources import Source
 
 from ..command_runs import command, run_here, run_process
 
@@ -287,8 +287,8 @@ def test_a_folder_of_other_settings_or_a_later_version_is_refused(
     cohort: Path, tmp_path: Path, another_lung_network: Callable[[], None]
 ) -> None:
     from COVIDSelfSegLib.models import Inference
-    from COVIDSelfSegTrainingLib.cutting import LungChoice
-    from COVIDSelfSegTrainingLib.preparation import Settings, prepare
+    from COVIDSelfSegTrainingLib.cohorts.cutting import LungChoice
+    from COVIDSelfSegTrainingLib.cohorts.preparation import Settings, prepare
 
     with pytest.raises(UserError, match="other grids"):
         prepare([], cohort, Settings(Inference(slice_plane=(128, 128))))
@@ -323,7 +323,8 @@ def test_nothing_usable_is_an_error_that_says_why(scans: Path, tmp_path: Path) -
 def test_tables_are_utf8_whatever_the_locale(tmp_path: Path) -> None:
     path = tmp_path / "cohort.csv"
     code = (
-        "import sys; from pathlib import Path; from COVIDSelfSegTrainingLib.manifest import write_whole; "
+        "import sys; from pathlib import Path; "
+        "from COVIDSelfSegTrainingLib.cohorts.manifest import write_whole; "
         "write_whole(Path(sys.argv[1]), ascii_text.encode().decode('unicode_escape') + chr(0xDCFC))"
     ).replace("ascii_text", repr("\\u041f\\u0451\\u0442\\u0440"))
     plain = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

@@ -18,8 +18,8 @@ from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.segmentation import Calibration, LungSlices, predict_logits, probability_image
-from COVIDSelfSegTrainingLib.baselines import THRESHOLDS_HU, hu_threshold
-from COVIDSelfSegTrainingLib.cohort import CohortScan
+from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan
+from COVIDSelfSegTrainingLib.evaluation.baselines import THRESHOLDS_HU, hu_threshold
 from COVIDSelfSegTrainingLib.presets import PRESETS, Preset
 from COVIDSelfSegTrainingLib.training import train
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.networks.generator import Encoded, Healthy, VolumeGenerator
-from COVIDSelfSegTrainingLib.cohort import CohortScan
+from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan
 from COVIDSelfSegTrainingLib.presets import PseudoMaskPreset
 from COVIDSelfSegTrainingLib.pseudo_masks import make_pseudo_mask
 from scipy import ndimage

@@ -11,9 +11,9 @@ import SimpleITK as sitk
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.pipeline import Options
 from COVIDSelfSegLib.volume import array_view
-from COVIDSelfSegTrainingLib import rescan_scores
-from COVIDSelfSegTrainingLib.cases import phantom_cases
-from COVIDSelfSegTrainingLib.rescan_scores import (
+from COVIDSelfSegTrainingLib.evaluation import rescan_scores
+from COVIDSelfSegTrainingLib.evaluation.cases import phantom_cases
+from COVIDSelfSegTrainingLib.evaluation.rescan_scores import (
     Rescan,
     RescanScore,
     add_rescans,
@@ -22,7 +22,7 @@ from COVIDSelfSegTrainingLib.rescan_scores import (
     sparse_slices,
     thick_slices,
 )
-from COVIDSelfSegTrainingLib.sheet import Sheet
+from COVIDSelfSegTrainingLib.evaluation.sheet import Sheet
 
 from ..conftest import finding_package
 

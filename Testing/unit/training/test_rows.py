@@ -7,10 +7,10 @@ import io
 from dataclasses import replace
 
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegTrainingLib.cutting import Facts
-from COVIDSelfSegTrainingLib.rows import Row, reject_copies, to_csv
-from COVIDSelfSegTrainingLib.sources import Group, Source
-from COVIDSelfSegTrainingLib.splitting import one_sided, split_by_patient
+from COVIDSelfSegTrainingLib.cohorts.cutting import Facts
+from COVIDSelfSegTrainingLib.cohorts.rows import Row, reject_copies, to_csv
+from COVIDSelfSegTrainingLib.cohorts.sources import Group, Source
+from COVIDSelfSegTrainingLib.cohorts.splitting import one_sided, split_by_patient
 
 
 def row(name: str, content: str, group: Group = "healthy", lesion_mask: str | None = None) -> Row:

@@ -9,10 +9,10 @@ import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.models import is_non_commercial
-from COVIDSelfSegTrainingLib.layouts import mask_of, stated_class
-from COVIDSelfSegTrainingLib.patients import doubtful_patients
-from COVIDSelfSegTrainingLib.scan_folders import Found, Root, Search, search
-from COVIDSelfSegTrainingLib.sources import Source
+from COVIDSelfSegTrainingLib.cohorts.layouts import mask_of, stated_class
+from COVIDSelfSegTrainingLib.cohorts.patients import doubtful_patients
+from COVIDSelfSegTrainingLib.cohorts.scan_folders import Found, Root, Search, search
+from COVIDSelfSegTrainingLib.cohorts.sources import Source
 
 from ..dicom_files import write_series
 

@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from COVIDSelfSegTrainingLib.embedding import group_distances, principal_components
-from COVIDSelfSegTrainingLib.figures import Series, plot
-from COVIDSelfSegTrainingLib.sheet import Sheet
+from COVIDSelfSegTrainingLib.evaluation.embedding import group_distances, principal_components
+from COVIDSelfSegTrainingLib.evaluation.figures import Series, plot
+from COVIDSelfSegTrainingLib.evaluation.sheet import Sheet
 from PIL import Image
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -14,23 +14,23 @@ import SimpleITK as sitk
 import torch
 from COVIDSelfSegLib.cli import main
 from COVIDSelfSegLib.devices import choose_device
-from COVIDSelfSegLib.lung_network import SHIPPED_WEIGHTS, SLICE_WEIGHTS, LungCard
+from COVIDSelfSegLib.lung_masks.network import SHIPPED_WEIGHTS, SLICE_WEIGHTS, LungCard
 from COVIDSelfSegLib.lungs import find_lungs
 from COVIDSelfSegLib.models import ModelPackage, find_package, open_package
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
-from COVIDSelfSegLib.phantom_scanner import draw_acquisition
+from COVIDSelfSegLib.phantom_parts.scanner import draw_acquisition
 from COVIDSelfSegLib.pipeline import Options, Run, StageClock, find_lesions, segment
 from COVIDSelfSegLib.quantification import dice
 from COVIDSelfSegLib.segmentation import lesion_mask
 from COVIDSelfSegLib.volume import array_view, read_scan
 from COVIDSelfSegLib.weight_file import check_weights
-from COVIDSelfSegTrainingLib.baselines import THRESHOLDS_HU, hu_threshold
-from COVIDSelfSegTrainingLib.evaluation import slice_auc
-from COVIDSelfSegTrainingLib.lung_training import SLICE_PRESET
-from COVIDSelfSegTrainingLib.model_card import card_text
-from COVIDSelfSegTrainingLib.overlap import BoolArray
+from COVIDSelfSegTrainingLib.cohorts.shipped import shipped_sources
+from COVIDSelfSegTrainingLib.evaluation.baselines import THRESHOLDS_HU, hu_threshold
+from COVIDSelfSegTrainingLib.evaluation.model_card import card_text
+from COVIDSelfSegTrainingLib.evaluation.overlap import BoolArray
+from COVIDSelfSegTrainingLib.evaluation.slice_ranking import slice_auc
+from COVIDSelfSegTrainingLib.lung_networks.training import SLICE_PRESET
 from COVIDSelfSegTrainingLib.preset_files import read_preset
-from COVIDSelfSegTrainingLib.shipped import shipped_sources
 
 FOLDER = Path(__file__).resolve().parents[3] / "COVIDSelfSeg" / "Resources" / "Models"
 RECIPES = FOLDER.parents[2] / "Resources" / "Recipes"

@@ -14,11 +14,11 @@ from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.models import ModelPackage, ThresholdKind, write_package
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.volume import array_view
-from COVIDSelfSegTrainingLib.annotated_slices import approximate_hu, evenness
-from COVIDSelfSegTrainingLib.lung_scores import OF_SLICES
-from COVIDSelfSegTrainingLib.sheet import Sheet
-from COVIDSelfSegTrainingLib.slice_lungs import SliceLungs
-from COVIDSelfSegTrainingLib.slice_sets import (
+from COVIDSelfSegTrainingLib.evaluation.annotated_slices import approximate_hu, evenness
+from COVIDSelfSegTrainingLib.evaluation.lung_scores import OF_SLICES
+from COVIDSelfSegTrainingLib.evaluation.sheet import Sheet
+from COVIDSelfSegTrainingLib.evaluation.slice_lungs import SliceLungs
+from COVIDSelfSegTrainingLib.evaluation.slice_sets import (
     add_slice_sets,
     read_slices,
     score_slice_set,

@@ -10,9 +10,10 @@ import torch
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.models import ModelPackage, open_package
-from COVIDSelfSegTrainingLib import cutting, training
+from COVIDSelfSegTrainingLib import training
 from COVIDSelfSegTrainingLib.cli import main
-from COVIDSelfSegTrainingLib.cohort import CohortScan, Source, prepare_cohort
+from COVIDSelfSegTrainingLib.cohorts import cutting
+from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan, Source, prepare_cohort
 from COVIDSelfSegTrainingLib.preset_files import write_preset
 from COVIDSelfSegTrainingLib.presets import Preset
 from torch import nn

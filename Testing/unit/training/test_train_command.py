@@ -15,7 +15,7 @@ from COVIDSelfSegLib.errors import ExitCode
 from COVIDSelfSegLib.events import Result, StageProgress, parse_event
 from COVIDSelfSegLib.models import TrainingScan, open_package, write_package
 from COVIDSelfSegTrainingLib.cli import main
-from COVIDSelfSegTrainingLib.cohort import CohortScan
+from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan
 from COVIDSelfSegTrainingLib.preset_files import read_preset, write_preset
 from COVIDSelfSegTrainingLib.presets import PRESETS
 

@@ -12,14 +12,16 @@ import SimpleITK as sitk
 import torch
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.errors import ExitCode
-from COVIDSelfSegLib.lung_network import LungCard, LungNetwork
+from COVIDSelfSegLib.lung_masks.network import LungCard, LungNetwork
 from COVIDSelfSegLib.networks.lung_unet import FLAT_WIDTHS, LungUNet
 from COVIDSelfSegLib.phantom import make_phantom
 from COVIDSelfSegLib.weight_file import check_weights, read_weights, write_weights
-from COVIDSelfSegTrainingLib import lung_chests, lung_command, shipped
 from COVIDSelfSegTrainingLib.cli import main
-from COVIDSelfSegTrainingLib.lung_training import SLICE_PRESET, LungPreset, LungTrainer
-from COVIDSelfSegTrainingLib.shipped import REAL_SCANS
+from COVIDSelfSegTrainingLib.cohorts import shipped
+from COVIDSelfSegTrainingLib.cohorts.shipped import REAL_SCANS
+from COVIDSelfSegTrainingLib.commands import train_lungs
+from COVIDSelfSegTrainingLib.lung_networks import chests
+from COVIDSelfSegTrainingLib.lung_networks.training import SLICE_PRESET, LungPreset, LungTrainer
 
 from ..conftest import SMALL
 
@@ -30,11 +32,11 @@ made_once = cache(make_phantom)
 def _little_to_learn_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A phantom of thick slices, no real scans, and windows of few voxels."""
     monkeypatch.setenv("COVIDSELFSEG_DATA", str(tmp_path / "no scans here"))
-    monkeypatch.setattr(lung_chests, "_SEEDS", (3002,))
-    monkeypatch.setattr(lung_chests, "make_phantom", made_once)
-    monkeypatch.setattr(lung_command, "LungPreset", partial(LungPreset, window=(16, 32, 40), batch=1))
+    monkeypatch.setattr(chests, "_SEEDS", (3002,))
+    monkeypatch.setattr(chests, "make_phantom", made_once)
+    monkeypatch.setattr(train_lungs, "LungPreset", partial(LungPreset, window=(16, 32, 40), batch=1))
     small_slices = replace(SLICE_PRESET, window=(1, 32, 48), batch=2)
-    monkeypatch.setattr(lung_command, "SLICE_PRESET", small_slices)
+    monkeypatch.setattr(train_lungs, "SLICE_PRESET", small_slices)
 
 
 def train(output: Path, *more: str) -> int:
@@ -70,7 +72,7 @@ def test_an_interrupted_lung_training_goes_on_to_the_same_weights(
 ) -> None:
     whole, again = tmp_path / "whole" / "lungs.safetensors", tmp_path / "again" / "lungs.safetensors"
     assert train(whole) == ExitCode.DONE
-    monkeypatch.setattr(lung_command, "_SAVE_EVERY", 1)
+    monkeypatch.setattr(train_lungs, "_SAVE_EVERY", 1)
     step, steps = LungTrainer.step, []
 
     def counted(trainer: LungTrainer) -> dict[str, float]:
@@ -168,7 +170,7 @@ def test_a_teacher_brings_the_diseased_scans_and_is_named(
     assert train(teacher) == ExitCode.DONE
     monkeypatch.setenv("COVIDSELFSEG_DATA", str(data))
     monkeypatch.setattr(shipped, "REAL_SCANS", (diseased,))
-    monkeypatch.setattr(lung_chests, "_SEEDS", ())
+    monkeypatch.setattr(chests, "_SEEDS", ())
     assert train(output, "--slices", "--teacher", str(teacher)) == ExitCode.DONE
     card = LungCard.from_json(check_weights(output)[0]["card"])
     assert (diseased.name, diseased.licence) in card.trained_on

@@ -11,17 +11,18 @@ import pytest
 import torch
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.models import open_package
-from COVIDSelfSegTrainingLib import cutting, training
+from COVIDSelfSegTrainingLib import training
 from COVIDSelfSegTrainingLib.augmentation import draw_variation, vary_intensity, vary_mask, warp
 from COVIDSelfSegTrainingLib.checkpoint import load_checkpoint, save_checkpoint
-from COVIDSelfSegTrainingLib.cohort import CohortScan, Source, open_cohort, prepare_cohort
+from COVIDSelfSegTrainingLib.cohorts import cutting
+from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan, Source, open_cohort, prepare_cohort
+from COVIDSelfSegTrainingLib.cohorts.shipped import shipped_sources
 from COVIDSelfSegTrainingLib.corruption import paint_slabs, paint_volumes
 from COVIDSelfSegTrainingLib.gan import GanTrainer
 from COVIDSelfSegTrainingLib.presets import Preset
 from COVIDSelfSegTrainingLib.pseudo_masks import PseudoMask
 from COVIDSelfSegTrainingLib.segmenter import SegmenterTrainer
 from COVIDSelfSegTrainingLib.segmenter_batches import SegmenterBatches
-from COVIDSelfSegTrainingLib.shipped import shipped_sources
 from COVIDSelfSegTrainingLib.slice_selection import scan_chances
 from torch import nn
 

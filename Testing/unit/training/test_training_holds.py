@@ -23,7 +23,7 @@ from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.models import open_package
 from COVIDSelfSegTrainingLib import training
 from COVIDSelfSegTrainingLib.checkpoint import load_checkpoint, read_recipe, save_checkpoint
-from COVIDSelfSegTrainingLib.cohort import CohortScan
+from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan
 from COVIDSelfSegTrainingLib.gan import GanTrainer
 from COVIDSelfSegTrainingLib.gan_batches import GanBatches
 from COVIDSelfSegTrainingLib.phase_run import Running

@@ -12,8 +12,8 @@ from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegTrainingLib import training
 from COVIDSelfSegTrainingLib.cli import main
-from COVIDSelfSegTrainingLib.cohort import CohortScan
-from COVIDSelfSegTrainingLib.model_card import card_text
+from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan
+from COVIDSelfSegTrainingLib.evaluation.model_card import card_text
 from COVIDSelfSegTrainingLib.starting import lineage
 from COVIDSelfSegTrainingLib.weight_mean import Part, check_parts, write_mean
 

@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from COVIDSelfSegTrainingLib.workers import spread
+from COVIDSelfSegTrainingLib.cohorts.workers import spread
 
 
 def square_or_die(number: int) -> int:

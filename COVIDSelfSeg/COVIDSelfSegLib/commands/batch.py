@@ -1,0 +1,93 @@
+"""``covidselfseg batch``: many scans into one folder of results each, and one table of numbers."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from pathlib import Path
+
+from ..batch import Outcome, name_jobs, part_of, segment_batch, write_table
+from ..errors import UserError
+from ..events import EventWriter
+from .run_options import add_run_options, chosen_options
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``batch`` takes."""
+    parser.description = (
+        "Segments each scan into a folder of its own and writes one table of numbers. A scan "
+        "that is refused is a row of the table. Stopped and run again, it goes on where it was."
+    )
+    parser.add_argument("scans", type=Path, nargs="*", help="files, or folders of one DICOM series each")
+    parser.add_argument("--list", type=Path, metavar="FILE", help="text file with one more scan a line")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
+    parser.add_argument(
+        "--part", type=_part, default=(1, 1), metavar="I/N", help="do the I-th of N parts; for job arrays"
+    )
+    add_run_options(parser)
+    parser.set_defaults(command=_batch)
+
+
+def _batch(parsed: argparse.Namespace) -> None:
+    scans = [*parsed.scans, *(_listed(parsed.list) if parsed.list is not None else [])]
+    if not scans:
+        raise UserError(
+            "No scan was named.",
+            why="A batch needs files, or folders of DICOM slices.",
+            fix="Use: covidselfseg batch SCAN [SCAN ...] --output DIR, or --list FILE.",
+        )
+    part, parts = parsed.part
+    jobs = part_of(name_jobs(scans), part, parts)
+    writer = EventWriter() if parsed.events else None
+
+    def tell(outcome: Outcome, done: int, of: int) -> None:
+        line = f"{done}/{of} {outcome.job.name}: {_said(outcome)}"
+        if writer is not None:
+            writer.progress("batch", done / of, line)
+        else:
+            sys.stderr.write(f"{line}\n")
+
+    start = time.perf_counter()
+    outcomes = segment_batch(jobs, parsed.output, chosen_options(parsed), tell)
+    name = "batch.csv" if parts == 1 else f"batch-{part}-of-{parts}.csv"
+    write_table(outcomes, parsed.output / name)
+    counts = {
+        verdict: sum(one.verdict == verdict for one in outcomes)
+        for verdict in ("done", "already done", "refused")
+    }
+    seconds = time.perf_counter() - start
+    if writer is not None:
+        writer.result({"table": str(parsed.output / name), **counts, "seconds": round(seconds, 1)})
+    else:
+        said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+        if counts["done"]:
+            said += f"; {seconds:.0f} s, {seconds / counts['done']:.1f} s a scan"
+        sys.stdout.write(f"{said}\ntable  {parsed.output / name}\nFor research use only.\n")
+
+
+def _said(outcome: Outcome) -> str:
+    if not outcome.report:
+        return f"refused: {outcome.why}"
+    share = outcome.report["numbers"]["both"]["infected_share"]
+    return f"{share:.1%} of the lung infected ({outcome.verdict})"
+
+
+def _listed(file: Path) -> list[Path]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"The list {file} cannot be read: {error}.",
+            why="It should name one scan a line.",
+            fix="Check its name, and save it as UTF-8 text.",
+        ) from error
+    return [Path(line.strip()) for line in lines if line.strip()]
+
+
+def _part(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise argparse.ArgumentTypeError("must be I/N with 1 <= I <= N, as 3/10")
+    return int(match[1]), int(match[2])

@@ -1,0 +1,50 @@
+"""The arguments of every command that segments scans."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ..models import DEFAULT_PACKAGE
+from ..pipeline import Options
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add what a user may choose of how a scan is segmented."""
+    parser.add_argument("--model", default=DEFAULT_PACKAGE, metavar="NAME|FILE", help="model package")
+    parser.add_argument("--threshold", type=share, metavar="T", help="0..1; default: the model's own")
+    parser.add_argument("--lung-model", type=Path, metavar="FILE", help="R231 weights for lungmask")
+    parser.add_argument("--builtin-lungs", action="store_true", help="do not use lungmask")
+    parser.add_argument(
+        "--plain-lungmask", action="store_true", help="lungmask on every slice in float32 (slow)"
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--events", action="store_true", help="progress as JSON lines on stdout")
+
+
+def chosen_options(
+    parsed: argparse.Namespace, *, series_id: str | None = None, lung_mask: Path | None = None
+) -> Options:
+    """The options that were typed."""
+    return Options(
+        series_id=series_id,
+        model=parsed.model,
+        threshold=parsed.threshold,
+        lung_mask=lung_mask,
+        lung_model=parsed.lung_model,
+        builtin_lungs=parsed.builtin_lungs,
+        plain_lungmask=parsed.plain_lungmask,
+        device=parsed.device,
+    )
+
+
+def share(text: str) -> float:
+    """Type of an argument between 0 and 1.
+
+    Raises:
+        ArgumentTypeError: it does not lie there.
+    """
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError("must lie between 0 and 1")
+    return value

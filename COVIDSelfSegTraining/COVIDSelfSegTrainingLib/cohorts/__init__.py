@@ -1,0 +1,1 @@
+"""Cohorts: scans found, judged, cut into the networks' grids, and read back."""

@@ -1,0 +1,199 @@
+"""One scan into the networks' grids: read, checked, its lungs found, cut, written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+from COVIDSelfSegLib.devices import choose_device
+from COVIDSelfSegLib.dicom import choose_chest_ct, list_series, read_series
+from COVIDSelfSegLib.doctor import Severity, examine, mend_orientation
+from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.frame import FloatArray, LungFrame
+from COVIDSelfSegLib.lungs import find_lungs, lung_volumes_ml
+from COVIDSelfSegLib.models import Inference
+from COVIDSelfSegLib.phantom import Phantom, make_phantom
+from COVIDSelfSegLib.phantom_parts.scanner import draw_acquisition
+from COVIDSelfSegLib.results import results_folder
+from COVIDSelfSegLib.segmentation import LungSlices
+from COVIDSelfSegLib.volume import compact, read_scan, writing_to
+from scipy import ndimage
+
+from .sources import Source
+
+FORMAT = 2
+"""Of ``scan.json``. 1 (no such entry) lacked hashes, patients and the split, and is still read."""
+
+_DEEPEST_MM = 255
+
+
+@dataclass(frozen=True)
+class LungChoice:
+    """Where lung masks come from; see :func:`COVIDSelfSegLib.lungs.find_lungs`.
+
+    Attributes:
+        weights: R231 weights for lungmask.
+        builtin: do not use lungmask even where it could be.
+        device: ``auto``, ``cpu`` or ``cuda``, where their networks run.
+    """
+
+    weights: Path | None = None
+    builtin: bool = False
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was learnt of a scan while it was cut.
+
+    Attributes:
+        content_sha256: of its voxels in patient axes: one scan in two formats has one hash.
+        size: voxels (x, y, z).
+        spacing_mm: (x, y, z).
+        lung_ml: volume of the lungs that were kept.
+        lung_source: where the lung mask came from.
+        findings: warnings and notes of the doctor.
+        arrays: SHA-256 of each array's bytes, by name.
+    """
+
+    content_sha256: str
+    size: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    lung_ml: float
+    lung_source: str
+    findings: tuple[str, ...]
+    arrays: dict[str, str]
+
+
+def cut_source(
+    source: Source, target: Path, inference: Inference, choice: LungChoice = LungChoice()
+) -> Facts:
+    """Cut a scan into the networks' grids and write its folder.
+
+    Args:
+        source: the scan.
+        target: its folder; what lies there is replaced.
+        inference: the grids.
+        choice: of the lung mask.
+
+    Raises:
+        UserError: the scan cannot be used (exit code 2), or the folder cannot be written (5).
+    """
+    findings: tuple[str, ...] = ()
+    if source.is_phantom:
+        phantom = phantom_of(source)
+        scan, lungs, lung_source = phantom.scan, phantom.lungs, "phantom"
+    else:
+        scan = read_source(source)
+        mask_file = Path(source.lung_mask) if source.lung_mask else None
+        examination = examine(scan, lungs_given=mask_file is not None)
+        examination.refuse()
+        findings = tuple(
+            f"{finding.severity}: {finding.what}"
+            for finding in examination.findings
+            if finding.severity is not Severity.REFUSED
+        )
+        mended = mend_orientation(scan, examination.flipped)
+        # A published mask lies on the grid of the scan as it was read.
+        found = find_lungs(
+            scan if mask_file else mended,
+            mask_file=mask_file,
+            weights=choice.weights,
+            builtin=choice.builtin,
+            device=choose_device(choice.device),
+        )
+        scan, lungs, lung_source = mended, found.image, found.source
+        lungs.CopyInformation(scan)
+    if source.only_side:
+        lungs = sitk.Mask(lungs, lungs == source.only_side)
+    volume_ml = sum(lung_volumes_ml(lungs))
+    if not volume_ml:
+        raise UserError(
+            "No lungs were found.",
+            why="The networks see the inside of the lungs only.",
+            fix="Load a chest CT that shows the lungs, or give a lung mask.",
+        )
+    content = _content_sha256(scan)
+    slices = LungSlices.of_scan(
+        scan,
+        lungs,
+        plane=inference.slice_plane,
+        margin_mm=inference.margin_mm,
+        neighbour_mm=inference.neighbour_mm,
+    )
+    frame = LungFrame.around_lungs(lungs, inference.generator_grid, margin_mm=inference.margin_mm)
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "slices": _as_int16(slices.hu),
+        "slice_depths": _depths(slices.lungs, slices.frame.voxel_mm),
+        "volume": _as_int16(frame.to_network(scan)),
+        "volume_depths": _depths(frame.to_network(lungs, "nearest", fill=0), frame.voxel_mm),
+    }
+    hashes = {name: array_sha256(array) for name, array in arrays.items()}
+    description = {
+        "format": FORMAT,
+        "source": asdict(source),
+        "slice_frame": asdict(slices.frame),
+        "volume_frame": asdict(frame),
+        "neighbour": slices.neighbour,
+        "arrays": hashes,
+    }
+    _write(target, arrays, description)
+    size, spacing = scan.GetSize(), scan.GetSpacing()
+    return Facts(content, size, spacing, round(volume_ml, 1), lung_source, findings, hashes)
+
+
+def read_source(source: Source) -> sitk.Image:
+    """The scan that a source names, on its own grid; a phantom is made.
+
+    Raises:
+        UserError: see :func:`COVIDSelfSegLib.volume.read_scan`.
+    """
+    if source.path is None:
+        return phantom_of(source).scan
+    path = Path(source.path)
+    if not source.series:
+        return read_scan(path)
+    # A scout may share the id of its series, so the id alone does not name the stack.
+    stacks = [series for series in list_series(path) if series.series_id == source.series]
+    return compact(read_series(choose_chest_ct(path, stacks)))
+
+
+def phantom_of(source: Source) -> Phantom:
+    """The phantom that a source names, taken by the scanner that belongs to its seed."""
+    acquisition = draw_acquisition(np.random.default_rng([source.seed, 3]))
+    return make_phantom(source.seed, source.severity, acquisition)
+
+
+def array_sha256(array: npt.NDArray[Any]) -> str:
+    """Hash of an array's bytes, as :attr:`Facts.arrays` has it."""
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+
+
+def _write(target: Path, arrays: dict[str, npt.NDArray[Any]], description: dict[str, Any]) -> None:
+    with results_folder(target, anew=True) as folder, writing_to(folder):
+        for name, array in arrays.items():
+            np.save(folder / f"{name}.npy", array)
+        (folder / "scan.json").write_text(json.dumps(description, indent=1))
+
+
+def _content_sha256(scan: sitk.Image) -> str:
+    turned = LungFrame.whole_scan(scan, 0.0).turned(scan)
+    digest = hashlib.sha256(repr(turned.shape).encode())
+    for plane in turned:
+        digest.update(np.ascontiguousarray(plane).data)
+    return digest.hexdigest()
+
+
+def _depths(lungs: npt.NDArray[Any], voxel_mm: tuple[float, float, float]) -> npt.NDArray[np.uint8]:
+    depth = ndimage.distance_transform_edt(np.pad(lungs > 0, 1), sampling=voxel_mm)[1:-1, 1:-1, 1:-1]
+    return np.clip(np.ceil(depth), 0, _DEEPEST_MM).astype(np.uint8)
+
+
+def _as_int16(hu: FloatArray) -> npt.NDArray[np.int16]:
+    return np.clip(np.rint(hu), -1024, 3071).astype(np.int16)

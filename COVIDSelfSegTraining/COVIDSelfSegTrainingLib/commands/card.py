@@ -1,0 +1,54 @@
+"""``covidselfseg card``: what a package says of itself, and figures put into it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.models import DEFAULT_PACKAGE, find_package
+
+from ..evaluation.model_card import card_text, with_figures, with_threshold
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What ``card`` takes."""
+    parser.description = (
+        "Prints the card as Markdown. With --sheet, the figures that 'covidselfseg benchmark' "
+        "measured for these very weights are written into the package first; with --threshold, another "
+        "threshold is."
+    )
+    parser.add_argument("package", nargs="?", default=DEFAULT_PACKAGE, metavar="NAME|FILE")
+    parser.add_argument("--sheet", type=Path, metavar="DIR", help="folder that 'benchmark' wrote")
+    parser.add_argument("--label", help="what the package is called there; default: its name")
+    parser.add_argument(
+        "--failure",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="with --sheet: where it goes wrong, in words; may be given several times",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        metavar="T",
+        help="0..1; the package's own from now on. Figures of the old one leave the card",
+    )
+    parser.set_defaults(command=_card)
+
+
+def _card(parsed: argparse.Namespace) -> None:
+    if parsed.failure and parsed.sheet is None:
+        raise UserError(
+            "--failure was given without --sheet.",
+            why="Figures and failures enter a card together, so that both are of the same weights.",
+            fix="Name the folder that 'covidselfseg benchmark' wrote with --sheet.",
+        )
+    package = find_package(parsed.package)
+    if parsed.threshold is not None:
+        package = with_threshold(package, parsed.threshold)
+    if parsed.sheet is not None:
+        label = parsed.label or package.card.name
+        package = with_figures(package, parsed.sheet, label, tuple(parsed.failure))
+    sys.stdout.write(card_text(package))

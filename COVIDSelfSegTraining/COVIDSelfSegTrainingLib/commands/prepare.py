@@ -1,0 +1,231 @@
+"""``covidselfseg prepare`` and ``prepare-shipped``: folders of scans become a cohort."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.events import EventWriter
+from COVIDSelfSegLib.models import is_non_commercial
+
+from ..cohorts.cutting import LungChoice
+from ..cohorts.layouts import MOSMED_LICENCE
+from ..cohorts.manifest import MANIFEST, TABLE
+from ..cohorts.preparation import Outcome, Settings, prepare
+from ..cohorts.rows import Row
+from ..cohorts.scan_folders import Found, Root, search
+from ..cohorts.shipped import data_folder, shipped_sources
+from ..cohorts.sources import LICENCE_UNKNOWN
+from ..preset_files import find_preset
+from .arguments import whole_number
+
+
+def add_prepare(parser: argparse.ArgumentParser) -> None:
+    """What ``prepare`` takes."""
+    parser.description = (
+        "Judges every scan, cuts those that can be used, and writes a table of all. Killed and "
+        "run again, it goes on where it was."
+    )
+    for option, text in (
+        ("--healthy", "scans without disease"),
+        ("--covid", "scans with COVID-19"),
+        ("--mosmed", "scans in folders CT-0 .. CT-4, laid out as MosMedData"),
+    ):
+        parser.add_argument(option, type=Path, action="append", default=[], metavar="DIR", help=text)
+    parser.add_argument("--licence", metavar="TEXT", help="of the scans, for the model card")
+    parser.add_argument(
+        "--corrections", type=Path, metavar="CSV", help="a copy of cohort.csv with patients etc. put right"
+    )
+    parser.add_argument(
+        "--held-out", type=float, default=0.2, metavar="SHARE", help="share of the patients held out (0.2)"
+    )
+    parser.add_argument("--split-seed", type=int, default=0, metavar="N")
+    parser.add_argument("--lung-model", type=Path, metavar="FILE", help="R231 weights for lungmask")
+    parser.add_argument("--builtin-lungs", action="store_true", help="do not use lungmask")
+    parser.set_defaults(command=_prepare)
+    _add_common(parser)
+
+
+def add_prepare_shipped(parser: argparse.ArgumentParser) -> None:
+    """What ``prepare-shipped`` takes."""
+    parser.add_argument("output", type=Path, metavar="DIR", help="folder for the cohort")
+    parser.set_defaults(command=_prepare_shipped)
+    _add_common(parser, with_output=False)
+
+
+def _add_common(parser: argparse.ArgumentParser, *, with_output: bool = True) -> None:
+    if with_output:
+        parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the cohort")
+    parser.add_argument(
+        "--preset", default="default", metavar="NAME|FILE", help="whose grids to cut into (default)"
+    )
+    cores = os.cpu_count() or 1
+    parser.add_argument(
+        "--workers",
+        type=whole_number,
+        default=cores,
+        metavar="N",
+        help=f"processes, 0.6 to 2 GB each (here {cores}); a single one uses a GPU for the lungs",
+    )
+    parser.add_argument("--verify", action="store_true", help="compare hashes, make anew what is damaged")
+    parser.add_argument("--events", action="store_true", help="progress as JSON lines on stdout")
+
+
+def _prepare(parsed: argparse.Namespace) -> None:
+    if not 0 <= parsed.held_out <= 1:
+        raise UserError(
+            f"--held-out is {parsed.held_out:g}.",
+            why="It is the share of the patients to hold out for evaluation.",
+            fix="Give a number between 0 and 1.",
+        )
+    licence = parsed.licence or LICENCE_UNKNOWN
+    roots = [Root(folder, "healthy", licence) for folder in parsed.healthy]
+    roots += [Root(folder, "diseased", licence) for folder in parsed.covid]
+    roots += [Root(folder, None, parsed.licence or MOSMED_LICENCE) for folder in parsed.mosmed]
+    if not roots:
+        raise UserError(
+            "No folder of scans was named.",
+            why="A cohort needs scans without disease and scans with COVID-19.",
+            fix="Give --healthy DIR and --covid DIR, or --mosmed DIR.",
+        )
+    found = search(roots)
+    scans = _corrected(found.found, parsed.corrections) if parsed.corrections else list(found.found)
+    settings = Settings(
+        inference=find_preset(parsed.preset).inference,
+        lungs=LungChoice(parsed.lung_model, parsed.builtin_lungs),
+        held_out=parsed.held_out,
+        split_seed=parsed.split_seed,
+        workers=parsed.workers,
+        verify=parsed.verify,
+    )
+    _run(parsed, scans, settings, found.notes)
+
+
+def _prepare_shipped(parsed: argparse.Namespace) -> None:
+    data = data_folder()
+    if data is None:
+        sys.stderr.write("No real scans were found; the cohort will hold phantoms alone.\n")
+    scans = [
+        Found(source, (Path(source.path),) if source.path else ())
+        for source in sorted(shipped_sources(data), key=lambda source: source.name)
+    ]
+    settings = Settings(
+        inference=find_preset(parsed.preset).inference,
+        lungs=LungChoice(builtin=True),  # the same cohort on every machine, with R231's weights or without
+        # What is held out from the shipped models is other phantoms and other scans altogether.
+        held_out=None,
+        workers=parsed.workers,
+        verify=parsed.verify,
+    )
+    _run(parsed, scans, settings, ())
+
+
+def _run(parsed: argparse.Namespace, scans: list[Found], settings: Settings, notes: Sequence[str]) -> None:
+    folder: Path = parsed.output
+    if parsed.events:
+        writer = EventWriter()
+        outcome = prepare(scans, folder, settings, writer.progress, notes)
+        writer.result({"cohort": str(folder), **_summary(outcome)})
+        return
+    outcome = prepare(scans, folder, settings, _print_line, notes)
+    _print_outcome(outcome, folder)
+
+
+def _print_line(_stage: str, _fraction: float, message: str) -> None:
+    sys.stderr.write(f"{message}\n")
+
+
+def _summary(outcome: Outcome) -> dict[str, Any]:
+    verdicts = Counter(row.verdict for row in outcome.rows)
+    used = [row.source for row in outcome.rows if row.verdict == "used"]
+    sides = Counter(f"{source.group} {source.split}" for source in used)
+    return {
+        "verdicts": dict(verdicts),
+        "used": dict(sides),
+        "non_commercial": sum(is_non_commercial(source.licence) for source in used),
+        "notes": list(outcome.notes),
+        "worked": outcome.worked,
+        "seconds": round(outcome.seconds, 1),
+        "scans_per_minute": round(outcome.scans_per_minute, 1),
+    }
+
+
+def _print_outcome(outcome: Outcome, folder: Path) -> None:
+    summary = _summary(outcome)
+    lines = [_line(row) for row in outcome.rows if row.verdict != "used"]
+    lines += [f"note: {note}" for note in outcome.notes]
+    if summary["non_commercial"]:
+        lines.append(
+            f"note: {summary['non_commercial']} scans are under a non-commercial licence; the model card of "
+            "what is trained on them will say so."
+        )
+    counts = ", ".join(f"{count} {name}" for name, count in sorted(summary["verdicts"].items()))
+    sides = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in sorted(summary["used"].items()))
+    lines.append(f"{len(outcome.rows)} scans: {counts} ({sides})")
+    if outcome.worked:
+        lines.append(
+            f"{outcome.worked} read in {outcome.seconds:.0f} s, {outcome.scans_per_minute:.1f} scans a minute"
+        )
+    else:
+        lines.append("all were there already")
+    lines += [f"table     {folder / TABLE}", f"manifest  {folder / MANIFEST}"]
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _line(row: Row) -> str:
+    return f"{row.verdict}: {row.source.path or row.source.name}\n  Why: {row.reason}\n  Fix: {row.fix}"
+
+
+_CORRECTABLE = ("patient", "licence", "lesion_mask", "lung_mask")
+
+
+def _corrected(found: Sequence[Found], table: Path) -> list[Found]:
+    """What was found, with what a table says better; its column ``scan`` names scans by their path."""
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = set(reader.fieldnames or ())
+            lines = {(line.get("scan") or "", line.get("series") or ""): line for line in reader}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{table} cannot be read as a table.",
+            why=str(error),
+            fix="Give a CSV file, such as the cohort.csv of an earlier run.",
+        ) from error
+    if "scan" not in columns or not columns & set(_CORRECTABLE):
+        raise UserError(
+            f"{table} has the columns {', '.join(sorted(columns)) or '(none)'}.",
+            why=f"It must have 'scan' (the path) and at least one of {', '.join(_CORRECTABLE)}.",
+            fix="Start from the cohort.csv of an earlier run.",
+        )
+    corrected = []
+    for one in found:
+        source = one.source
+        line = lines.get((source.path or "", source.series)) or {}
+        values = {name: line[name] for name in _CORRECTABLE if line.get(name)}
+        for name in ("lesion_mask", "lung_mask"):
+            if name in values and not Path(values[name]).is_file():
+                raise UserError(
+                    f"{table} names the mask {values[name]}, which does not exist.",
+                    why=f"It is to be the {name.replace('_', ' ')} of {source.path}.",
+                    fix="Correct the path, or leave the cell empty.",
+                )
+        masks = [Path(values[name]) for name in ("lesion_mask", "lung_mask") if name in values]
+        files = tuple(dict.fromkeys((*one.files, *masks)))
+        source = replace(
+            source,
+            patient=values.get("patient", source.patient),
+            licence=values.get("licence", source.licence),
+            lesion_mask=values.get("lesion_mask", source.lesion_mask),
+            lung_mask=values.get("lung_mask", source.lung_mask),
+        )
+        corrected.append(replace(one, source=source, files=files))
+    return corrected

@@ -1,0 +1,1 @@
+"""Evaluation: cases, scores, and the sheet that shows them beside their baselines."""

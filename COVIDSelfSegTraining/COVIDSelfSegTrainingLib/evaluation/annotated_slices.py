@@ -1,0 +1,153 @@
+"""Annotated 2D slices for evaluation, which come as 8-bit pictures: mapped to approximate HU.
+
+Never trained on. A picture has lost its HU and its voxel size; the map below puts dark lung and soft tissue
+where they belong and is good to some 80 HU, so scores on such slices are scores out of the usual domain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+from COVIDSelfSegLib.frame import FloatArray
+from COVIDSelfSegLib.lung_masks.classical import builtin_lung_mask
+from COVIDSelfSegLib.lung_masks.network import LungNetwork
+from COVIDSelfSegLib.segmentation import ValueKind
+from COVIDSelfSegLib.volume import array_view
+from PIL import Image
+from scipy import ndimage
+
+from ..pictures import DARK_LUNG_HU, DARK_SHARE, TISSUE_HU
+
+BoolArray = npt.NDArray[np.bool_]
+
+_CHEST_MM = 330.0
+"""Width that a chest in a picture is taken to have, since pictures carry no voxel size."""
+_COPIES, _COPY_MM = 24, 6.0
+"""A slice stands for a short stack of itself where a method needs a volume."""
+_CT_NOISE_HU, _LEAST_SMOOTHING = 30.0, 0.5
+"""Noise that a CT has without being equalised, and smoothing in pixels below which none is needed."""
+_EVEN = 0.94
+"""From this :func:`evenness` on the contrast of a picture counts as equalised."""
+
+
+@dataclass(frozen=True)
+class AnnotatedSlice:
+    """One slice with its lesion mask.
+
+    Attributes:
+        name: of the slice in its set.
+        hu: approximate HU (1, y, x) as an image of one slice, pixels of about the right size.
+        lungs: published lung mask (y, x), None where there is none.
+        lesions: published lesion mask (y, x).
+        values: what ``hu`` are.
+    """
+
+    name: str
+    hu: sitk.Image
+    lungs: BoolArray | None
+    lesions: BoolArray
+    values: ValueKind = "picture"
+
+    def lungs_of_stack(self, network: LungNetwork | None = None) -> npt.NDArray[np.uint8]:
+        """Lung mask (y, x) that the built-in method finds in a stack of copies, with its network if given."""
+        stack = sitk.GetImageFromArray(np.repeat(array_view(self.hu), _COPIES, axis=0))
+        stack.SetSpacing((*self.hu.GetSpacing()[:2], _COPY_MM))
+        return array_view(builtin_lung_mask(stack, network))[_COPIES // 2].copy()
+
+
+def read_medseg(folder: Path) -> Iterator[AnnotatedSlice]:
+    """The slices of ``medseg_dev``: 8-bit lung windows that vary from slice to slice."""
+    for path in sorted((folder / "images").glob("*.png")):
+        gray = np.asarray(Image.open(path).convert("L"))
+        mask = np.asarray(Image.open(folder / "masks" / path.name).convert("L")) > 127
+        yield AnnotatedSlice(path.stem, _as_scan(gray), None, mask, _kind(gray))
+
+
+def read_radiopaedia(file: Path) -> Iterator[AnnotatedSlice]:
+    """The slices of ``radiopaedia_slices_dev``: contrast-equalised, upside down as published, turned here."""
+    with np.load(file) as arrays:
+        parts = [arrays[name][:, ::-1] for name in ("image", "lung", "infection")]
+        cases = arrays["case"]
+    for number, (gray, lungs, lesions) in enumerate(zip(*parts, strict=True)):
+        name = f"{cases[number]}_{number:03d}"
+        yield AnnotatedSlice(name, _as_scan(gray), lungs.astype(bool), lesions.astype(bool), _kind(gray))
+
+
+def approximate_hu(gray: npt.NDArray[np.uint8]) -> FloatArray:
+    """Map gray levels of a chest slice to approximate HU.
+
+    A linear map that sends the 8th percentile of the dark lung to -880 HU and the most frequent level of
+    soft tissue to +40. Outside air is no anchor: windows clip it. In a picture that is noisier than a CT
+    (equalising lifts noise) both are looked up in a smoothed copy: a low percentile of noisy lung is a
+    property of the noise.
+    """
+    picture = gray.astype(np.float32)
+    lung, tissue = _anchors(picture)
+    noise_hu = _noise(gray) * (TISSUE_HU - DARK_LUNG_HU) / (tissue - lung)
+    # A Gaussian lowers white noise by 2 sqrt(pi) times its standard deviation in pixels.
+    smoothing = noise_hu / _CT_NOISE_HU / (2 * np.sqrt(np.pi))
+    if smoothing > _LEAST_SMOOTHING:
+        lung, tissue = _anchors(ndimage.gaussian_filter(picture, smoothing))
+    scale = (TISSUE_HU - DARK_LUNG_HU) / (tissue - lung)
+    return (DARK_LUNG_HU + (picture - lung) * scale).astype(np.float32)
+
+
+def evenness(gray: npt.NDArray[np.uint8]) -> float:
+    """How evenly a picture uses its gray levels, 0 .. 1: the entropy of all but black and white.
+
+    A chest in a window has two hills, dark lung and bright tissue; equalising contrast levels them.
+    """
+    levels = np.bincount(gray.ravel(), minlength=256)[1:255].astype(float)
+    if not levels.any():
+        return 0.0
+    smooth = ndimage.gaussian_filter1d(levels, 3)
+    share = smooth[smooth > 0] / smooth.sum()
+    return float(-(share * np.log(share)).sum() / np.log(len(levels)))
+
+
+def _kind(gray: npt.NDArray[np.uint8]) -> ValueKind:
+    return "equalised" if evenness(gray) > _EVEN else "picture"
+
+
+def _anchors(picture: FloatArray) -> tuple[float, float]:
+    """Gray levels of dark lung and of soft tissue, at least one level apart."""
+    cut = _otsu(picture)
+    dark, _ = ndimage.label(picture < cut)
+    outside = np.unique(np.concatenate([dark[0], dark[-1], dark[:, 0], dark[:, -1]]))
+    inside = (dark > 0) & ~np.isin(dark, outside)
+    if inside.sum() < 0.01 * picture.size:
+        inside = picture < cut
+    lung = float(np.quantile(picture[inside], DARK_SHARE))
+    levels = np.bincount(np.rint(picture[picture >= cut]).astype(int), minlength=256).astype(float)
+    tissue = float(np.argmax(ndimage.gaussian_filter1d(levels, 2, mode="nearest")))
+    return lung, max(tissue, lung + 1.0)
+
+
+def _noise(gray: npt.NDArray[np.uint8]) -> float:
+    """Standard deviation of the noise in gray levels (Immerkaer 1996), where nothing is black or white."""
+    bent = np.outer([1, -2, 1], [1, -2, 1])
+    seen = ndimage.binary_erosion((gray > 0) & (gray < 255), np.ones((3, 3)))
+    curvature = np.abs(ndimage.convolve(gray.astype(np.float32), bent))[seen]
+    return float(np.median(curvature) / (6 * 0.6745)) if curvature.size else 0.0
+
+
+def _as_scan(gray: npt.NDArray[np.uint8]) -> sitk.Image:
+    hu = approximate_hu(gray)
+    body = np.flatnonzero((hu > -300).mean(axis=0) > 0.05)
+    width = body[-1] - body[0] + 1 if body.size else gray.shape[1]
+    image = sitk.GetImageFromArray(np.clip(np.rint(hu), -1400, 1000).astype(np.int16)[None])
+    image.SetSpacing((_CHEST_MM / width, _CHEST_MM / width, _COPY_MM))
+    return image
+
+
+def _otsu(picture: FloatArray) -> float:
+    """Level that parts dark from bright best (Otsu 1979)."""
+    image = sitk.GetImageFromArray(np.rint(picture).astype(np.uint8))
+    otsu = sitk.OtsuThresholdImageFilter()
+    otsu.Execute(image)
+    return float(otsu.GetThreshold())

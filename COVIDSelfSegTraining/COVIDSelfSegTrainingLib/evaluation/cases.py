@@ -1,0 +1,183 @@
+"""What is evaluated on: scans of a cohort, read anew on their own grid, and phantoms of held-out seeds."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import SimpleITK as sitk
+from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.models import ModelPackage
+from COVIDSelfSegLib.phantom import make_phantom
+from COVIDSelfSegLib.phantom_parts.scanner import Acquisition, draw_acquisition
+from COVIDSelfSegLib.volume import array_view, grid_difference, image_like, read_mask
+
+from ..cohorts.cutting import read_source
+from ..cohorts.manifest import read_manifest
+from ..cohorts.sources import Source, Split
+from .overlap import BoolArray
+
+Kind = Literal["real scans", "phantoms"]
+
+
+@dataclass(frozen=True)
+class CaseImages:
+    """A case in memory.
+
+    Attributes:
+        scan: HU.
+        truth: uint8 lesions on the scan's grid; None where nobody drew them.
+        twin: a phantom without its lesions; None for a real scan.
+    """
+
+    scan: sitk.Image
+    truth: sitk.Image | None
+    twin: sitk.Image | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """One scan to evaluate on.
+
+    Attributes:
+        name: unique.
+        source: the scan.
+        content: changes when the scan or its mask does.
+        slice_labels: per native slice (z,) whether a reader saw disease in it; None where nobody did.
+    """
+
+    name: str
+    source: Source
+    content: str
+    slice_labels: tuple[bool, ...] | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """Real scans and phantoms are never scored together."""
+        return "phantoms" if self.source.is_phantom else "real scans"
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether anything found in it is wrong."""
+        return self.source.group == "healthy"
+
+    def seen_by(self, package: ModelPackage) -> bool:
+        """Whether a package was trained on this scan (without labels)."""
+        names = {self.source.name, Path(self.source.path or self.source.name).name.split(".")[0]}
+        return any(scan.name in names for scan in package.card.trained_on)
+
+    def load(self) -> CaseImages:
+        """Read the scan and its mask, or make the phantom.
+
+        Raises:
+            UserError: a file is gone, damaged or on another grid.
+        """
+        source = self.source
+        if source.is_phantom:
+            phantom = make_phantom(source.seed, source.severity, acquisition_of(source))
+            return CaseImages(phantom.scan, phantom.lesions, phantom.healthy_twin)
+        scan = read_source(source)
+        if source.lesion_mask is None:
+            return CaseImages(scan, empty_mask(scan) if self.is_healthy else None)
+        mask = read_mask(Path(source.lesion_mask))
+        difference = grid_difference(mask, scan)
+        if difference is not None:
+            raise UserError(
+                f"The lesion mask {source.lesion_mask} is not on the grid of {source.path}: {difference}.",
+                why="Each voxel of the mask must be the same place as that voxel of the scan.",
+                fix="Export the mask with the CT as its reference geometry, or resample it to the CT.",
+            )
+        return CaseImages(scan, image_like((array_view(mask) > 0).astype(np.uint8), scan))
+
+
+def acquisition_of(source: Source) -> Acquisition:
+    """The scanner of a phantom."""
+    return draw_acquisition(np.random.default_rng([source.seed, 9]))
+
+
+def empty_mask(scan: sitk.Image) -> sitk.Image:
+    """A mask with nothing in it, on the grid of a scan."""
+    mask = sitk.Image(scan.GetSize(), sitk.sitkUInt8)
+    mask.CopyInformation(scan)
+    return mask
+
+
+def cases_of_cohort(folder: Path, split: Split | None, labels: Path | None = None) -> list[Case]:
+    """The real scans of a cohort that are used, by name.
+
+    Args:
+        folder: of the cohort.
+        split: side to take; None takes both.
+        labels: JSON with labels of slices, ``{"volumes": {name: {"slice_infected": [0, 1, ...]}}}``, where
+            a name is that of the scan's file without its ending.
+
+    Raises:
+        UserError: there is no finished cohort, or the labels cannot be read.
+    """
+    rows, _ = read_manifest(folder)
+    of_slices = read_slice_labels(labels) if labels else {}
+    cases = []
+    for row in rows:
+        source = row.source
+        if row.verdict != "used" or row.facts is None or split not in (None, source.split):
+            continue
+        if source.is_phantom:
+            continue  # a cohort's phantoms were made to train on; held-out ones have other seeds
+        stem = Path(source.path or "").name.split(".")[0]
+        content = row.facts.content_sha256 + _stamp(source.lesion_mask)
+        cases.append(Case(source.name, source, content, of_slices.get(stem)))
+    return cases
+
+
+def phantom_cases(seeds: Sequence[int], *, twins: bool = True) -> list[Case]:
+    """Phantoms with all severities, each with the scanner of its seed; and some without disease.
+
+    Args:
+        seeds: below 1000, which nothing is trained on.
+        twins: add a healthy phantom for every other seed.
+    """
+    cases = []
+    for number, seed in enumerate(seeds):
+        severities = [1 + seed % 4] + ([0] if twins and number % 2 == 0 else [])
+        for severity in severities:
+            group: Literal["healthy", "diseased"] = "diseased" if severity else "healthy"
+            source = Source(
+                f"phantom_{seed}_severity{severity}", group, "none needed", seed=seed, severity=severity
+            )
+            digest = hashlib.sha256(json.dumps(asdict(source)).encode()).hexdigest()
+            cases.append(Case(source.name, source, digest))
+    return cases
+
+
+def bool_view(image: sitk.Image) -> BoolArray:
+    """Where an image is not zero (z, y, x)."""
+    return array_view(image) > 0
+
+
+def read_slice_labels(path: Path) -> dict[str, tuple[bool, ...]]:
+    """Labels of slices by the name of their scan; see :func:`cases_of_cohort`.
+
+    Raises:
+        UserError: the file cannot be read, or is another one.
+    """
+    try:
+        volumes = json.loads(path.read_text())["volumes"]
+        return {name: tuple(map(bool, values["slice_infected"])) for name, values in volumes.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path} holds no labels of slices ({error}).",
+            why='It must be JSON: {"volumes": {name: {"slice_infected": [0, 1, ...]}}}.',
+            fix="Correct the file, or leave --slice-labels out.",
+        ) from error
+
+
+def _stamp(mask: str | None) -> str:
+    if mask is None or not Path(mask).is_file():
+        return ""
+    status = Path(mask).stat()
+    return f" {status.st_size} {status.st_mtime_ns}"

@@ -1,0 +1,201 @@
+"""Run a package on a case and keep every figure that the sheet may ask for, so that it runs once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+import numpy.typing as npt
+from COVIDSelfSegLib.frame import FloatArray
+from COVIDSelfSegLib.hounsfield import to_unit
+from COVIDSelfSegLib.lungs import LungMask
+from COVIDSelfSegLib.models import ModelPackage
+from COVIDSelfSegLib.pipeline import Options, Run, segment
+from COVIDSelfSegLib.volume import array_view, voxel_volume_ml
+
+from .baselines import (
+    DIFFERENCES_HU,
+    THRESHOLDS_HU,
+    hu_threshold,
+    mixture_per_slice,
+    otsu_per_slice,
+    threshold_without_vessels,
+)
+from .cases import Case, CaseImages, bool_view
+from .histogram import ProbabilityHistogram
+from .overlap import BoolArray, Overlap, overlap
+from .protocols import ScanScores, SliceScores, score_scan, score_slices
+from .slice_ranking import slice_auc
+
+Look = Callable[[CaseImages, Run], None]
+"""Called with the images of a case while they are in memory, to draw them."""
+
+EVERYTHING, PLAIN = "everything in the lung", "HU threshold without vessels"
+OTSU, MIXTURE = "Otsu per slice", "two Gaussians per slice"
+THRESHOLD, DIFFERENCE = "HU above", "GAN difference above, HU:"
+"""Names of the baselines; the last two are followed by a level, the best of which is taken later."""
+
+_POOL = 8
+_FEATURE_GRID = (_POOL, 2 * _POOL, 2 * _POOL)
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """What a package made of a case.
+
+    Attributes:
+        found_ml: volume of the lesions found.
+        found_share: the same as a share of the lung, 0 .. 1.
+        truth_ml: volume of the true lesion; None where nobody drew it.
+        reconstruction_hu: mean absolute difference between generator and scan inside the lung, on the
+            generator's grid; an error on a healthy lung, and what it mended on a diseased one.
+        twin_error: mean absolute error of the pseudo-healthy volume inside the true lesions of a phantom,
+            as a share of the error of doing nothing; None for a real scan.
+        scan_scores: protocol ``scan``; None without truth, or where it is empty.
+        slice_scores: protocol ``paper``.
+        auc: of the infected share over lung-bearing slices against labels of slices; None without labels.
+        plain_auc: the same for the HU threshold without vessels.
+        histogram: of the probability; None without truth.
+        baselines: counts of each baseline; empty without truth.
+        mask: found lesions, packed bits of the flattened mask, to compare packages by.
+        features: pooled unit HU (2, z, y, x) of the scan and of what the generator made of it.
+    """
+
+    found_ml: float
+    found_share: float
+    truth_ml: float | None
+    reconstruction_hu: float
+    twin_error: float | None
+    scan_scores: ScanScores | None
+    slice_scores: tuple[SliceScores, ...]
+    auc: float | None
+    plain_auc: float | None
+    histogram: ProbabilityHistogram | None
+    baselines: dict[str, Overlap]
+    mask: npt.NDArray[np.uint8]
+    features: FloatArray
+
+
+class LoadedCase:
+    """A case in memory; its lungs are found once for all packages.
+
+    Args:
+        case: the scan.
+        options: of the runs.
+
+    Raises:
+        UserError: the scan cannot be read.
+    """
+
+    def __init__(self, case: Case, options: Options) -> None:
+        self.case, self.options, self.images = case, options, case.load()
+        self._lungs: LungMask | None = None
+
+    def run(self, package: ModelPackage) -> Run:
+        """Segment it.
+
+        Raises:
+            UserError: the scan cannot be used.
+        """
+        run = segment(self.images.scan, package, self.options, lungs=self._lungs)
+        self._lungs = run.lungs
+        return run
+
+
+def score_case(package: ModelPackage, loaded: LoadedCase, look: Look) -> CaseResult:
+    """Segment a case and score it.
+
+    Args:
+        package: the models.
+        loaded: the scan.
+        look: see :data:`Look`.
+
+    Raises:
+        UserError: the scan cannot be used.
+    """
+    case, images = loaded.case, loaded.images
+    run = loaded.run(package)
+    look(images, run)
+    found, lungs = bool_view(run.lesions), bool_view(run.lungs.image)
+    if case.source.only_side:
+        lungs = array_view(run.lungs.image) == case.source.only_side
+        found = found & lungs
+    made = run.synthesis
+    scores: ScanScores | None = None
+    slices: tuple[SliceScores, ...] = ()
+    histogram: ProbabilityHistogram | None = None
+    baselines: dict[str, Overlap] = {}
+    plain = threshold_without_vessels(array_view(images.scan), lungs, images.scan.GetSpacing()[0])
+    if images.truth is not None:
+        truth = bool_view(images.truth)
+        histogram = ProbabilityHistogram.of_scan(array_view(run.probability), truth, lungs)
+        baselines = _baselines(array_view(images.scan), lungs, truth, array_view(run.heatmap.excess), plain)
+        if truth.any():
+            scores, _ = score_scan(found, truth, run.lungs.image)
+            slices = tuple(score_slices(run.lesions, images.truth, run.lungs.image))
+    auc = plain_auc = None
+    if case.slice_labels is not None and len(case.slice_labels) == len(lungs):
+        labels = np.array(case.slice_labels)
+        auc, plain_auc = slice_auc(found, lungs, labels), slice_auc(plain, lungs, labels)
+    ml = voxel_volume_ml(images.scan)
+    inside = made.lungs > 0
+    return CaseResult(
+        found_ml=float(np.count_nonzero(found) * ml),
+        found_share=int(np.count_nonzero(found)) / max(1, int(np.count_nonzero(lungs))),
+        truth_ml=None if images.truth is None else float(np.count_nonzero(bool_view(images.truth)) * ml),
+        reconstruction_hu=float(np.abs(made.scan - made.healthy)[inside].mean()),
+        twin_error=_twin_error(images, run),
+        scan_scores=scores,
+        slice_scores=slices,
+        auc=auc,
+        plain_auc=plain_auc,
+        histogram=histogram,
+        baselines=baselines,
+        mask=np.packbits(found),
+        features=np.stack([_pooled(made.scan, made.lungs), _pooled(made.healthy, made.lungs)]),
+    )
+
+
+def _baselines(
+    hu: npt.NDArray[np.int16],
+    lungs: BoolArray,
+    truth: BoolArray,
+    excess: npt.NDArray[np.int16],
+    plain: BoolArray,
+) -> dict[str, Overlap]:
+    masks = chain(
+        (
+            (EVERYTHING, lungs),
+            (PLAIN, plain),
+            (OTSU, otsu_per_slice(hu, lungs)),
+            (MIXTURE, mixture_per_slice(hu, lungs)),
+        ),
+        ((f"{THRESHOLD} {level}", hu_threshold(hu, lungs, level)) for level in THRESHOLDS_HU),
+        ((f"{DIFFERENCE} {level}", (excess > level) & lungs) for level in DIFFERENCES_HU),
+    )
+    return {name: overlap(mask, truth, within=lungs) for name, mask in masks}
+
+
+def _twin_error(images: CaseImages, run: Run) -> float | None:
+    if images.twin is None or images.truth is None or not bool_view(images.truth).any():
+        return None
+    inside = bool_view(images.truth)
+    twin, healthy, scan = (
+        array_view(image)[inside].astype(float)
+        for image in (images.twin, run.heatmap.pseudo_healthy, images.scan)
+    )
+    return float(np.abs(healthy - twin).mean() / max(np.abs(scan - twin).mean(), 1e-6))
+
+
+def _pooled(hu: FloatArray, lungs: FloatArray) -> FloatArray:
+    """Mean unit HU inside the lung over blocks of the generator's grid; 0 where a block holds no lung."""
+    blocks = [part // count for part, count in zip(hu.shape, _FEATURE_GRID, strict=True)]
+    shape = [size for count, block in zip(_FEATURE_GRID, blocks, strict=True) for size in (count, block)]
+    cut = tuple(slice(count * block) for count, block in zip(_FEATURE_GRID, blocks, strict=True))
+    values, weights = (
+        (part[cut]).reshape(shape).sum(axis=(1, 3, 5)) for part in (to_unit(hu) * lungs, lungs)
+    )
+    pooled: FloatArray = np.divide(values, weights, out=np.zeros_like(values), where=weights > 0)
+    return pooled

@@ -1,0 +1,1 @@
+"""Training of the two networks for dense lung."""
