@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -49,6 +50,7 @@ def run(commands: Sequence[Command], arguments: Sequence[str] | None) -> int:
     writer = EventWriter() if getattr(parsed, "events", False) else None
     try:
         parsed.command(parsed)
+        sys.stdout.flush()
     except UserError as error:
         if writer is not None:
             writer.error(error)
@@ -58,6 +60,10 @@ def run(commands: Sequence[Command], arguments: Sequence[str] | None) -> int:
     except (KeyboardInterrupt, Cancelled) as stop:
         sys.stderr.write(f"{str(stop) or 'Cancelled; nothing was written.'}\n")
         return int(ExitCode.CANCELLED)
+    except BrokenPipeError:
+        # Whoever read stdout is gone, as `head` is after ten lines; what is left would be written on exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.OUTPUT_NOT_WRITABLE)
     return int(ExitCode.DONE)
 
 

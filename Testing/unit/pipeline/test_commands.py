@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from functools import cache
@@ -61,6 +62,20 @@ def test_what_no_command_is_called_is_refused(capsys: pytest.CaptureFixture[str]
         all_commands.main(["segmnet", "scan.nrrd"])
     assert end.value.code == 2
     assert "invalid choice: 'segmnet'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("listing", ["models", "doctor"])  # more and less than a pipe's buffer
+def test_a_listing_ends_in_silence_when_its_reader_has_seen_enough(listing: str, a_scan_file: Path) -> None:
+    command = [sys.executable, "-m", "COVIDSelfSegLib", listing]
+    command += [str(a_scan_file)] if listing == "doctor" else []
+    buffered = os.environ | {"PYTHONUNBUFFERED": ""}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True, env=buffered) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == ExitCode.OUTPUT_NOT_WRITABLE
 
 
 def test_help_and_the_doctor_need_no_torch() -> None:
