@@ -7,6 +7,7 @@ fill alveoli as COVID-19's do, so that the same painting trains the generator (u
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -86,6 +87,7 @@ def paint_slabs(
     rng: np.random.Generator,
     *,
     rows: slice = slice(None),
+    together: Sequence[int] | None = None,
 ) -> Painted:
     """Paint lesions on slices and their neighbours.
 
@@ -96,34 +98,52 @@ def paint_slabs(
         depths: (batch, 3, y, x) distance to the pleura in mm, likewise.
         rng: draws the lesions of the joint batch.
         rows: which rows are this process's.
+        together: how many slices of the scan each one is the mean of (1 if left out); see
+            :meth:`CohortScan.places`. A lesion then fills the mean of what it fills in them.
     """
+    together = together or [1] * len(scans)
     records, heights = [], []
-    for scan, index in zip(scans, indices, strict=True):
+    for scan, index, count in zip(scans, indices, together, strict=True):
         z_mm = index * scan.slice_mm[0]
         records.append(_foci_of_slice(scan, z_mm, rng))
-        step = scan.neighbour * scan.slice_mm[0]
-        heights.append([z_mm - step, z_mm, z_mm + step])
+        heights.append(_heights(scan, z_mm, count))
     phase = _rows_of(draw_phase(len(scans), rng), rows).to(hu.device)
     filled_hu = FILLED_HU + rng.normal(0, 15)
     if not len(hu):
         return Painted(hu, hu.new_zeros(hu.shape))
-    scans = scans[rows]
+    scans, records, heights = scans[rows], records[rows], heights[rows]
     lines, columns = hu.shape[2:]
     shape = (3, lines // _COARSER, columns // _COARSER)
     pixels = [tuple(_COARSER * mm for mm in scan.slice_mm) for scan in scans]
     _, y, x = _places(pixels, shape)
     # Coarse pixel centres, in the coordinates of fine ones.
     half = torch.tensor([(_COARSER - 1) / 2 * scan.slice_mm[1] for scan in scans])[:, None]
-    places = (torch.tensor(heights[rows], dtype=torch.float32), y + half, x + half)
-    filling = lesion_filling(
-        LesionFoci.batch(records[rows]).to(hu.device),
-        phase,
-        _on(places, hu.device),
-        functional.max_pool2d(depths, _COARSER),
-    )
+    coarse_depths = functional.max_pool2d(depths, _COARSER)
+    filling = torch.zeros_like(coarse_depths)
+    for height_count in {len(one) for one in heights}:
+        alike = [row for row, one in enumerate(heights) if len(one) == height_count]
+        z = torch.tensor([heights[row] for row in alike], dtype=torch.float32)
+        each = height_count // 3
+        layers = lesion_filling(
+            LesionFoci.batch([records[row] for row in alike]).to(hu.device),
+            NoisePhase(phase.coarse[alike], phase.fine[alike]),
+            _on((z, (y + half)[alike], (x + half)[alike]), hu.device),
+            coarse_depths[alike].repeat_interleave(each, 1),
+        )
+        filling[alike] = layers.view(len(alike), 3, each, *shape[1:]).mean(2)
     filling = functional.interpolate(filling, size=(lines, columns), mode="bilinear", align_corners=False)
     filling = filling * (depths > 0)
     return Painted(paint(hu, filling, filled_hu), filling)
+
+
+def _heights(scan: CohortScan, z_mm: float, together: int) -> list[float]:
+    """Where to lay out lesions for a slice and its neighbours, in mm: 3 heights, or 9 if they are thick."""
+    if together == 1:
+        step = scan.neighbour * scan.slice_mm[0]
+        return [z_mm - step, z_mm, z_mm + step]
+    middle = z_mm - (0 if together % 2 else scan.slice_mm[0] / 2)  # of an even number the later one is named
+    third = together * scan.slice_mm[0] / 3
+    return [middle + place * third for place in range(-4, 5)]
 
 
 def _foci_of_slice(scan: CohortScan, z_mm: float, rng: np.random.Generator) -> LesionFoci:

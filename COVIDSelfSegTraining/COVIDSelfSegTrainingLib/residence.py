@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from COVIDSelfSegLib.devices import Device
-from COVIDSelfSegLib.segmentation import slice_and_neighbours
 from torch import Tensor
 
 from .cohorts.cohort import CohortScan
@@ -53,16 +52,23 @@ class Residence:
         depths = np.stack([scan.volume_depths for scan in scans]).astype(np.float32)
         return self._put(hu), self._put(depths)
 
-    def stacks(self, slices: Sequence[tuple[CohortScan, int]]) -> tuple[Tensor, Tensor]:
-        """HU and distance to the pleura in mm of slices with neighbours, float32 (batch, 3, y, x)."""
+    def stacks(
+        self, slices: Sequence[tuple[CohortScan, int]], together: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """HU and distance to the pleura in mm of slices with neighbours, float32 (batch, 3, y, x).
+
+        Args:
+            slices: scan and index of each.
+            together: how many slices of the scan each is the mean of; see :meth:`CohortScan.places`.
+        """
         if self._kept:
             parts = []
-            for scan, index in slices:
+            for (scan, index), count in zip(slices, together, strict=True):
                 hu, depths = self._kept[scan.source.name]
-                places = slice_and_neighbours(np.array([index]), scan.neighbour, len(hu))[0].tolist()
-                parts.append((hu[places], depths[places]))
-            return torch.stack([hu for hu, _ in parts]).float(), torch.stack([d for _, d in parts]).float()
-        stacks = [scan.stack(index) for scan, index in slices]
+                places = torch.from_numpy(scan.places(index, count)).to(self.device)
+                parts.append((hu[places].float().mean(1), depths[places[:, count // 2]]))
+            return torch.stack([hu for hu, _ in parts]), torch.stack([d for _, d in parts]).float()
+        stacks = [scan.stack(index, count) for (scan, index), count in zip(slices, together, strict=True)]
         hu_array, depth_array = (np.stack([stack[number] for stack in stacks]) for number in range(2))
         return self._put(hu_array), self._put(depth_array).float()
 

@@ -33,8 +33,9 @@ _LEAST_TARGET = 0.07
 """Filling from which on a painted voxel is lesion: some 60 HU in healthy lung, as a reader outlines it."""
 _SINGLE_SLICE = 0.15
 """Share of slices that stand in for their own neighbours, as in a scan of one slice; pictures always do."""
-_THICK = 0.2
-"""Share of slices that become the mean of themselves and their neighbours, as in a scan of thick slices."""
+_THICK, _THICK_MM = 0.3, (4.0, 9.0)
+"""Share of slices that are the mean of those around, with neighbours that are so too, as in a scan of thick
+slices; and how thick."""
 _AIR_HU = -1000.0
 _UNSURE_HU = 40.0
 """Spread of the expected healthy lung at which the teacher's word counts 1 / e."""
@@ -67,10 +68,7 @@ class SegmenterBatch:
 
 @dataclass(frozen=True)
 class _Slabs:
-    """Slices as they are in the cohort, painted.
-
-    ``target`` (batch, 2, y, x) is that of the slice, and that of the mean of the slice and its neighbours.
-    """
+    """Slices as they are in the cohort, or means of some, painted."""
 
     hu: Tensor
     depths: Tensor
@@ -84,12 +82,13 @@ class _Slabs:
 
 @dataclass(frozen=True)
 class _Chosen:
-    """Which slices make up a joint batch, in this order."""
+    """Which slices make up a joint batch, in this order, and how many of its scan each is the mean of."""
 
     painted: list[tuple[CohortScan, int]]
     clean: list[tuple[CohortScan, int]]
     masked: list[MaskedSlice]
     kinds: npt.NDArray[np.int64]
+    together: list[int]
 
     @property
     def slices(self) -> list[tuple[CohortScan, int]]:
@@ -144,20 +143,28 @@ class SegmenterBatches:
         low = some(self.low, phase.low, rng)
         kinds = [PAINTED] * len(painted) + [CLASSES["clean"]] * len(clean)
         kinds += [CLASSES["high"]] * len(high) + [CLASSES["low"]] * len(low)
-        return _Chosen(painted, clean, high + low, np.array(kinds))
+        thick, thickness = rng.random(len(kinds)) < _THICK, rng.uniform(*_THICK_MM, len(kinds))
+        if phase.augmentation != "scanner":
+            thick[:] = False
+        scans = [scan for scan, _ in painted + clean] + [one.scan for one in high + low]
+        wanted = np.where(thick, thickness, 0) / [scan.slice_mm[0] for scan in scans]
+        together = [max(1, round(count)) for count in wanted]
+        return _Chosen(painted, clean, high + low, np.array(kinds), together)
 
     def _slabs(self, chosen: _Chosen, rng: np.random.Generator, mine: slice) -> _Slabs:
-        hu, depths = self._residence.stacks(chosen.slices[mine])
+        hu, depths = self._residence.stacks(chosen.slices[mine], chosen.together[mine])
         painted = chosen.painted
-        target = torch.zeros_like(hu[:, :2])
+        target = torch.zeros_like(hu[:, :1])
         certainty = torch.ones_like(hu[:, :1])
         if painted:
             scans, indices = [scan for scan, _ in painted], [index for _, index in painted]
             count = len(painted[mine])
-            result = paint_slabs(scans, indices, hu[:count], depths[:count], rng, rows=mine)
+            together = chosen.together[: len(painted)]
+            result = paint_slabs(
+                scans, indices, hu[:count], depths[:count], rng, rows=mine, together=together
+            )
             hu[:count] = result.hu
-            fillings = torch.stack([result.filling[:, 1], result.filling.mean(1)], 1)
-            target[:count] = (fillings > _LEAST_TARGET).float()
+            target[:count] = (result.filling[:, 1:2] > _LEAST_TARGET).float()
         masks = [None] * (len(painted) + len(chosen.clean)) + chosen.masked
         for row, one in enumerate(masks[mine]):
             if one is not None:
@@ -169,19 +176,16 @@ class SegmenterBatches:
         self, slabs: _Slabs, kinds: npt.NDArray[np.int64], rng: np.random.Generator, mine: slice
     ) -> SegmenterBatch:
         """HU, lung mask and target as another scanner, position and lung mask would give them."""
-        hu, targets, certainty = slabs.hu, slabs.target, slabs.certainty
+        hu, target, certainty = slabs.hu, slabs.target, slabs.certainty
         lungs = (slabs.depths[:, 1:2] > 0).float()
         count = len(kinds)
         if self.preset.augmentation != "none":
             variation = rows_of(draw_variation(count, rng), mine)
             hu = warp(variation, hu, fill=_AIR_HU)
-            targets, certainty = (warp(variation, image, fill=0.0) for image in (targets, certainty))
+            target, certainty = (warp(variation, image, fill=0.0) for image in (target, certainty))
             lungs = warp(variation, lungs, fill=0.0, nearest=True)
-        plain, target, marks = hu, targets[:, :1], hu.new_full((len(hu),), MARKS["hu"])
+        plain, marks = hu, hu.new_full((len(hu),), MARKS["hu"])
         if self.preset.augmentation == "scanner":
-            thick = torch.from_numpy(rng.random(count)[mine] < _THICK).to(hu.device).view(-1, 1, 1, 1)
-            hu = torch.where(thick, hu.mean(1, keepdim=True), hu)
-            target = torch.where(thick, targets[:, 1:], target)
             single = torch.from_numpy(rng.random(count)[mine] < _SINGLE_SLICE)
             single = (single | (variation.marks != MARKS["hu"])).to(hu.device)
             seed = int(rng.integers(2**62))

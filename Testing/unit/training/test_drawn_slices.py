@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
-from COVIDSelfSegTrainingLib import corruption
+from COVIDSelfSegLib.devices import choose_device
+from COVIDSelfSegTrainingLib import corruption, segmenter_batches
 from COVIDSelfSegTrainingLib.augmentation import vary_mask
 from COVIDSelfSegTrainingLib.cohorts import cutting
 from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan, Source, prepare_cohort
 from COVIDSelfSegTrainingLib.corruption import paint_slabs
+from COVIDSelfSegTrainingLib.options import SegmenterPreset
+from COVIDSelfSegTrainingLib.segmenter_batches import SegmenterBatches
 from COVIDSelfSegTrainingLib.slice_selection import any_slice
 
 from ..conftest import SMALL, SMALL_GRIDS
@@ -37,6 +43,71 @@ def test_nets_are_faint_with_bright_lines_and_lesion_between_them_too(
     assert filling.median() < 0.3
     assert filling.quantile(0.99) > 0.35
     assert (filling > 0.07).float().mean() > 0.7
+
+
+def test_a_thick_slice_is_the_mean_of_those_around_with_neighbours_beside_it(
+    a_scan: CohortScan,
+) -> None:
+    index = int(a_scan.holding[len(a_scan.holding) // 2])
+    hu, depths = a_scan.stack(index, together=3)
+    cast = sitk.Cast(sitk.GetImageFromArray(a_scan.slices[index - 4 : index + 5]), sitk.sitkFloat32)
+    np.testing.assert_allclose(hu, sitk.GetArrayFromImage(sitk.BinShrink(cast, (1, 1, 3))), atol=0.01)
+    np.testing.assert_array_equal(depths, a_scan.slice_depths[[index - 3, index, index + 3]])
+    at_the_end, _ = a_scan.stack(0, together=3)
+    np.testing.assert_array_equal(at_the_end[0], at_the_end[1])
+
+
+@pytest.mark.parametrize("together", [4, 5])
+def test_a_lesion_fills_a_thick_slice_by_the_mean_of_what_it_fills_in_thin_ones(
+    a_scan: CohortScan, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = int(a_scan.holding[len(a_scan.holding) // 2])
+    depths = torch.full((1, 3, *a_scan.slices.shape[1:]), 25.0)
+    lung = torch.full_like(depths, -850.0)
+
+    def filled(together: int) -> torch.Tensor:
+        rng = np.random.default_rng(5)
+        return paint_slabs([a_scan], [index], lung, depths, rng, together=[together]).filling
+
+    thick = filled(together)
+    step = a_scan.slice_mm[0]
+    below = (index - together - together // 2) * step
+    thirds = [below + step * (-0.5 + together * (place + 0.5) / 3) for place in range(9)]
+    thin = []
+    for start in range(3):  # the three thirds of each slice, in three paintings of thin slices
+        monkeypatch.setattr(corruption, "_heights", lambda *_, start=start: thirds[start::3])
+        thin.append(filled(1))
+    assert thick.max() > 0.2
+    assert (thick[:, 0] - thick[:, 2]).abs().max() > 0.05, "its neighbours are their own"
+    torch.testing.assert_close(thick, torch.stack(thin).mean(0), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "thick_mm", "together"), [("scanner", 15.0, 3), ("scanner", 4.0, 1), ("pose", 15.0, 1)]
+)
+def test_slices_are_taken_together_unless_they_are_thick_already_or_nothing_of_the_scanner_is_to_vary(
+    a_scan: CohortScan,
+    augmentation: Literal["scanner", "pose"],
+    thick_mm: float,
+    together: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(segmenter_batches, "_THICK", 1.0)
+    monkeypatch.setattr(segmenter_batches, "_THICK_MM", (thick_mm, thick_mm))
+    taken: list[int] = []
+    stack = CohortScan.stack
+
+    def watched(self: CohortScan, index: int, together: int = 1) -> Any:
+        taken.append(together)
+        return stack(self, index, together)
+
+    monkeypatch.setattr(CohortScan, "stack", watched)
+    preset = SegmenterPreset(painted=2, clean=1, high=0, low=0, augmentation=augmentation)
+    batch, _ = SegmenterBatches(preset, [a_scan], [], choose_device("cpu")).draw(np.random.default_rng(0))
+    assert a_scan.slice_mm[0] == 5.0
+    assert taken == [together] * 3
+    assert batch.target.any()
+    assert batch.target.shape == batch.lungs.shape
 
 
 def test_slices_with_much_lung_are_drawn_more_often(a_scan: CohortScan) -> None:
