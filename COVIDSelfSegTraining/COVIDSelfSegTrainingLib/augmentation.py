@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,8 @@ _EQUALISED, _WINDOWED = 0.2, 0.35
 """Share of slices that are equalised pictures, and share of the others that are windowed ones."""
 _CLOSINGS = (5, 9, 13)
 """Half-widths in pixels."""
+_MASK_CHANCES = (0.3, 0.1, 0.1, 0.1, 0.05, 0.1, 0.25)
+"""Of a lung mask as it is, its border moved out by 1 and 3 pixels and in by 1 and 2, closed, with patches."""
 _BESIDE, _PATCH, _PATCH_LEVELS = 24, 16, (0.0, 1.2)
 """Of tissue that a lung mask takes in: pixels from the lung, size of its patches, and how few they are."""
 
@@ -153,30 +156,42 @@ def vary_mask(
 
     ``rows`` and ``count`` are as in :func:`vary_intensity`.
     """
-    larger = _dilated(lungs, 1)
-    largest = _dilated(lungs, 3)
-    smaller = -_dilated(-lungs, 1)
-    smallest = -_dilated(-lungs, 2)
     width = int(rng.choice(_CLOSINGS))
-    wider = functional.pad(lungs, [2 * width] * 4)  # a closing must not stick to the edge of the image
-    closed = -_dilated(-_dilated(wider, width), width)
-    closed = closed[:, :, 2 * width : -2 * width, 2 * width : -2 * width]
     count = count or len(lungs)
-    patched = _with_patches_beside(lungs, rng, rows, count)
-    choices = rng.choice(7, count, p=[0.3, 0.1, 0.1, 0.1, 0.05, 0.1, 0.25])[rows]
-    chosen = torch.from_numpy(choices).to(lungs.device)
-    options = torch.stack([lungs, larger, largest, smaller, smallest, closed, patched])
-    return options[chosen, torch.arange(len(lungs), device=lungs.device)]
+    patches = _draw_patches(lungs, rng, rows, count)
+    choices = torch.from_numpy(rng.choice(7, count, p=_MASK_CHANCES)[rows]).to(lungs.device)
+    kinds: tuple[Callable[[Tensor], Tensor], ...] = (
+        lambda masks: _dilated(masks, 1),
+        lambda masks: _dilated(masks, 3),
+        lambda masks: -_dilated(-masks, 1),
+        lambda masks: -_dilated(-masks, 2),
+        lambda masks: _closed(masks, width),
+    )
+    result = lungs.clone()
+    for number, varied in enumerate(kinds, start=1):
+        chosen = choices == number
+        if chosen.any():
+            result[chosen] = varied(lungs[chosen])
+    chosen = choices == len(kinds) + 1
+    if chosen.any():
+        beside = patches[chosen] & (_dilated(lungs[chosen], _BESIDE) > 0)
+        result[chosen] = torch.maximum(lungs[chosen], beside.to(lungs.dtype))
+    return result
 
 
-def _with_patches_beside(lungs: Tensor, rng: np.random.Generator, rows: slice, count: int) -> Tensor:
-    """Lung masks (batch, 1, y, x) with patches of what lies beside; rows of a joint batch of ``count``."""
+def _closed(masks: Tensor, width: int) -> Tensor:
+    wider = functional.pad(masks, [2 * width] * 4)  # a closing must not stick to the edge of the image
+    closed = -_dilated(-_dilated(wider, width), width)
+    return closed[:, :, 2 * width : -2 * width, 2 * width : -2 * width]
+
+
+def _draw_patches(lungs: Tensor, rng: np.random.Generator, rows: slice, count: int) -> Tensor:
+    """Patches on a plane as large as that of the lung masks; rows of a joint batch of ``count``."""
     lines, columns = lungs.shape[2:]
     cells = rng.standard_normal((count, 1, lines // _PATCH + 2, columns // _PATCH + 2))[rows]
     levels = rng.uniform(*_PATCH_LEVELS, count)[rows]
     field = functional.interpolate(_tensor(cells).to(lungs.device), (lines, columns), mode="bicubic")
-    patches = (field > _column(_tensor(levels), lungs)) & (_dilated(lungs, _BESIDE) > 0)
-    return torch.maximum(lungs, patches.to(lungs.dtype))
+    return field > _column(_tensor(levels), lungs)
 
 
 def _dilated(masks: Tensor, width: int) -> Tensor:

@@ -17,6 +17,7 @@ from COVIDSelfSegTrainingLib.corruption import paint_slabs
 from COVIDSelfSegTrainingLib.options import SegmenterPreset
 from COVIDSelfSegTrainingLib.segmenter_batches import SegmenterBatches
 from COVIDSelfSegTrainingLib.slice_selection import any_slice
+from scipy import ndimage
 
 from ..conftest import SMALL, SMALL_GRIDS
 
@@ -123,14 +124,28 @@ def test_slices_with_much_lung_are_drawn_more_often(a_scan: CohortScan) -> None:
     assert of_drawn > 1.04 * area.mean()
 
 
-def test_some_lung_masks_take_in_a_rim_of_the_chest_wall() -> None:
-    lungs = torch.zeros(200, 1, 100, 120)
-    lungs[:, :, 40:60, 40:80] = 1
-    varied = vary_mask(lungs, np.random.default_rng(3))
-    row, column = torch.meshgrid(torch.arange(100), torch.arange(120), indexing="ij")
-    rim = (row >= 37) & (row < 63) & (column >= 37) & (column < 83)
-    whole = (varied[:, 0] == rim).all(dim=(1, 2))
-    assert 0.04 < whole.float().mean() < 0.2
+def test_lung_masks_are_those_that_other_methods_would_have_as_often_as_said() -> None:
+    lung = np.zeros((100, 120), bool)
+    lung[30:70, 40:80] = True
+    lung[45:49, 40:60] = False  # a vessel that runs in from the hilum
+    square = np.ones((3, 3), bool)
+
+    def closed(width: int) -> np.ndarray:
+        return ndimage.binary_closing(np.pad(lung, 40), square, iterations=width)[40:-40, 40:-40]
+
+    masks = torch.from_numpy(lung.astype(np.float32)).expand(400, 1, -1, -1)
+    varied = vary_mask(masks, np.random.default_rng(3))[:, 0].bool().numpy()
+    expected = {
+        "as it is": (lung, 0.3),
+        "out by 1": (ndimage.binary_dilation(lung, square), 0.1),
+        "out by 3": (ndimage.binary_dilation(lung, square, iterations=3), 0.1),  # a rim of the chest wall
+        "in by 1": (ndimage.binary_erosion(lung, square), 0.1),
+        "in by 2": (ndimage.binary_erosion(lung, square, iterations=2), 0.05),
+        "closed": (closed(5), 0.1),
+    }
+    np.testing.assert_array_equal(closed(5), closed(13))
+    for name, (mask, chance) in expected.items():
+        assert (varied == mask).all((1, 2)).mean() == pytest.approx(chance, abs=0.04), name
 
 
 def test_some_lung_masks_take_in_patches_beside_the_lung_and_lose_nothing() -> None:
