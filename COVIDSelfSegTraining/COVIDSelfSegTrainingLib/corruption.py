@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .cohorts.cohort import CohortScan
+from .cohorts.slabs import Slab
 
 _COARSER = 2
 """Lesions are laid out on every second pixel and interpolated: they are smooth, and it costs a quarter."""
@@ -80,47 +81,38 @@ def paint_volumes(
 
 
 def paint_slabs(
-    scans: list[CohortScan],
-    indices: list[int],
+    slabs: Sequence[Slab],
     hu: Tensor,
     depths: Tensor,
     rng: np.random.Generator,
     *,
     rows: slice = slice(None),
-    together: Sequence[int] | None = None,
 ) -> Painted:
-    """Paint lesions on slices and their neighbours.
+    """Paint lesions on slices and their neighbours; what fills a thick one is the mean over its thirds.
 
     Args:
-        scans: the healthy scan of each slice of the joint batch.
-        indices: which slice of it.
+        slabs: the slices of the joint batch, of healthy scans.
         hu: (batch, 3, y, x): below, the slice, above; this process's rows of the joint batch.
         depths: (batch, 3, y, x) distance to the pleura in mm, likewise.
         rng: draws the lesions of the joint batch.
         rows: which rows are this process's.
-        together: how many slices of the scan each one is the mean of (1 if left out); see
-            :meth:`CohortScan.places`. A lesion then fills the mean of what it fills in them.
     """
-    together = together or [1] * len(scans)
-    records, heights = [], []
-    for scan, index, count in zip(scans, indices, together, strict=True):
-        z_mm = index * scan.slice_mm[0]
-        records.append(_foci_of_slice(scan, z_mm, rng))
-        heights.append(_heights(scan, z_mm, count))
-    phase = _rows_of(draw_phase(len(scans), rng), rows).to(hu.device)
+    records = [_foci_of_slice(slab.scan, slab.index * slab.scan.slice_mm[0], rng) for slab in slabs]
+    phase = _rows_of(draw_phase(len(slabs), rng), rows).to(hu.device)
     filled_hu = FILLED_HU + rng.normal(0, 15)
     if not len(hu):
         return Painted(hu, hu.new_zeros(hu.shape))
-    scans, records, heights = scans[rows], records[rows], heights[rows]
+    slabs, records = slabs[rows], records[rows]
     lines, columns = hu.shape[2:]
     shape = (3, lines // _COARSER, columns // _COARSER)
-    pixels = [tuple(_COARSER * mm for mm in scan.slice_mm) for scan in scans]
+    pixels = [tuple(_COARSER * mm for mm in slab.scan.slice_mm) for slab in slabs]
     _, y, x = _places(pixels, shape)
     # Coarse pixel centres, in the coordinates of fine ones.
-    half = torch.tensor([(_COARSER - 1) / 2 * scan.slice_mm[1] for scan in scans])[:, None]
+    half = torch.tensor([(_COARSER - 1) / 2 * slab.scan.slice_mm[1] for slab in slabs])[:, None]
     coarse_depths = functional.max_pool2d(depths, _COARSER)
     filling = torch.zeros_like(coarse_depths)
-    for height_count in {len(one) for one in heights}:
+    heights = [slab.heights_mm() for slab in slabs]
+    for height_count in {len(one) for one in heights}:  # thin slices together, and thick ones
         alike = [row for row, one in enumerate(heights) if len(one) == height_count]
         z = torch.tensor([heights[row] for row in alike], dtype=torch.float32)
         each = height_count // 3
@@ -134,16 +126,6 @@ def paint_slabs(
     filling = functional.interpolate(filling, size=(lines, columns), mode="bilinear", align_corners=False)
     filling = filling * (depths > 0)
     return Painted(paint(hu, filling, filled_hu), filling)
-
-
-def _heights(scan: CohortScan, z_mm: float, together: int) -> list[float]:
-    """Where to lay out lesions for a slice and its neighbours, in mm: 3 heights, or 9 if they are thick."""
-    if together == 1:
-        step = scan.neighbour * scan.slice_mm[0]
-        return [z_mm - step, z_mm, z_mm + step]
-    middle = z_mm - (0 if together % 2 else scan.slice_mm[0] / 2)  # of an even number the later one is named
-    third = together * scan.slice_mm[0] / 3
-    return [middle + place * third for place in range(-4, 5)]
 
 
 def _foci_of_slice(scan: CohortScan, z_mm: float, rng: np.random.Generator) -> LesionFoci:

@@ -11,6 +11,7 @@ from COVIDSelfSegLib.devices import Device
 from torch import Tensor
 
 from .cohorts.cohort import CohortScan
+from .cohorts.slabs import Slab
 
 log = logging.getLogger(__name__)
 
@@ -52,23 +53,16 @@ class Residence:
         depths = np.stack([scan.volume_depths for scan in scans]).astype(np.float32)
         return self._put(hu), self._put(depths)
 
-    def stacks(
-        self, slices: Sequence[tuple[CohortScan, int]], together: Sequence[int]
-    ) -> tuple[Tensor, Tensor]:
-        """HU and distance to the pleura in mm of slices with neighbours, float32 (batch, 3, y, x).
-
-        Args:
-            slices: scan and index of each.
-            together: how many slices of the scan each is the mean of; see :meth:`CohortScan.places`.
-        """
+    def stacks(self, slabs: Sequence[Slab]) -> tuple[Tensor, Tensor]:
+        """HU and distance to the pleura in mm of slices with neighbours, float32 (batch, 3, y, x)."""
         if self._kept:
             parts = []
-            for (scan, index), count in zip(slices, together, strict=True):
-                hu, depths = self._kept[scan.source.name]
-                places = torch.from_numpy(scan.places(index, count)).to(self.device)
-                parts.append((hu[places].float().mean(1), depths[places[:, count // 2]]))
+            for slab in slabs:
+                hu, depths = self._kept[slab.scan.source.name]
+                places = torch.from_numpy(slab.places()).to(self.device)
+                parts.append((hu[places].float().mean(1), depths[places[:, slab.together // 2]]))
             return torch.stack([hu for hu, _ in parts]), torch.stack([d for _, d in parts]).float()
-        stacks = [scan.stack(index, count) for (scan, index), count in zip(slices, together, strict=True)]
+        stacks = [slab.stack() for slab in slabs]
         hu_array, depth_array = (np.stack([stack[number] for stack in stacks]) for number in range(2))
         return self._put(hu_array), self._put(depth_array).float()
 

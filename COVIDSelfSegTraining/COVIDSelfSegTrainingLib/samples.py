@@ -13,6 +13,7 @@ from COVIDSelfSegLib.segmentation import segmenter_input
 from PIL import Image
 
 from .cohorts.cohort import CohortScan
+from .cohorts.slabs import Slab
 from .corruption import paint_volumes
 from .pseudo_masks import expected_healthy, expected_lung
 from .slice_selection import MaskedSlice
@@ -71,7 +72,7 @@ def segmenter_picture(network: SliceNetwork, chosen: MaskedSlice, device: Device
         chosen: the slice.
         device: where to run.
     """
-    hu, depths = chosen.scan.stack(chosen.place)
+    hu, depths = Slab(chosen.scan, chosen.place).stack()
     lungs = depths[1] > 0
     x = segmenter_input(
         torch.from_numpy(hu)[None].to(device.handle),

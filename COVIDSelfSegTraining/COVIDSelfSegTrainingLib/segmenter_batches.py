@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .augmentation import draw_variation, rows_of, vary_intensity, vary_mask, warp
 from .cohorts.cohort import CohortScan
+from .cohorts.slabs import Slab
 from .corruption import paint_slabs
 from .distributed import rows
 from .presets import SegmenterPreset
@@ -67,7 +68,7 @@ class SegmenterBatch:
 
 
 @dataclass(frozen=True)
-class _Slabs:
+class _Slices:
     """Slices as they are in the cohort, or means of some, painted."""
 
     hu: Tensor
@@ -75,28 +76,24 @@ class _Slabs:
     target: Tensor
     certainty: Tensor
 
-    def first(self, count: int) -> _Slabs:
+    def first(self, count: int) -> _Slices:
         """The first ones."""
-        return _Slabs(self.hu[:count], self.depths[:count], self.target[:count], self.certainty[:count])
+        return _Slices(self.hu[:count], self.depths[:count], self.target[:count], self.certainty[:count])
 
 
 @dataclass(frozen=True)
 class _Chosen:
-    """Which slices make up a joint batch, in this order, and how many of its scan each is the mean of."""
+    """What makes up a joint batch, in this order: slices to paint, clean ones, and slices with pseudo-masks.
 
-    painted: list[tuple[CohortScan, int]]
-    clean: list[tuple[CohortScan, int]]
-    masked: list[MaskedSlice]
+    Attributes:
+        slabs: all of them.
+        kinds: (batch,) their classes.
+        masked: of the last ones, their pseudo-masks.
+    """
+
+    slabs: list[Slab]
     kinds: npt.NDArray[np.int64]
-    together: list[int]
-
-    @property
-    def slices(self) -> list[tuple[CohortScan, int]]:
-        return self.painted + self.clean + [(one.scan, one.place) for one in self.masked]
-
-    @property
-    def names(self) -> list[str]:
-        return [f"{scan.source.name} slice {index}" for scan, index in self.slices]
+    masked: list[MaskedSlice]
 
 
 class SegmenterBatches:
@@ -125,59 +122,57 @@ class SegmenterBatches:
     def draw(self, rng: np.random.Generator) -> tuple[SegmenterBatch, list[str]]:
         """This process's rows of a joint batch, and what the joint batch is made of, for messages."""
         chosen = self._choose(rng)
-        slabs = self._slabs(chosen, rng, rows())
-        return self._varied(slabs, chosen.kinds, rng, rows()), chosen.names
+        slices = self._slices(chosen, rng, rows())
+        return self._varied(slices, chosen.kinds, rng, rows()), [str(slab) for slab in chosen.slabs]
 
     def draw_known(self, rng: np.random.Generator) -> SegmenterBatch:
         """A whole batch of those slices alone whose target is known exactly: painted and clean ones."""
         chosen = self._choose(rng)
         known = self.preset.painted + self.preset.clean
-        slabs = self._slabs(chosen, rng, slice(None)).first(known)
-        return self._varied(slabs, chosen.kinds[:known], rng, slice(None))
+        slices = self._slices(chosen, rng, slice(None)).first(known)
+        return self._varied(slices, chosen.kinds[:known], rng, slice(None))
 
     def _choose(self, rng: np.random.Generator) -> _Chosen:
         phase = self.preset
-        painted = [any_slice(self.healthy, self._chances, rng) for _ in range(phase.painted)]
-        clean = [any_slice(self.healthy, self._chances, rng) for _ in range(phase.clean)]
+        healthy = [any_slice(self.healthy, self._chances, rng) for _ in range(phase.painted + phase.clean)]
         high = some(self.high, phase.high, rng)
         low = some(self.low, phase.low, rng)
-        kinds = [PAINTED] * len(painted) + [CLASSES["clean"]] * len(clean)
+        slices = healthy + [(one.scan, one.place) for one in high + low]
+        kinds = [PAINTED] * phase.painted + [CLASSES["clean"]] * phase.clean
         kinds += [CLASSES["high"]] * len(high) + [CLASSES["low"]] * len(low)
         thick, thickness = rng.random(len(kinds)) < _THICK, rng.uniform(*_THICK_MM, len(kinds))
         if phase.augmentation != "scanner":
             thick[:] = False
-        scans = [scan for scan, _ in painted + clean] + [one.scan for one in high + low]
-        wanted = np.where(thick, thickness, 0) / [scan.slice_mm[0] for scan in scans]
-        together = [max(1, round(count)) for count in wanted]
-        return _Chosen(painted, clean, high + low, np.array(kinds), together)
+        wanted = np.where(thick, thickness, 0) / [scan.slice_mm[0] for scan, _ in slices]
+        slabs = [
+            Slab(scan, index, together=max(1, round(count)))
+            for (scan, index), count in zip(slices, wanted, strict=True)
+        ]
+        return _Chosen(slabs, np.array(kinds), high + low)
 
-    def _slabs(self, chosen: _Chosen, rng: np.random.Generator, mine: slice) -> _Slabs:
-        hu, depths = self._residence.stacks(chosen.slices[mine], chosen.together[mine])
-        painted = chosen.painted
+    def _slices(self, chosen: _Chosen, rng: np.random.Generator, mine: slice) -> _Slices:
+        hu, depths = self._residence.stacks(chosen.slabs[mine])
         target = torch.zeros_like(hu[:, :1])
         certainty = torch.ones_like(hu[:, :1])
+        painted = chosen.slabs[: self.preset.painted]
         if painted:
-            scans, indices = [scan for scan, _ in painted], [index for _, index in painted]
             count = len(painted[mine])
-            together = chosen.together[: len(painted)]
-            result = paint_slabs(
-                scans, indices, hu[:count], depths[:count], rng, rows=mine, together=together
-            )
+            result = paint_slabs(painted, hu[:count], depths[:count], rng, rows=mine)
             hu[:count] = result.hu
             target[:count] = (result.filling[:, 1:2] > _LEAST_TARGET).float()
-        masks = [None] * (len(painted) + len(chosen.clean)) + chosen.masked
+        masks = [None] * (len(chosen.slabs) - len(chosen.masked)) + chosen.masked
         for row, one in enumerate(masks[mine]):
             if one is not None:
                 target[row] = _on(one.mask.target[one.place], hu) / 255
                 certainty[row, 0] = torch.exp(-_on(one.mask.spread[one.place], hu) / _UNSURE_HU)
-        return _Slabs(hu, depths, target, certainty)
+        return _Slices(hu, depths, target, certainty)
 
     def _varied(
-        self, slabs: _Slabs, kinds: npt.NDArray[np.int64], rng: np.random.Generator, mine: slice
+        self, slices: _Slices, kinds: npt.NDArray[np.int64], rng: np.random.Generator, mine: slice
     ) -> SegmenterBatch:
         """HU, lung mask and target as another scanner, position and lung mask would give them."""
-        hu, target, certainty = slabs.hu, slabs.target, slabs.certainty
-        lungs = (slabs.depths[:, 1:2] > 0).float()
+        hu, target, certainty = slices.hu, slices.target, slices.certainty
+        lungs = (slices.depths[:, 1:2] > 0).float()
         count = len(kinds)
         if self.preset.augmentation != "none":
             variation = rows_of(draw_variation(count, rng), mine)

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.frame import FloatArray, LungFrame
+from COVIDSelfSegLib.frame import LungFrame
 from COVIDSelfSegLib.models import Inference
 from COVIDSelfSegLib.painting import LungSites, extent_of
-from COVIDSelfSegLib.segmentation import slice_and_neighbours
 
 from .cutting import FORMAT, cut_source
 from .manifest import used_names
@@ -75,28 +74,6 @@ class CohortScan:
     def volume_depths(self) -> npt.NDArray[np.uint8]:
         """Distance to the pleura in mm, rounded up, on the generator's grid; 0 outside the lung."""
         return self._array("volume_depths")
-
-    def places(self, index: int, together: int = 1) -> npt.NDArray[np.integer]:
-        """Which slices make a slice and its neighbours, (3, together): below, itself, above.
-
-        Args:
-            index: of the slice, or of the middle one of those that make it.
-            together: how many slices each is the mean of, as in a scan of thick ones; they follow each other
-                without a gap. 1 is the scan's own slices, :attr:`neighbour` apart.
-        """
-        distance = self.neighbour if together == 1 else together
-        middles = slice_and_neighbours(np.array([index]), distance, len(self.slices))[0]
-        around = middles[:, None] + np.arange(together) - together // 2
-        return np.clip(around, 0, len(self.slices) - 1)
-
-    def stack(self, index: int, together: int = 1) -> tuple[FloatArray, npt.NDArray[np.uint8]]:
-        """A slice with its neighbours: HU and depth, (3, y, x) each; see :meth:`LungSlices.stack`.
-
-        ``together`` is as in :meth:`places`; the depth is that of the slice in the middle.
-        """
-        places = self.places(index, together)
-        hu = self.slices[places].mean(axis=1, dtype=np.float32)
-        return hu, self.slice_depths[places[:, together // 2]]
 
     @cached_property
     def holding(self) -> npt.NDArray[np.intp]:

@@ -13,6 +13,7 @@ from COVIDSelfSegTrainingLib import corruption, segmenter_batches
 from COVIDSelfSegTrainingLib.augmentation import vary_mask
 from COVIDSelfSegTrainingLib.cohorts import cutting
 from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan, Source, prepare_cohort
+from COVIDSelfSegTrainingLib.cohorts.slabs import Slab
 from COVIDSelfSegTrainingLib.corruption import paint_slabs
 from COVIDSelfSegTrainingLib.options import SegmenterPreset
 from COVIDSelfSegTrainingLib.segmenter_batches import SegmenterBatches
@@ -35,10 +36,10 @@ def test_nets_are_faint_with_bright_lines_and_lesion_between_them_too(
 ) -> None:
     monkeypatch.setattr(corruption, "_PATTERNS", (0, 0, 0, 1))
     index = int(a_scan.holding[len(a_scan.holding) // 2])
-    hu, depths = (torch.from_numpy(part.astype(np.float32))[None] for part in a_scan.stack(index))
+    slab = Slab(a_scan, index)
+    hu, depths = (torch.from_numpy(part.astype(np.float32))[None] for part in slab.stack())
     painted = [
-        paint_slabs([a_scan], [index], hu.clone(), depths, np.random.default_rng(seed)).filling
-        for seed in range(8)
+        paint_slabs([slab], hu.clone(), depths, np.random.default_rng(seed)).filling for seed in range(8)
     ]
     filling = torch.cat([one[one > 0] for one in painted])
     assert filling.median() < 0.3
@@ -50,11 +51,11 @@ def test_a_thick_slice_is_the_mean_of_those_around_with_neighbours_beside_it(
     a_scan: CohortScan,
 ) -> None:
     index = int(a_scan.holding[len(a_scan.holding) // 2])
-    hu, depths = a_scan.stack(index, together=3)
+    hu, depths = Slab(a_scan, index, together=3).stack()
     cast = sitk.Cast(sitk.GetImageFromArray(a_scan.slices[index - 4 : index + 5]), sitk.sitkFloat32)
     np.testing.assert_allclose(hu, sitk.GetArrayFromImage(sitk.BinShrink(cast, (1, 1, 3))), atol=0.01)
     np.testing.assert_array_equal(depths, a_scan.slice_depths[[index - 3, index, index + 3]])
-    at_the_end, _ = a_scan.stack(0, together=3)
+    at_the_end, _ = Slab(a_scan, 0, together=3).stack()
     np.testing.assert_array_equal(at_the_end[0], at_the_end[1])
 
 
@@ -68,7 +69,7 @@ def test_a_lesion_fills_a_thick_slice_by_the_mean_of_what_it_fills_in_thin_ones(
 
     def filled(together: int) -> torch.Tensor:
         rng = np.random.default_rng(5)
-        return paint_slabs([a_scan], [index], lung, depths, rng, together=[together]).filling
+        return paint_slabs([Slab(a_scan, index, together)], lung, depths, rng).filling
 
     thick = filled(together)
     step = a_scan.slice_mm[0]
@@ -76,7 +77,7 @@ def test_a_lesion_fills_a_thick_slice_by_the_mean_of_what_it_fills_in_thin_ones(
     thirds = [below + step * (-0.5 + together * (place + 0.5) / 3) for place in range(9)]
     thin = []
     for start in range(3):  # the three thirds of each slice, in three paintings of thin slices
-        monkeypatch.setattr(corruption, "_heights", lambda *_, start=start: thirds[start::3])
+        monkeypatch.setattr(Slab, "heights_mm", lambda _, start=start: thirds[start::3])
         thin.append(filled(1))
     assert thick.max() > 0.2
     assert (thick[:, 0] - thick[:, 2]).abs().max() > 0.05, "its neighbours are their own"
@@ -96,13 +97,13 @@ def test_slices_are_taken_together_unless_they_are_thick_already_or_nothing_of_t
     monkeypatch.setattr(segmenter_batches, "_THICK", 1.0)
     monkeypatch.setattr(segmenter_batches, "_THICK_MM", (thick_mm, thick_mm))
     taken: list[int] = []
-    stack = CohortScan.stack
+    stack = Slab.stack
 
-    def watched(self: CohortScan, index: int, together: int = 1) -> Any:
-        taken.append(together)
-        return stack(self, index, together)
+    def watched(self: Slab) -> Any:
+        taken.append(self.together)
+        return stack(self)
 
-    monkeypatch.setattr(CohortScan, "stack", watched)
+    monkeypatch.setattr(Slab, "stack", watched)
     preset = SegmenterPreset(painted=2, clean=1, high=0, low=0, augmentation=augmentation)
     batch, _ = SegmenterBatches(preset, [a_scan], [], choose_device("cpu")).draw(np.random.default_rng(0))
     assert a_scan.slice_mm[0] == 5.0

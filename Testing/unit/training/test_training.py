@@ -17,6 +17,7 @@ from COVIDSelfSegTrainingLib.checkpoint import load_checkpoint, save_checkpoint
 from COVIDSelfSegTrainingLib.cohorts import cutting
 from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan, Source, open_cohort, prepare_cohort
 from COVIDSelfSegTrainingLib.cohorts.shipped import shipped_sources
+from COVIDSelfSegTrainingLib.cohorts.slabs import Slab
 from COVIDSelfSegTrainingLib.corruption import paint_slabs, paint_volumes
 from COVIDSelfSegTrainingLib.gan import GanTrainer
 from COVIDSelfSegTrainingLib.presets import Preset
@@ -92,13 +93,13 @@ def test_the_healthy_ones_of_the_shipped_cohort_are_never_evaluation_data() -> N
 def test_painted_slabs_change_the_lung_where_they_say(a_cohort: list[CohortScan]) -> None:
     scan = a_cohort[0]
     index = int(scan.holding[len(scan.holding) // 2])
-    hu, depths = (torch.from_numpy(array)[None].float() for array in scan.stack(index))
-    painted = paint_slabs([scan], [index], hu.clone(), depths, np.random.default_rng(2))
+    hu, depths = (torch.from_numpy(array)[None].float() for array in Slab(scan, index).stack())
+    painted = paint_slabs([Slab(scan, index)], hu.clone(), depths, np.random.default_rng(2))
     changed = (painted.hu - hu).abs() > 1
     assert changed.any()
     assert not changed[painted.filling == 0].any()
     assert not changed[depths == 0].any()
-    again = paint_slabs([scan], [index], hu.clone(), depths, np.random.default_rng(2))
+    again = paint_slabs([Slab(scan, index)], hu.clone(), depths, np.random.default_rng(2))
     assert torch.equal(painted.hu, again.hu)
 
 
