@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import SimpleITK as sitk
-import torch
 from COVIDSelfSegLib.devices import Device, choose_device
 from COVIDSelfSegLib.models import ModelPackage, find_package
 from COVIDSelfSegLib.pipeline import Options, StageClock, segment
 from COVIDSelfSegLib.volume import read_scan
 from torch.utils.flop_counter import FlopCounterMode
 
+from .limits import peak_flops
 from .processes import run_measured
 from .table import Table
 
@@ -48,7 +47,7 @@ def measure_stages(table: Table, data: Path) -> None:
     """Fill in the stages of each length of scan, and of P001 as it is."""
     path = data / "ct" / "covidctmd_P001.nii.gz"
     device, package = choose_device(), find_package()
-    peak = _peak_flops(device)
+    peak = peak_flops(device)
     table.add("Limits of this machine", "matrix products", f"{peak / 1e9:.0f} GFLOP/s", beside=str(device))
     with tempfile.TemporaryDirectory() as folder:
         _stages(
@@ -128,15 +127,3 @@ def _flops(scan: sitk.Image, package: ModelPackage, device: Device) -> dict[str,
         clock = _FlopClock(counter)
         segment(scan, package, Options(builtin_lungs=True, device=device.handle.type), clock)
     return clock.flops
-
-
-def _peak_flops(device: Device) -> float:
-    """What large matrix products reach in the precision that the networks run in."""
-    size = 8192 if device.handle.type == "cuda" else 3072
-    one, other = (torch.randn(size, size, device=device.handle, dtype=device.precision) for _ in range(2))
-    best = float("inf")
-    for _ in range(4):
-        start = time.perf_counter()
-        (one @ other).sum().item()
-        best = min(best, time.perf_counter() - start)
-    return 2 * size**3 / best
