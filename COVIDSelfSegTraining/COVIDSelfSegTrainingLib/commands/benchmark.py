@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Runs packages and baselines on the shared real scans and annotated slices and on "
         "held-out phantoms, and writes every table to one page, with CSV files beside it. Stopped and run "
-        "again, it goes on where it was."
+        "again, or with further packages, it scores no scan again that it has scored."
     )
     parser.add_argument(
         "--model", action="append", metavar="[LABEL=]NAME|FILE", help="package; may be given several times"

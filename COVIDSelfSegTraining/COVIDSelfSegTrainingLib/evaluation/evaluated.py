@@ -32,13 +32,13 @@ class Contender:
         label: for tables; unique.
         package: the models.
         results: by name of the case.
-        pictures: folder with a JPEG of each case.
+        kept: folder of what later runs take up: the results, and a JPEG of each case.
     """
 
     label: str
     package: ModelPackage
     results: dict[str, CaseResult]
-    pictures: Path
+    kept: Path
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def evaluate(
         loaded: LoadedCase | None = None
         for (label, package), kept, of_package in zip(packages, folders, results, strict=True):
             path = kept / f"{case.name}.npz"
-            key = f"{case.content} {package.sha256} {options.threshold} {case.slice_labels}"
+            key = result_key(case, package, options)
             result = load_result(path, key) if path.with_suffix(".jpg").is_file() else None
             if result is None and case.name not in failures:
                 worked += 1
@@ -123,10 +123,15 @@ def evaluate(
             fix="See the reasons above; where files were moved, prepare the cohort again.",
         )
     contenders = tuple(
-        Contender(label, package, of_package, pictures)
-        for (label, package), pictures, of_package in zip(packages, folders, results, strict=True)
+        Contender(label, package, of_package, kept)
+        for (label, package), kept, of_package in zip(packages, folders, results, strict=True)
     )
     return Evaluated(scored, contenders, tuple(failures.items()))
+
+
+def result_key(case: Case, package: ModelPackage, options: Options) -> str:
+    """What a result kept of a case was made from, beside what its folder stands for."""
+    return f"{case.content} {package.sha256} {options.threshold} {case.slice_labels}"
 
 
 def _folder(folder: Path, package: ModelPackage, options: Options, lungs: str) -> Path:

@@ -169,7 +169,7 @@ def _add_gallery(sheet: Sheet, evaluated: Evaluated, count: int) -> None:
     )
     for case in chosen:
         for one in evaluated.contenders:
-            path = one.pictures / f"{case.name}.jpg"
+            path = one.kept / f"{case.name}.jpg"
             with Image.open(path) as picture:
                 caption = f"{case.name} ({case.kind}, {case.source.group}), {one.label}"
                 scores = one.results[case.name].scan_scores

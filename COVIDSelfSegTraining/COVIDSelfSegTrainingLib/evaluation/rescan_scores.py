@@ -1,52 +1,34 @@
-"""Whether a result holds when a patient is scanned otherwise: thicker slices, gaps, noise, a soft kernel.
+"""Whether a result holds when a patient is scanned otherwise.
 
-Needs no truth: a package is compared with itself on the scan as it came. Scanners are imitated on the scan's
-own voxels, so what a real one would do beside this (dose, breath, contrast) is not in it.
+Needs no truth: a package is compared with itself on the scan as it came.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import SimpleITK as sitk
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.events import Progress
 from COVIDSelfSegLib.lungs import LungMask
 from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.pipeline import Options, Run, segment
-from COVIDSelfSegLib.volume import array_view, image_like, voxel_volume_ml
-from scipy import ndimage
+from COVIDSelfSegLib.volume import array_view, voxel_volume_ml
 
 from .cases import Case
-from .evaluated import Evaluated
-from .overlap import BoolArray, overlap
+from .evaluated import Contender, Evaluated, result_key
+from .overlap import overlap
+from .rescans import OF_DISEASED, OF_HEALTHY, Rescan
+from .result_files import load_rows, save_rows
 from .sheet import Cell, Sheet
 from .statistics import summarise
 
 _THIN_MM = 3.1
 """Scans of thicker slices are passed over: there is little left to make thicker."""
-_THICK_MM = 8.0
-_NOISE_HU = 60.0
-_SOFT_MM = 0.9
-"""Standard deviation of the blur in the slice."""
-
-
-@dataclass(frozen=True)
-class Rescan:
-    """A scan as another scanner would have made it.
-
-    Attributes:
-        name: of what is other.
-        scan: HU.
-        expected: what was found in the scan as it came, (z, y, x) on the grid of ``scan``.
-    """
-
-    name: str
-    scan: sitk.Image
-    expected: BoolArray
 
 
 @dataclass(frozen=True)
@@ -76,50 +58,8 @@ class RescanScore:
     refused: str = ""
 
 
-def thick_slices(scan: sitk.Image, found: BoolArray) -> Rescan:
-    """Neighbouring slices averaged to about 8 mm; found is what most of them hold.
-
-    Args:
-        scan: HU, stored slice by slice.
-        found: (z, y, x).
-    """
-    count = _slices_together(scan)
-    mean, share = (
-        sitk.BinShrink(sitk.Cast(image, sitk.sitkFloat32), (1, 1, count))
-        for image in (scan, image_like(found.astype(np.uint8), scan))
-    )
-    image = image_like(np.rint(array_view(mean)).astype(np.int16), mean)
-    return Rescan(f"slices of {_THICK_MM:.0f} mm", image, array_view(share) > 0.5)
-
-
-def sparse_slices(scan: sitk.Image, found: BoolArray) -> Rescan:
-    """A thin slice about every 8 mm, as archives keep them; arguments as of :func:`thick_slices`."""
-    count = _slices_together(scan)
-    first = count // 2
-    return Rescan(f"a slice every {_THICK_MM:.0f} mm", scan[:, :, first::count], found[first::count])
-
-
-def noisy(scan: sitk.Image, found: BoolArray) -> Rescan:
-    """White noise added, as at a low dose with a sharp kernel; arguments as of :func:`thick_slices`."""
-    noise = np.random.default_rng(0).normal(0, _NOISE_HU, array_view(scan).shape)
-    return Rescan(f"noise of {_NOISE_HU:.0f} HU added", _with_hu(scan, array_view(scan) + noise), found)
-
-
-def soft(scan: sitk.Image, found: BoolArray) -> Rescan:
-    """Blurred in the slice, as by a soft kernel; arguments as of :func:`thick_slices`."""
-    sigma = (0.0, *(_SOFT_MM / mm for mm in scan.GetSpacing()[1::-1]))
-    blurred = ndimage.gaussian_filter(array_view(scan).astype(np.float32), sigma)
-    return Rescan("soft kernel", _with_hu(scan, blurred), found)
-
-
-Maker = Callable[[sitk.Image, BoolArray], Rescan]
-_OF_ALL: tuple[Maker, ...] = (thick_slices, sparse_slices)
-_OF_DISEASED: tuple[Maker, ...] = (*_OF_ALL, noisy, soft)
-"""The last two keep every slice, and so take as long as the scan itself."""
-
-
 def score_rescans(evaluated: Evaluated, options: Options, progress: Progress) -> list[RescanScore]:
-    """Run every package on every real scan of thin slices made otherwise.
+    """Run every package on every real scan of thin slices made otherwise; what an earlier run scored is kept.
 
     Args:
         evaluated: the packages and what they found in the scans as they came.
@@ -127,28 +67,62 @@ def score_rescans(evaluated: Evaluated, options: Options, progress: Progress) ->
         progress: told of each scan.
 
     Raises:
-        UserError: a package cannot be run (exit code 3 or 4); scans that cannot be read are passed over.
+        UserError: a package cannot be run (exit code 3 or 4), or the folder cannot be written (5); scans that
+            cannot be read are passed over.
     """
     scores: list[RescanScore] = []
     for case in evaluated.of_kind("real scans"):
-        try:
-            scan = case.load().scan
-        except UserError:
-            continue
-        if scan.GetSpacing()[2] > _THIN_MM:
-            continue
-        shape = scan.GetSize()[::-1]
-        for make in _OF_ALL if case.is_healthy else _OF_DISEASED:
-            lungs: LungMask | None = None  # are found once for all packages
-            for contender in evaluated.contenders:
-                packed = contender.results[case.name].mask
-                found = np.unpackbits(packed, count=int(np.prod(shape))).reshape(shape).astype(bool)
-                rescan = make(scan, found)
-                run = _segmented(rescan.scan, contender.package, options, lungs)
-                lungs = run.lungs if isinstance(run, Run) else None
-                scores.append(_score(contender.label, case, rescan, run))
-        progress("rescans", 1.0, f"{case.name} scanned otherwise")
+        kept = [_load(one, case, options) for one in evaluated.contenders]
+        unscored = [one for one, own in zip(evaluated.contenders, kept, strict=True) if own is None]
+        if unscored:
+            try:
+                scan = case.load().scan
+            except UserError:
+                continue
+            made = _score_case(case, scan, unscored, options)
+            for one in unscored:
+                _save(one, case, options, made[one.label])
+            progress("rescans", 1.0, f"{case.name} scanned otherwise")
+            kept = [
+                made[one.label] if own is None else own
+                for one, own in zip(evaluated.contenders, kept, strict=True)
+            ]
+        scores += chain.from_iterable(own for own in kept if own)
     return scores
+
+
+def _score_case(
+    case: Case, scan: sitk.Image, contenders: Sequence[Contender], options: Options
+) -> dict[str, list[RescanScore]]:
+    """Scores by the label of the package; none where the slices are thick."""
+    scores: dict[str, list[RescanScore]] = {one.label: [] for one in contenders}
+    if scan.GetSpacing()[2] > _THIN_MM:
+        return scores
+    shape = scan.GetSize()[::-1]
+    for make in OF_HEALTHY if case.is_healthy else OF_DISEASED:
+        lungs: LungMask | None = None  # are found once for all packages
+        for contender in contenders:
+            packed = contender.results[case.name].mask
+            found = np.unpackbits(packed, count=int(np.prod(shape))).reshape(shape).astype(bool)
+            rescan = make(scan, found)
+            run = _segmented(rescan.scan, contender.package, options, lungs)
+            lungs = run.lungs if isinstance(run, Run) else None
+            scores[contender.label].append(_score(contender.label, case, rescan, run))
+    return scores
+
+
+def _save(contender: Contender, case: Case, options: Options, scores: Sequence[RescanScore]) -> None:
+    rows = [{name: value for name, value in asdict(one).items() if name != "method"} for one in scores]
+    save_rows(_path(contender, case), result_key(case, contender.package, options), rows)
+
+
+def _load(contender: Contender, case: Case, options: Options) -> list[RescanScore] | None:
+    rows = load_rows(_path(contender, case), result_key(case, contender.package, options))
+    return None if rows is None else [RescanScore(method=contender.label, **row) for row in rows]
+
+
+def _path(contender: Contender, case: Case) -> Path:
+    return contender.kept / f"{case.name}.rescans.json"
 
 
 def _segmented(
@@ -221,11 +195,3 @@ def add_rescans(sheet: Sheet, scores: Sequence[RescanScore]) -> None:
     sheet.table(
         "rescans_scans", [{**asdict(one), "healthy": "yes" if one.healthy else "no"} for one in scores]
     )
-
-
-def _slices_together(scan: sitk.Image) -> int:
-    return max(2, round(_THICK_MM / scan.GetSpacing()[2]))
-
-
-def _with_hu(scan: sitk.Image, hu: npt.NDArray[np.floating]) -> sitk.Image:
-    return image_like(np.clip(np.rint(hu), -1024, 3071).astype(np.int16), scan)

@@ -6,6 +6,7 @@ import json
 import os
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,34 @@ def save_result(path: Path, key: str, result: CaseResult) -> None:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def save_rows(path: Path, key: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows of plain values; ``key`` says what they were made from.
+
+    Raises:
+        UserError: they cannot be written (exit code 5).
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with writing_to(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_text(json.dumps({"scoring": SCORING, "key": key, "rows": list(rows)}))
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def load_rows(path: Path, key: str) -> list[dict[str, Any]] | None:
+    """The rows that were made from ``key``; None where there are none, or they are damaged."""
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    if not isinstance(values, dict) or (values.get("scoring"), values.get("key")) != (SCORING, key):
+        return None
+    rows: list[dict[str, Any]] = values["rows"]
+    return rows
 
 
 def load_result(path: Path, key: str) -> CaseResult | None:

@@ -18,7 +18,7 @@ from COVIDSelfSegLib.pipeline import Options, Run, segment
 from COVIDSelfSegLib.volume import array_view
 from COVIDSelfSegTrainingLib.cli import main
 from COVIDSelfSegTrainingLib.evaluation import cases as cases_module
-from COVIDSelfSegTrainingLib.evaluation import rescan_scores
+from COVIDSelfSegTrainingLib.evaluation import rescan_scores, scoring
 from PIL import Image
 from scipy import stats
 
@@ -59,13 +59,15 @@ def a_model(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
 @pytest.fixture(scope="module")
 def sheet(data: Path, a_model: ModelPackage) -> Path:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cases_module, "draw_acquisition", lambda _rng: SMALL)
-        patch.setattr(rescan_scores, "_THIN_MM", SMALL.slice_mm)
-        model = ["--model", f"small={a_model.path}"]
-        where = ["--data", str(data), "--output", str(data / "out")]
-        code = main(["benchmark", *model, *where, "--phantoms", "1", "--device", "cpu", "--builtin-lungs"])
-    assert code == ExitCode.DONE
+        assert benchmark(patch, data, "small", a_model) == ExitCode.DONE
     return data / "out"
+
+
+def benchmark(patch: pytest.MonkeyPatch, data: Path, label: str, model: ModelPackage) -> int:
+    patch.setattr(cases_module, "draw_acquisition", lambda _rng: SMALL)
+    patch.setattr(rescan_scores, "_THIN_MM", SMALL.slice_mm)
+    run = ["--model", f"{label}={model.path}", "--data", str(data), "--output", str(data / "out")]
+    return main(["benchmark", *run, "--phantoms", "1", "--device", "cpu", "--builtin-lungs"])
 
 
 def table(folder: Path, name: str) -> list[dict[str, str]]:
@@ -119,6 +121,22 @@ def test_scans_made_otherwise_are_compared_with_what_was_found_before(
     assert float(sparse["found_ml"]) == pytest.approx(again.sum() * ml)
     assert ("covidctmd_normal001", "soft kernel") not in rows
     assert ("covidctmd_P001", "soft kernel") in rows
+
+
+def test_run_again_it_segments_no_scan_that_it_has_scored(
+    data: Path, sheet: Path, a_model: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_again(*_: object, **__: object) -> None:
+        pytest.fail("a scan that was scored is segmented again")
+
+    names = ("every_scan", "rescans", "rescans_scans")
+    before = {name: (sheet / f"{name}.csv").read_text() for name in names}
+    for module in (scoring, rescan_scores):
+        monkeypatch.setattr(module, "segment", not_again)
+    assert benchmark(monkeypatch, data, "renamed", a_model) == ExitCode.DONE
+    after = {name: (sheet / f"{name}.csv").read_text() for name in names}
+    assert benchmark(monkeypatch, data, "small", a_model) == ExitCode.DONE
+    assert {name: text.replace("renamed", "small") for name, text in after.items()} == before
 
 
 def test_lung_masks_are_scored_with_the_published_one_and_on_dense_phantoms(

@@ -13,15 +13,8 @@ from COVIDSelfSegLib.pipeline import Options
 from COVIDSelfSegLib.volume import array_view
 from COVIDSelfSegTrainingLib.evaluation import rescan_scores
 from COVIDSelfSegTrainingLib.evaluation.cases import phantom_cases
-from COVIDSelfSegTrainingLib.evaluation.rescan_scores import (
-    Rescan,
-    RescanScore,
-    add_rescans,
-    noisy,
-    soft,
-    sparse_slices,
-    thick_slices,
-)
+from COVIDSelfSegTrainingLib.evaluation.rescan_scores import RescanScore, add_rescans
+from COVIDSelfSegTrainingLib.evaluation.rescans import Rescan, noisy, soft, sparse_slices, thick_slices
 from COVIDSelfSegTrainingLib.evaluation.sheet import Sheet
 
 from ..conftest import finding_package
