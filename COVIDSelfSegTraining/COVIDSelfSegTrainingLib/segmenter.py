@@ -85,6 +85,13 @@ class SegmenterTrainer:
         if compiled:
             run = torch.compile(run)  # type: ignore[assignment]
         self._run = shared(run, unused=phase.contrastive_weight == 0)
+        if phase.warm_up >= phase.iterations:
+            log.warning(
+                "The 2D network's warm-up (segmenter.warm_up, %d steps) is no shorter than its training "
+                "(%d steps): its learning rate rises to the end. Give a smaller warm_up in a preset file.",
+                phase.warm_up,
+                phase.iterations,
+            )
         self.iteration = 0
         self.batch_names: list[str] = []
 

@@ -198,6 +198,16 @@ def test_losses_fall_when_a_batch_is_repeated(a_cohort: list[CohortScan], phase:
     assert losses[-1] < 0.8 * losses[0]
 
 
+def test_a_training_that_ends_within_its_warm_up_says_so(
+    a_cohort: list[CohortScan], caplog: pytest.LogCaptureFixture
+) -> None:
+    for iterations, warns in ((20, False), (10, True)):
+        caplog.clear()
+        phase = replace(TINY.segmenter, iterations=iterations, warm_up=10)
+        SegmenterTrainer(replace(TINY, segmenter=phase), a_cohort[:2], [], CPU)
+        assert ("learning rate rises to the end" in caplog.text) == warns
+
+
 def test_few_real_scans_are_drawn_as_often_as_asked_beside_many_phantoms(a_cohort: list[CohortScan]) -> None:
     phantom = a_cohort[0]
     real = replace(phantom, source=replace(phantom.source, path="a scan"))
