@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from COVIDSelfSegLib.volume import writing_to
 
+from ..cohorts.manifest import write_whole
 from .histogram import ProbabilityHistogram
 from .overlap import Overlap
 from .protocols import ScanScores, SliceScores
@@ -53,14 +54,9 @@ def save_rows(path: Path, key: str, rows: Sequence[dict[str, Any]]) -> None:
     Raises:
         UserError: they cannot be written (exit code 5).
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with writing_to(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_text(json.dumps({"scoring": SCORING, "key": key, "rows": list(rows)}))
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    write_whole(path, json.dumps({"scoring": SCORING, "key": key, "rows": list(rows)}))
 
 
 def load_rows(path: Path, key: str) -> list[dict[str, Any]] | None:
