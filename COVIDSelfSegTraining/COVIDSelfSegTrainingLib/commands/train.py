@@ -17,6 +17,7 @@ from COVIDSelfSegLib.models import find_package
 
 from ..cohorts.cohort import open_cohort
 from ..distributed import rank_of_launcher
+from ..options import SegmenterPreset
 from ..phase_run import Report, Running
 from ..plan import make_plan
 from ..preset_checks import check_preset
@@ -52,7 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "keeps its generator",
     )
     parser.add_argument("--gan-iterations", type=int, metavar="N", help="instead of the preset's")
-    parser.add_argument("--segmenter-iterations", type=int, metavar="N", help="instead of the preset's")
+    parser.add_argument(
+        "--segmenter-iterations",
+        type=int,
+        metavar="N",
+        help="instead of the preset's; the warm-up of its rate then takes a quarter of them at most",
+    )
     parser.add_argument("--seed", type=int, metavar="N", help="instead of the preset's")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument(
@@ -127,12 +133,16 @@ def _preset(parsed: argparse.Namespace) -> Preset:
     if parsed.gan_iterations is not None:
         preset = replace(preset, gan=replace(preset.gan, iterations=parsed.gan_iterations))
     if parsed.segmenter_iterations is not None:
-        phase = replace(preset.segmenter, iterations=parsed.segmenter_iterations)
-        preset = replace(preset, segmenter=phase)
+        preset = replace(preset, segmenter=_with_iterations(preset.segmenter, parsed.segmenter_iterations))
     if parsed.seed is not None:
         preset = replace(preset, seed=parsed.seed)
     check_preset(preset, "The command line")
     return preset
+
+
+def _with_iterations(phase: SegmenterPreset, iterations: int) -> SegmenterPreset:
+    """That training in so many steps; warm-up takes a quarter at most, lest the rate never reach its peak."""
+    return replace(phase, iterations=iterations, warm_up=min(phase.warm_up, iterations // 4))
 
 
 def _check_resume(resume: str, output: Path) -> None:

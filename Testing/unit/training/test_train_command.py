@@ -92,6 +92,16 @@ def test_a_preset_is_written_to_start_from(tmp_path: Path) -> None:
     assert read_preset(path) == replace(paper, gan=replace(paper.gan, iterations=12))
 
 
+@pytest.mark.parametrize(("iterations", "warm_up"), [(100, 25), (1200, 300), (9000, 300)])
+def test_fewer_steps_of_the_2d_network_warm_up_for_fewer_too(
+    iterations: int, warm_up: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "short.toml"
+    assert main(["train", "--segmenter-iterations", str(iterations), "--write-preset", str(path)]) == 0
+    segmenter = read_preset(path).segmenter
+    assert (segmenter.iterations, segmenter.warm_up) == (iterations, warm_up)
+
+
 def test_a_cancelled_training_says_so_by_its_exit_code(
     training_scans: list[CohortScan], tmp_path: Path, a_preset_file: str
 ) -> None:
