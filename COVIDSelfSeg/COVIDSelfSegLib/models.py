@@ -86,6 +86,8 @@ class Inference:
         threshold_kind: what the threshold is a share of; see :data:`ThresholdKind`.
         calibration_slope: see :class:`~.segmentation.Calibration`.
         calibration_shift: likewise.
+        calibration_equalised_slope: likewise, of pictures whose contrast was equalised; 0: as other slices.
+        calibration_equalised_shift: likewise.
         least_lesion_ml: components smaller than this are dropped.
         marked: whether the 2D network was told in training which slices hold no HU; see
             :data:`~.segmentation.MARKS`.
@@ -102,6 +104,8 @@ class Inference:
     threshold_kind: ThresholdKind = "absolute"
     calibration_slope: float = 1.0
     calibration_shift: float = 0.0
+    calibration_equalised_slope: float = 0.0
+    calibration_equalised_shift: float = 0.0
     least_lesion_ml: float = 0.05
     marked: bool = False
     mirrored: bool = False

@@ -298,7 +298,7 @@ def find_lesions(
             step_mm=step_mm,
         )
         logits = without_partial_volume(smooth_along_z(logits, slices), slices)
-        calibration = Calibration(inference.calibration_slope, inference.calibration_shift)
+        calibration = Calibration.of(inference)
         return probability_image(logits, slices, calibration, lungs.image, inference.threshold_kind)
 
     return _where_it_fits(work, device, _GPU_BATCH if device.handle.type == "cuda" else _CPU_BATCH)

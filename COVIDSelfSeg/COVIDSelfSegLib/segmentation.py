@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from .components import box_of, large_parts
 from .devices import Device
 from .frame import FloatArray, LungFrame
 from .hounsfield import to_unit
-from .models import ThresholdKind
+from .models import Inference, ThresholdKind
 from .networks.slice_network import SliceNetwork
 from .threshold_curve import level_of
 from .volume import array_view, image_like, voxel_volume_ml
@@ -224,6 +224,17 @@ class Calibration:
 
     slope: float = 1.0
     shift: float = 0.0
+
+    @classmethod
+    def of(cls, inference: Inference, values: ValueKind = "hu") -> Self:
+        """That of a package for slices whose values are of a kind.
+
+        Where contrast was equalised a network is right less often than in HU, and than it is itself in
+        pictures that were windowed alone.
+        """
+        if values == "equalised" and inference.calibration_equalised_slope > 0:
+            return cls(inference.calibration_equalised_slope, inference.calibration_equalised_shift)
+        return cls(inference.calibration_slope, inference.calibration_shift)
 
     def probability(self, logits: FloatArray) -> FloatArray:
         """Probability 0 .. 1 of each logit."""

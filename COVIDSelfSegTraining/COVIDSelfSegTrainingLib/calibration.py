@@ -7,7 +7,9 @@ half (Lipton 2014).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +19,26 @@ FloatArray = npt.NDArray[np.float64]
 
 _STEEPEST = 20.0
 """Slope allowed at most: logits that separate perfectly would otherwise give certainty."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Voxels inside lungs.
+
+    Attributes:
+        logits: (voxels,) what the network says of each.
+        lesion: (voxels,) whether each is lesion.
+    """
+
+    logits: npt.NDArray[np.floating]
+    lesion: npt.NDArray[np.bool_]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """All voxels of some."""
+        return cls(
+            np.concatenate([part.logits for part in parts]), np.concatenate([part.lesion for part in parts])
+        )
 
 
 @dataclass(frozen=True)
@@ -38,16 +60,13 @@ class Calibrated:
     error: float
 
 
-def calibrate(logits: npt.NDArray[np.floating], lesion: npt.NDArray[np.bool_]) -> Calibrated:
+def calibrate(judged: Judged) -> Calibrated:
     """Fit a calibration and choose a threshold.
-
-    Args:
-        logits: (voxels,) of the network, inside the lung.
-        lesion: (voxels,) whether each is lesion.
 
     Raises:
         ValueError: there is no lesion, or nothing else.
     """
+    logits, lesion = judged.logits, judged.lesion
     if lesion.all() or not lesion.any():
         raise ValueError("calibration needs lesion and healthy voxels")
     values, truth = logits.astype(np.float64), lesion.astype(np.float64)

@@ -8,16 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.models import Architecture, Inference
 from COVIDSelfSegLib.networks.slice_network import SliceNetwork
-from COVIDSelfSegLib.segmentation import MARKS, lesion_logits, segmenter_input
+from COVIDSelfSegLib.segmentation import MARKS, ValueKind, lesion_logits, segmenter_input
 from torch import Tensor, nn
 
 from .averaging import frozen_copy, update_average
-from .calibration import calibrate
+from .calibration import Judged, calibrate
 from .checkpoint import load_checkpoint, save_checkpoint
 from .cohorts.cohort import CohortScan
 from .distributed import joint_rows, shared, with_joint_norms
@@ -114,9 +113,9 @@ class SegmenterTrainer:
         self.iteration += 1
         return {name: value.detach() for name, (_, value) in losses.items()}
 
-    def judge_unseen(self, batches: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-        """Logits of the averaged network on lesions painted anew, and the truth; voxels of lungs in HU."""
-        logits, truths = [], []
+    def judge_unseen(self, batches: int) -> dict[ValueKind, Judged]:
+        """What the averaged network says of lesions painted anew, in lungs whose values are of each kind."""
+        judged: dict[ValueKind, list[Judged]] = {values: [] for values in MARKS}
         for number in range(batches):
             rng = np.random.default_rng([self.preset.seed, _UNSEEN, number])
             torch.manual_seed(int(rng.integers(2**62)))
@@ -124,35 +123,44 @@ class SegmenterTrainer:
             with torch.inference_mode(), self.device.autocast():
                 x = self._input(batch.hu, batch.lungs, batch.marks)
                 found = lesion_logits(self.average, x, mirrored=self.preset.inference.mirrored)
-            inside = batch.lungs * (batch.marks == MARKS["hu"]).view(-1, 1, 1, 1) > 0
-            logits.append(found[inside].cpu().numpy())
-            truths.append((batch.target[inside] > 0.5).cpu().numpy())
-        return np.concatenate(logits), np.concatenate(truths)
+            for values, mark in MARKS.items():
+                inside = batch.lungs * (batch.marks == mark).view(-1, 1, 1, 1) > 0
+                lesion = batch.target[inside] > 0.5
+                judged[values].append(Judged(found[inside].cpu().numpy(), lesion.cpu().numpy()))
+        return {values: Judged.joined(parts) for values, parts in judged.items()}
 
     def calibrated(self) -> Inference:
-        """How to run the averaged network: calibration and threshold from lesions painted anew.
+        """How to run the averaged network: calibrations and threshold from lesions painted anew.
 
-        The preset's own where it asks for none.
+        The preset's own where it asks for none. The threshold is that of scans in HU.
         """
         preset = self.preset
         if preset.calibration_batches == 0:
             return preset.inference
-        logits, lesion = self.judge_unseen(preset.calibration_batches)
-        if not lesion.any():
+        unseen = self.judge_unseen(preset.calibration_batches)
+        if not unseen["hu"].lesion.any():
             log.warning("No lesion was painted to calibrate with; the preset's threshold is kept")
             return preset.inference
-        found = calibrate(logits, lesion)
+        found = calibrate(unseen["hu"])
         log.info(
             "Dice %.3f on unseen painted lesions at threshold %.2f, calibration error %.3f",
             found.dice,
             found.threshold,
             found.error,
         )
-        return replace(
+        inference = replace(
             preset.inference,
             threshold=round(found.threshold, 3),
             calibration_slope=round(found.slope, 4),
             calibration_shift=round(found.shift, 4),
+        )
+        if not unseen["equalised"].lesion.any():
+            return inference
+        equalised = calibrate(unseen["equalised"])
+        return replace(
+            inference,
+            calibration_equalised_slope=round(equalised.slope, 4),
+            calibration_equalised_shift=round(equalised.shift, 4),
         )
 
     def save(self, path: Path, recipe: dict[str, str]) -> None:

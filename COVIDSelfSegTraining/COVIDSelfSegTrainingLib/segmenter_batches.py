@@ -126,11 +126,15 @@ class SegmenterBatches:
         return self._varied(slices, chosen.kinds, rng, rows()), [str(slab) for slab in chosen.slabs]
 
     def draw_known(self, rng: np.random.Generator) -> SegmenterBatch:
-        """A whole batch of those slices alone whose target is known exactly: painted and clean ones."""
+        """A whole batch of those slices alone whose target is known exactly, painted and clean ones.
+
+        Their lung masks stay as they are: how often a training spoils them says nothing of how often they
+        are wrong.
+        """
         chosen = self._choose(rng)
         known = self.preset.painted + self.preset.clean
         slices = self._slices(chosen, rng, slice(None)).first(known)
-        return self._varied(slices, chosen.kinds[:known], rng, slice(None))
+        return self._varied(slices, chosen.kinds[:known], rng, slice(None), spoil_lungs=False)
 
     def _choose(self, rng: np.random.Generator) -> _Chosen:
         phase = self.preset
@@ -168,7 +172,13 @@ class SegmenterBatches:
         return _Slices(hu, depths, target, certainty)
 
     def _varied(
-        self, slices: _Slices, kinds: npt.NDArray[np.int64], rng: np.random.Generator, mine: slice
+        self,
+        slices: _Slices,
+        kinds: npt.NDArray[np.int64],
+        rng: np.random.Generator,
+        mine: slice,
+        *,
+        spoil_lungs: bool = True,
     ) -> SegmenterBatch:
         """HU, lung mask and target as another scanner, position and lung mask would give them."""
         hu, target, certainty = slices.hu, slices.target, slices.certainty
@@ -187,7 +197,8 @@ class SegmenterBatches:
             hu = vary_intensity(variation, hu, lungs, seed, rows=mine, count=count)
             # Last of all: a slice that stands in for its neighbours has their noise too.
             hu = torch.where(single[:, None, None, None], hu[:, 1:2], hu)
-            lungs = vary_mask(lungs, rng, rows=mine, count=count)
+            if spoil_lungs:
+                lungs = vary_mask(lungs, rng, rows=mine, count=count)
             marks = variation.marks.to(hu.device)
         classes = torch.from_numpy(kinds).to(hu.device)
         return SegmenterBatch(hu, plain, lungs, marks, target * lungs, certainty, classes[mine], classes)

@@ -167,7 +167,7 @@ def slice_probability(
     )
     mark = MARKS[one.values] if inference.marked else MARKS["hu"]
     logits = predict_logits(network, slices, batch=1, device=device, mark=mark, mirrored=inference.mirrored)
-    calibration = Calibration(inference.calibration_slope, inference.calibration_shift)
+    calibration = Calibration.of(inference, one.values)
     lesion = probability_image(logits, slices, calibration, mask, inference.threshold_kind)
     if lungs.probability is None:
         return lesion

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from COVIDSelfSegTrainingLib.calibration import calibrate, expected_calibration_error
+from COVIDSelfSegTrainingLib.calibration import Judged, calibrate, expected_calibration_error
 
 
 def drawn(slope: float, shift: float, count: int = 200_000) -> tuple[np.ndarray, np.ndarray]:
@@ -16,7 +16,7 @@ def drawn(slope: float, shift: float, count: int = 200_000) -> tuple[np.ndarray,
 
 @pytest.mark.parametrize(("slope", "shift"), [(1.0, 0.0), (0.5, -1.0), (2.0, 1.5)])
 def test_the_law_that_drew_the_lesions_is_found_again(slope: float, shift: float) -> None:
-    found = calibrate(*drawn(slope, shift))
+    found = calibrate(Judged(*drawn(slope, shift)))
     assert found.slope == pytest.approx(slope, rel=0.03)
     assert found.shift == pytest.approx(shift, abs=0.03)
     assert found.error < 0.005
@@ -24,7 +24,7 @@ def test_the_law_that_drew_the_lesions_is_found_again(slope: float, shift: float
 
 def test_no_other_threshold_has_a_better_dice() -> None:
     logits, lesion = drawn(0.7, 0.2)
-    found = calibrate(logits, lesion)
+    found = calibrate(Judged(logits, lesion))
     probability = 1 / (1 + np.exp(-(found.slope * logits + found.shift)))
     for threshold in np.linspace(0.02, 0.98, 49):
         mask = probability >= threshold
@@ -42,11 +42,11 @@ def test_overconfidence_is_an_error_of_calibration() -> None:
 
 def test_perfect_separation_does_not_end_in_certainty() -> None:
     logits = np.concatenate([np.full(50, -3.0), np.full(50, 3.0)])
-    found = calibrate(logits, logits > 0)
+    found = calibrate(Judged(logits, logits > 0))
     assert found.slope <= 20
     assert found.dice == 1
 
 
 def test_without_lesions_there_is_nothing_to_calibrate() -> None:
     with pytest.raises(ValueError, match="lesion"):
-        calibrate(np.zeros(4), np.zeros(4, bool))
+        calibrate(Judged(np.zeros(4), np.zeros(4, bool)))

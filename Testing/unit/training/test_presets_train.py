@@ -98,7 +98,7 @@ def probability(package: ModelPackage, phantom: Phantom) -> npt.NDArray[np.float
         neighbour_mm=inference.neighbour_mm,
     )
     logits = predict_logits(package.segmenter(), slices, batch=16, device=CPU)
-    calibration = Calibration(inference.calibration_slope, inference.calibration_shift)
+    calibration = Calibration.of(inference)
     image = probability_image(logits, slices, calibration, phantom.lungs, "absolute")
     return sitk.GetArrayFromImage(image) / 255
 

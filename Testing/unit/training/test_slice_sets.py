@@ -11,8 +11,9 @@ import pytest
 import torch
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.models import ModelPackage, ThresholdKind, write_package
+from COVIDSelfSegLib.models import Inference, ModelPackage, ThresholdKind, write_package
 from COVIDSelfSegLib.phantom import Phantom
+from COVIDSelfSegLib.segmentation import ValueKind
 from COVIDSelfSegLib.volume import array_view
 from COVIDSelfSegTrainingLib.evaluation.annotated_slices import approximate_hu, evenness
 from COVIDSelfSegTrainingLib.evaluation.lung_scores import OF_SLICES
@@ -116,6 +117,24 @@ def test_a_network_that_learned_marks_is_told_that_a_picture_is_one(
     lungs = np.ones(one.lesions.shape, np.uint8)
     slice_probability(network, inference, one, SliceLungs(lungs), CPU)
     assert seen == [told]
+
+
+def test_where_contrast_was_equalised_a_calibration_of_its_own_holds(
+    pictures: Path, a_package: ModelPackage
+) -> None:
+    network, picture = a_package.segmenter(), next(iter(read_slices(pictures)))
+    lungs = SliceLungs(np.ones(picture.lesions.shape, np.uint8))
+    plain = replace(a_package.card.inference, calibration_slope=1.0, calibration_shift=1.0)
+    # Without a mark, so that the network says the same of both.
+    own = replace(plain, marked=False, calibration_equalised_slope=0.5, calibration_equalised_shift=-3.0)
+
+    def most(inference: Inference, values: ValueKind) -> float:
+        one = replace(picture, values=values)
+        return float(array_view(slice_probability(network, inference, one, lungs, CPU)).max())
+
+    shared = most(plain, "picture")
+    assert most(own, "picture") == most(own, "hu") == most(plain, "equalised") == shared
+    assert most(own, "equalised") < 0.5 * shared
 
 
 def test_a_lesion_is_as_likely_as_it_is_if_here_is_lung_times_that_here_is_lung(

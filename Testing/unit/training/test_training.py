@@ -23,8 +23,8 @@ from COVIDSelfSegTrainingLib.gan import GanTrainer
 from COVIDSelfSegTrainingLib.presets import Preset
 from COVIDSelfSegTrainingLib.pseudo_masks import PseudoMask
 from COVIDSelfSegTrainingLib.segmenter import SegmenterTrainer
-from COVIDSelfSegTrainingLib.segmenter_batches import SegmenterBatches
-from COVIDSelfSegTrainingLib.slice_selection import scan_chances
+from COVIDSelfSegTrainingLib.segmenter_batches import SegmenterBatch, SegmenterBatches
+from COVIDSelfSegTrainingLib.slice_selection import CLASSES, scan_chances
 from torch import nn
 
 from ..conftest import SMALL, SMALL_GRIDS, TINY
@@ -262,7 +262,7 @@ def test_pose_alone_moves_slices_and_leaves_their_hu(
     assert drawn["pose"].hu.max() <= drawn["none"].hu.max()
 
 
-def test_slices_that_hold_no_hu_are_marked_and_calibrate_nothing(
+def test_slices_that_hold_no_hu_are_marked_and_judged_apart(
     a_cohort: list[CohortScan], a_masked_scan: tuple[CohortScan, PseudoMask]
 ) -> None:
     phase = replace(TINY.segmenter, painted=30, clean=10, high=1, low=1)
@@ -285,12 +285,30 @@ def test_slices_that_hold_no_hu_are_marked_and_calibrate_nothing(
     assert steps[equalised].nanmedian() > steps[~equalised].nanmedian()
     seen: list[torch.Tensor] = []
     trainer.average.register_forward_pre_hook(lambda _network, given: seen.append(given[0]))
-    logits, truth = trainer.judge_unseen(1)
+    judged = trainer.judge_unseen(1)
     told = seen[0][:, 3].amax((1, 2))
     # Nothing is told of a slice whose lung a pose moved out of view; few are.
     assert (told == 0).float().mean() < 0.1
     assert set(told.tolist()) - {0.0} == {0.5, 0.75, 1.0}
-    assert len(logits) == len(truth) == (seen[0][told == 1, 3] > 0).sum()
+    for values, mark in (("hu", 1.0), ("picture", 0.75), ("equalised", 0.5)):
+        count = (seen[0][told == mark, 3] > 0).sum()
+        assert len(judged[values].logits) == len(judged[values].lesion) == count, values
+
+
+def test_a_network_is_judged_on_lung_masks_that_no_augmentation_spoiled(
+    a_cohort: list[CohortScan], a_masked_scan: tuple[CohortScan, PseudoMask]
+) -> None:
+    phase = replace(TINY.segmenter, painted=1, clean=40)
+    batches = SegmenterBatches(phase, a_cohort[:2], [a_masked_scan], CPU)
+
+    def soft(batch: SegmenterBatch) -> float:
+        """Share of the lungs of clean slices that is soft tissue."""
+        clean = batch.classes == CLASSES["clean"]
+        hu, inside = batch.plain_hu[clean, 1:2], batch.lungs[clean] > 0
+        return float((hu[inside] > -100).float().mean())
+
+    known, drawn = batches.draw_known(np.random.default_rng(5)), batches.draw(np.random.default_rng(5))[0]
+    assert soft(known) < 0.5 * soft(drawn)
 
 
 def test_without_the_scanners_variety_nothing_is_marked(
