@@ -10,6 +10,7 @@ from COVIDSelfSegLib.commands.command import Command
 _PREPARE = "COVIDSelfSegTrainingLib.commands.prepare"
 _TRAIN = "COVIDSelfSegTrainingLib.commands.train"
 _LUNGS = "COVIDSelfSegTrainingLib.commands.train_lungs"
+_CALIBRATE = "COVIDSelfSegTrainingLib.commands.calibrate"
 _MEAN = "COVIDSelfSegTrainingLib.commands.mean"
 _EVALUATE = "COVIDSelfSegTrainingLib.commands.evaluate"
 _BENCHMARK = "COVIDSelfSegTrainingLib.commands.benchmark"
@@ -29,6 +30,7 @@ COMMANDS = (
     Command("train-lungs", "train the network that finds dense lung", _LUNGS),
     Command("mean", "average the weights of packages that were trained one from another", _MEAN, "add_mean"),
     Command("mean-lungs", "average the weights of lung networks in the same way", _MEAN, "add_mean_lungs"),
+    Command("calibrate", "fit anew what a package's probabilities mean, without training", _CALIBRATE),
     Command("evaluate", "score a model package on a cohort", _EVALUATE, "add_evaluate"),
     Command("compare", "did it help? two or more model packages on the same scans", _EVALUATE, "add_compare"),
     Command("benchmark", "score model packages on everything at hand", _BENCHMARK),

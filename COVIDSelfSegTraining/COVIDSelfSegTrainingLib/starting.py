@@ -14,6 +14,9 @@ from .gan import GanTrainer, generator_architecture
 from .presets import Preset
 from .segmenter import SegmenterTrainer, segmenter_architecture
 
+HISTORY = ("started_from", "mean_of", "calibrated_by")
+"""What a recipe holds beside its preset."""
+
 
 def check_start(preset: Preset, start: ModelPackage | None) -> None:
     """Refuse a package that this preset cannot start from, and phase 1 left out where nothing replaces it.

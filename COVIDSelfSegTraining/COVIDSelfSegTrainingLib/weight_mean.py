@@ -20,12 +20,8 @@ from COVIDSelfSegLib.volume import writing_to
 from torch import Tensor
 
 from .cohorts.cohort import CohortScan
-from .preset_files import preset_from_dict
-from .segmenter import SegmenterTrainer
-from .starting import learned_from, lineage
-
-_HISTORY = ("started_from", "mean_of")
-"""What a recipe holds beside its preset."""
+from .recalibration import fitted
+from .starting import HISTORY, learned_from, lineage
 
 
 @dataclass(frozen=True)
@@ -56,19 +52,14 @@ def write_mean(
     """
     check_parts(parts)
     last = parts[-1].package
-    recipe = {name: value for name, value in last.card.recipe.items() if name not in _HISTORY}
-    trainer = SegmenterTrainer(preset_from_dict(recipe, source="the package's recipe"), healthy, [], device)
-    trainer.average.load_state_dict(
-        mean_of([(one.package.segmenter().state_dict(), one.share) for one in parts])
-    )
-    before = last.card.inference
-    inference = replace(trainer.calibrated(), residual_hu=before.residual_hu, marked=before.marked)
+    recipe = {name: value for name, value in last.card.recipe.items() if name not in HISTORY}
+    weights = mean_of([(one.package.segmenter().state_dict(), one.share) for one in parts])
     scans = last.card.trained_on
     for one in parts[:-1]:
         scans, _ = learned_from(scans, one.package)
     card = replace(
         last.card,
-        inference=inference,
+        inference=fitted(last.card, weights, healthy, device),
         trained_on=scans,
         recipe=recipe | {"mean_of": [_origin(one) for one in parts]},
         command=command,
@@ -76,7 +67,7 @@ def write_mean(
         known_failures=(),
     )
     with writing_to(path):
-        return write_package(path, card, last.generator().state_dict(), trainer.average.state_dict())
+        return write_package(path, card, last.generator().state_dict(), weights)
 
 
 def check_parts(parts: Sequence[Part]) -> None:

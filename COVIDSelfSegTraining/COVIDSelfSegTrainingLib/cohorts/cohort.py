@@ -165,6 +165,22 @@ def open_cohort(folder: Path, split: Split | None = "train") -> list[CohortScan]
     return [scan for scan in scans if split is None or scan.source.split == split]
 
 
+def healthy_scans(folder: Path) -> list[CohortScan]:
+    """Those scans of a cohort to train on that are healthy; lesions are painted on them.
+
+    Raises:
+        UserError: see :func:`open_cohort`; or there is none.
+    """
+    healthy = [scan for scan in open_cohort(folder) if scan.source.group == "healthy"]
+    if not healthy:
+        raise UserError(
+            f"The cohort {folder} has no healthy scan.",
+            why="Networks are calibrated on lesions that are painted on healthy lungs.",
+            fix="Name a cohort with healthy scans, as for 'covidselfseg train'.",
+        )
+    return healthy
+
+
 def open_scan(folder: Path) -> CohortScan:
     """One scan of a cohort, from its folder.
 

@@ -11,7 +11,7 @@ from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.models import find_package
 
-from ..cohorts.cohort import open_cohort
+from ..cohorts.cohort import healthy_scans
 from ..lung_networks.mean import LungPart, write_lung_mean
 from ..lung_networks.training import read_network
 from ..weight_mean import Part, check_parts, write_mean
@@ -57,13 +57,7 @@ def _add_parts(parser: argparse.ArgumentParser, what: str, said: str) -> None:
 def _mean(parsed: argparse.Namespace) -> None:
     parts = [Part(find_package(name), _share(share)) for name, share in parsed.of]
     check_parts(parts)
-    healthy = [scan for scan in open_cohort(parsed.cohort) if scan.source.group == "healthy"]
-    if not healthy:
-        raise UserError(
-            f"The cohort {parsed.cohort} has no healthy scan.",
-            why="The mean is calibrated on lesions that are painted on healthy lungs.",
-            fix="Name a cohort with healthy scans, as for 'covidselfseg train'.",
-        )
+    healthy = healthy_scans(parsed.cohort)
     command = shlex.join(["covidselfseg", *sys.argv[1:]])
     device = choose_device(parsed.device, training=True)
     package = write_mean(parts, healthy, parsed.output, device, command=command)

@@ -143,6 +143,7 @@ def card_text(package: ModelPackage) -> str:
         f"- Made by: `{card.command}`, seed {card.recipe.get('seed', 'unknown')}",
         *(f"- Started from: `{text}`" for text in _beginnings(card.recipe)),
         *(f"- Mean of: {text}" for text in _parts(card.recipe)),
+        *([f"- Calibrated by: `{card.recipe['calibrated_by']}`"] if "calibrated_by" in card.recipe else []),
         "",
         "## Trained on",
         "",
