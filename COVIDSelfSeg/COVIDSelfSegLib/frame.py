@@ -8,6 +8,7 @@ than 45 degrees) stays in the frame: the network sees the scan's own slices.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +28,8 @@ T = TypeVar("T")
 
 AIR_HU = -1024.0
 """What lies outside the scan, where a frame reaches beyond it."""
+_ROWS = 16
+"""Rows are added in such steps; the sides of every 2D network's input are multiples of it."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class LungFrame:
         *,
         margin_mm: float = 5.0,
         square_pixels: bool = False,
+        taller: bool = False,
     ) -> Self:
         """A frame over the bounding box of a lung mask and a margin.
 
@@ -93,6 +97,8 @@ class LungFrame:
             margin_mm: added on every side of the bounding box, as far as the scan reaches.
             square_pixels: widen the box in plane so that pixels are square (it may then reach beyond the
                 scan); otherwise the box is stretched to the grid, as both papers do.
+            taller: with square pixels, lungs too tall for the grid get more rows, up to a square, instead of
+                larger pixels. A square grid's rows above and below other lungs would hold nothing.
 
         Raises:
             ValueError: the mask is empty (the doctor refuses such a scan before this).
@@ -114,7 +120,11 @@ class LungFrame:
             stop.append(float(min(high, inside.shape[axis])))
         rows, columns = shape[1:]
         if square_pixels:
-            pixel = max((stop[1] - start[1]) * spacing[1] / rows, (stop[2] - start[2]) * spacing[2] / columns)
+            height, width = ((stop[axis] - start[axis]) * spacing[axis] for axis in (1, 2))
+            if taller:
+                wanted = math.ceil(height / width * columns / _ROWS) * _ROWS
+                rows = max(rows, min(columns, wanted))
+            pixel = max(height / rows, width / columns)
             for axis, count in ((1, rows), (2, columns)):
                 middle, half = (start[axis] + stop[axis]) / 2, pixel * count / spacing[axis] / 2
                 start[axis], stop[axis] = middle - half, middle + half

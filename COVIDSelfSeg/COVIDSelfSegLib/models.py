@@ -77,7 +77,8 @@ class Inference:
 
     Attributes:
         generator_grid: grid of the generator (z, y, x).
-        slice_plane: grid of the 2D network (rows, columns); square pixels.
+        slice_plane: grid of the 2D network (rows, columns); square pixels. A scan of taller lungs gets more
+            rows, up to as many as columns.
         margin_mm: around the lungs' bounding box.
         neighbour_mm: distance to the neighbouring slices that the 2D network sees, at least one slice.
         latent_draws: draws of the generator to average.

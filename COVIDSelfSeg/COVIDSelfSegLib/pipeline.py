@@ -285,6 +285,7 @@ def find_lesions(
         plane=inference.slice_plane,
         margin_mm=inference.margin_mm,
         neighbour_mm=inference.neighbour_mm,
+        taller=True,
     )
 
     def work(on: Device, batch: int) -> sitk.Image:

@@ -68,6 +68,7 @@ class LungSlices:
         plane: tuple[int, int],
         margin_mm: float,
         neighbour_mm: float,
+        taller: bool = False,
     ) -> LungSlices:
         """Cut the slices out of a scan.
 
@@ -77,8 +78,11 @@ class LungSlices:
             plane: rows and columns of the network's grid.
             margin_mm: around the lungs' bounding box.
             neighbour_mm: the neighbours lie at least one slice away, and about this far if slices are thin.
+            taller: lungs too tall for the grid get more rows; see :meth:`.LungFrame.around_lungs`.
         """
-        frame = LungFrame.around_lungs(lungs, (None, *plane), margin_mm=margin_mm, square_pixels=True)
+        frame = LungFrame.around_lungs(
+            lungs, (None, *plane), margin_mm=margin_mm, square_pixels=True, taller=taller
+        )
         labels = frame.to_network(lungs, "nearest", fill=0).astype(np.uint8)
         neighbour = max(1, round(neighbour_mm / frame.voxel_mm[0]))
         return cls(frame, frame.to_network(scan), labels, neighbour)

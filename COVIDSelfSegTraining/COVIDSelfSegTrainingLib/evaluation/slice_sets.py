@@ -164,6 +164,7 @@ def slice_probability(
         plane=inference.slice_plane,
         margin_mm=inference.margin_mm,
         neighbour_mm=inference.neighbour_mm,
+        taller=True,
     )
     mark = MARKS[one.values] if inference.marked else MARKS["hu"]
     logits = predict_logits(network, slices, batch=1, device=device, mark=mark, mirrored=inference.mirrored)

@@ -133,6 +133,26 @@ def test_square_pixels_are_square_and_hold_the_lungs() -> None:
     assert ml_there == pytest.approx(ml_here, rel=0.06)
 
 
+@pytest.mark.parametrize(
+    ("height", "rows", "pixel_mm"),
+    [(40, 48, 1.0), (48, 48, 1.0), (50, 64, 1.0), (64, 64, 1.0), (96, 64, 1.5)],
+)
+def test_lungs_too_tall_for_the_grid_get_more_rows_up_to_a_square(
+    height: int, rows: int, pixel_mm: float
+) -> None:
+    mask = np.zeros((3, 120, 100), np.uint8)
+    mask[1, 10 : 10 + height, 20:84] = 1
+    lungs = sitk.GetImageFromArray(mask)
+    frame = LungFrame.around_lungs(lungs, (None, 48, 64), margin_mm=0, square_pixels=True, taller=True)
+    assert frame.shape == (1, rows, 64)
+    assert frame.voxel_mm == pytest.approx((1, pixel_mm, pixel_mm))
+    # Nothing of them is cut off.
+    assert frame.to_network(lungs).sum() * pixel_mm**2 == pytest.approx(mask.sum())
+    asked = LungFrame.around_lungs(lungs, (None, 48, 64), margin_mm=0, square_pixels=True)
+    assert asked.shape == (1, 48, 64)
+    assert asked.voxel_mm[1] == pytest.approx(max(1.0, height / 48))
+
+
 def test_beyond_the_scan_there_is_air() -> None:
     image = sitk.GetImageFromArray(np.zeros((4, 10, 40), np.int16))
     lungs = sitk.GetImageFromArray(np.ones((4, 10, 40), np.uint8))
