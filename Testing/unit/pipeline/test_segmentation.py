@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from COVIDSelfSegLib import pipeline
 from COVIDSelfSegLib.devices import Device, choose_device
+from COVIDSelfSegLib.frame import FloatArray
+from COVIDSelfSegLib.lungs import LungMask
+from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.networks.transunet import CompactTransUNet
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.segmentation import (
@@ -242,6 +247,27 @@ def test_a_threshold_means_the_same_on_stored_bytes() -> None:
         mask = sitk.GetArrayFromImage(lesion_mask(image, threshold, 0.0)).ravel()
         assert np.array_equal(mask > 0, np.arange(256) >= threshold * 255)
     assert level_of(0.0001) == 1
+
+
+def test_lungs_taller_than_the_plane_are_seen_in_more_rows(
+    a_phantom: Phantom, a_package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planes = []
+
+    def watch(network: nn.Module, slices: LungSlices, **options: Any) -> FloatArray:
+        planes.append(slices.hu.shape[1:])
+        return predict_logits(network, slices, **options)
+
+    monkeypatch.setattr(pipeline, "predict_logits", watch)
+    labels = sitk.GetArrayFromImage(a_phantom.lungs)
+    half = labels.copy()
+    half[:, : labels.shape[1] // 2] = 0
+    for lungs in (half, labels):
+        mask = LungMask(image_like(lungs, a_phantom.lungs), "given")
+        found, _ = pipeline.find_lesions(a_phantom.scan, mask, a_package, CPU, pipeline.StageClock())
+        assert grid_difference(found, a_phantom.scan) is None
+    assert planes == [(48, 64), (64, 64)]
+    assert a_package.card.inference.slice_plane == (48, 64)
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:
