@@ -45,6 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of the shared scans; default: $COVIDSELFSEG_DATA, or shared/data beside the checkout",
     )
     parser.add_argument("--phantoms", type=int, default=8, metavar="N", help="seeds of phantoms (8)")
+    parser.add_argument(
+        "--as-they-came",
+        action="store_true",
+        help="leave out the scans made otherwise (thick slices, soft kernel, noise)",
+    )
     add_sheet_options(parser)
     parser.set_defaults(command=_benchmark)
 
@@ -77,12 +82,16 @@ def _benchmark(parsed: argparse.Namespace) -> None:
         title="Benchmark",
         notes=notes,
         slice_files=sets,
-        score_further=partial(_score_further, masks),
+        score_further=partial(_score_further, masks, parsed.as_they_came),
     )
 
 
 def _score_further(
-    masks: Sequence[tuple[str, Path, Path]], evaluated: Evaluated, options: Options, progress: Progress
+    masks: Sequence[tuple[str, Path, Path]],
+    as_they_came: bool,
+    evaluated: Evaluated,
+    options: Options,
+    progress: Progress,
 ) -> FurtherFindings:
     device = choose_device(options.device)
     return FurtherFindings(
@@ -95,5 +104,5 @@ def _score_further(
         effusions=score_effusions(
             evaluated.cases, device, lambda name: progress("lungs", 1.0, f"effusions in {name}")
         ),
-        rescans=score_rescans(evaluated, options, progress),
+        rescans=() if as_they_came else score_rescans(evaluated, options, progress),
     )

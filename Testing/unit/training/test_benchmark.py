@@ -15,7 +15,7 @@ from COVIDSelfSegLib.lung_masks.classical import builtin_lung_mask
 from COVIDSelfSegLib.models import ModelPackage, open_package
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.pipeline import Options, Run, segment
-from COVIDSelfSegLib.volume import array_view
+from COVIDSelfSegLib.volume import array_view, read_scan
 from COVIDSelfSegTrainingLib.cli import main
 from COVIDSelfSegTrainingLib.evaluation import cases as cases_module
 from COVIDSelfSegTrainingLib.evaluation import rescan_scores, scoring
@@ -63,11 +63,11 @@ def sheet(data: Path, a_model: ModelPackage) -> Path:
     return data / "out"
 
 
-def benchmark(patch: pytest.MonkeyPatch, data: Path, label: str, model: ModelPackage) -> int:
+def benchmark(patch: pytest.MonkeyPatch, data: Path, label: str, model: ModelPackage, *more: str) -> int:
     patch.setattr(cases_module, "draw_acquisition", lambda _rng: SMALL)
     patch.setattr(rescan_scores, "_THIN_MM", SMALL.slice_mm)
     run = ["--model", f"{label}={model.path}", "--data", str(data), "--output", str(data / "out")]
-    return main(["benchmark", *run, "--phantoms", "1", "--device", "cpu", "--builtin-lungs"])
+    return main(["benchmark", *run, "--phantoms", "1", "--device", "cpu", "--builtin-lungs", *more])
 
 
 def table(folder: Path, name: str) -> list[dict[str, str]]:
@@ -91,9 +91,15 @@ def test_real_scans_phantoms_and_slices_each_have_their_own_tables(sheet: Path) 
 
 
 @pytest.fixture(scope="module")
-def run(a_model: ModelPackage, a_phantom: Phantom) -> Run:
-    """What the model makes of the one scan that lies in all the places of diseased ones."""
-    return segment(a_phantom.scan, a_model, Options(builtin_lungs=True, device="cpu"))
+def scan(data: Path) -> sitk.Image:
+    """The one scan that lies in all the places of diseased ones, with the spacing that a file keeps."""
+    return read_scan(data / "ct" / "covidctmd_P001.nii.gz")
+
+
+@pytest.fixture(scope="module")
+def run(a_model: ModelPackage, scan: sitk.Image) -> Run:
+    """What the model makes of it."""
+    return segment(scan, a_model, Options(builtin_lungs=True, device="cpu"))
 
 
 def test_of_a_tumour_patient_only_the_clean_lung_counts(sheet: Path, run: Run) -> None:
@@ -107,14 +113,14 @@ def test_of_a_tumour_patient_only_the_clean_lung_counts(sheet: Path, run: Run) -
 
 
 def test_scans_made_otherwise_are_compared_with_what_was_found_before(
-    sheet: Path, run: Run, a_model: ModelPackage, a_phantom: Phantom
+    sheet: Path, run: Run, a_model: ModelPackage, scan: sitk.Image
 ) -> None:
     rows = {(row["scan"], row["rescan"]): row for row in table(sheet, "rescans_scans")}
     assert {name for name, _ in rows} == {"covidctmd_normal001", "covidctmd_P001", "lidc_0314_left"}
     whole = array_view(run.lesions) > 0
     sparse = rows["covidctmd_P001", "a slice every 8 mm"]
-    step = round(8 / a_phantom.scan.GetSpacing()[2])
-    some = a_phantom.scan[:, :, step // 2 :: step]
+    step = round(8 / scan.GetSpacing()[2])
+    some = scan[:, :, step // 2 :: step]
     again = array_view(segment(some, a_model, Options(builtin_lungs=True, device="cpu")).lesions) > 0
     ml = np.prod(some.GetSpacing()) / 1000
     assert float(sparse["expected_ml"]) == pytest.approx(whole[step // 2 :: step].sum() * ml)
@@ -137,6 +143,17 @@ def test_run_again_it_segments_no_scan_that_it_has_scored(
     after = {name: (sheet / f"{name}.csv").read_text() for name in names}
     assert benchmark(monkeypatch, data, "small", a_model) == ExitCode.DONE
     assert {name: text.replace("renamed", "small") for name, text in after.items()} == before
+
+
+def test_scans_made_otherwise_can_be_left_out(
+    data: Path, sheet: Path, a_model: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (sheet / "sheet.html").read_text()
+    assert "made otherwise" in page
+    assert benchmark(monkeypatch, data, "small", a_model, "--as-they-came") == ExitCode.DONE
+    assert "made otherwise" not in (sheet / "sheet.html").read_text()
+    assert benchmark(monkeypatch, data, "small", a_model) == ExitCode.DONE
+    assert (sheet / "sheet.html").read_text() == page
 
 
 def test_lung_masks_are_scored_with_the_published_one_and_on_dense_phantoms(
