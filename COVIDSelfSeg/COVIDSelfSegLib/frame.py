@@ -122,7 +122,8 @@ class LungFrame:
         if square_pixels:
             height, width = ((stop[axis] - start[axis]) * spacing[axis] for axis in (1, 2))
             if taller:
-                wanted = math.ceil(height / width * columns / _ROWS) * _ROWS
+                # Spacings come from files as float32: what is taller by so little is not taller.
+                wanted = math.ceil(height / width * columns / _ROWS - 1e-3) * _ROWS
                 rows = max(rows, min(columns, wanted))
             pixel = max(height / rows, width / columns)
             for axis, count in ((1, rows), (2, columns)):

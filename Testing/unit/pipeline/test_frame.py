@@ -146,6 +146,11 @@ def test_lungs_too_tall_for_the_grid_get_more_rows_up_to_a_square(
     frame = LungFrame.around_lungs(lungs, (None, 48, 64), margin_mm=0, square_pixels=True, taller=True)
     assert frame.shape == (1, rows, 64)
     assert frame.voxel_mm == pytest.approx((1, pixel_mm, pixel_mm))
+    # A spacing that was read from a file is one of float32.
+    lungs.SetSpacing((1.0, float(np.float32(1.0 + 1e-7)), 1.0))
+    again = LungFrame.around_lungs(lungs, (None, 48, 64), margin_mm=0, square_pixels=True, taller=True)
+    assert again.shape == (1, rows, 64)
+    lungs.SetSpacing((1.0, 1.0, 1.0))
     # Nothing of them is cut off.
     assert frame.to_network(lungs).sum() * pixel_mm**2 == pytest.approx(mask.sum())
     asked = LungFrame.around_lungs(lungs, (None, 48, 64), margin_mm=0, square_pixels=True)
