@@ -96,10 +96,13 @@ def _check_calibrated(card: ModelCard) -> None:
 
 
 def _check_fitted(found: Inference, before: Inference, what: What) -> None:
-    same = Calibration.of(found) == Calibration.of(before)
-    if found.calibration_equalised_slope == 0 if what == "equalised" else same:
+    if what == "equalised":
+        nothing, where = found.calibration_equalised_slope == 0, " in an equalised picture"
+    else:
+        nothing, where = Calibration.of(found) == Calibration.of(before), ""
+    if nothing:
         raise UserError(
-            "No lesion was painted" + (" in an equalised picture." if what == "equalised" else "."),
+            f"No lesion was painted{where}.",
             why="There was nothing to calibrate by: few slices were drawn, or their lungs are small.",
             fix="Name a cohort with more healthy scans, cut whole. A package whose preset varies no scanner "
             "(segmenter.augmentation) has no calibration of equalised pictures.",
