@@ -7,8 +7,8 @@ fill alveoli as COVID-19's do, so that the same painting trains the generator (u
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,17 +24,19 @@ from COVIDSelfSegLib.painting import (
 from torch import Tensor
 from torch.nn import functional
 
+from .airways import Airways, draw_airways, hold_open, lumen
 from .cohorts.cohort import CohortScan
 from .cohorts.slabs import Slab
+from .patterns import foci_of_slice
 
 _COARSER = 2
 """Lesions are laid out on every second pixel and interpolated: they are smooth, and it costs a quarter."""
-_PATTERNS = (0.4, 0.25, 0.2, 0.15)
-"""Shares of slices with a few foci, with many small ones, with foci and large faint fields, and with nets."""
-_REACH_MM, _SHORT_REACH_MM = 22.0, 8.0
-"""How far from the slice the centres of lesions may lie; of small ones."""
-_SCATTERED_LEVEL = 0.6
-"""Share of the small lesions that may lie anywhere: they follow vessels and airways into the lung."""
+_AT_THE_PLEURA_MM = 0.1
+"""Depth of coarse pixels just outside of the lung, for interpolation."""
+_BORDER, _BORDER_HU = 2, (-850.0, -150.0)
+"""Pixels around the lung mask that can hold lung in part; with more HU they are tissue, with less airways."""
+_OPEN = 0.6
+"""Share of the slices in which airways are drawn through what is dense."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,9 @@ def paint_volumes(
         for scan in scans
     ]
     phase = _rows_of(draw_phase(len(scans), rng), rows).to(hu.device)
-    places = _places([scan.volume_mm for scan in scans[rows]], hu.shape[1:])
+    places = _places(scans[rows], hu.shape[1:], hu.device)
     filled_hu = FILLED_HU + rng.normal(0, 12)
-    filling = lesion_filling(
-        LesionFoci.batch(foci[rows]).to(hu.device), phase, _on(places, hu.device), depths
-    )
+    filling = lesion_filling(LesionFoci.batch(foci[rows]).to(hu.device), phase, places, depths)
     return Painted(paint(hu, filling, filled_hu), filling)
 
 
@@ -97,76 +97,102 @@ def paint_slabs(
         rng: draws the lesions of the joint batch.
         rows: which rows are this process's.
     """
-    records = [_foci_of_slice(slab.scan, slab.index * slab.scan.slice_mm[0], rng) for slab in slabs]
+    records = [foci_of_slice(slab.scan, slab.index * slab.scan.slice_mm[0], rng) for slab in slabs]
+    airways = draw_airways(list(rng.random(len(slabs)) < _OPEN), rng)
     phase = _rows_of(draw_phase(len(slabs), rng), rows).to(hu.device)
     filled_hu = FILLED_HU + rng.normal(0, 15)
     if not len(hu):
         return Painted(hu, hu.new_zeros(hu.shape))
-    slabs, records = slabs[rows], records[rows]
-    lines, columns = hu.shape[2:]
-    shape = (3, lines // _COARSER, columns // _COARSER)
-    pixels = [tuple(_COARSER * mm for mm in slab.scan.slice_mm) for slab in slabs]
-    _, y, x = _places(pixels, shape)
-    # Coarse pixel centres, in the coordinates of fine ones.
-    half = torch.tensor([(_COARSER - 1) / 2 * slab.scan.slice_mm[1] for slab in slabs])[:, None]
-    coarse_depths = functional.max_pool2d(depths, _COARSER)
-    filling = torch.zeros_like(coarse_depths)
-    heights = [slab.heights_mm() for slab in slabs]
-    for height_count in {len(one) for one in heights}:  # thin slices together, and thick ones
-        alike = [row for row, one in enumerate(heights) if len(one) == height_count]
-        z = torch.tensor([heights[row] for row in alike], dtype=torch.float32)
-        each = height_count // 3
-        layers = lesion_filling(
-            LesionFoci.batch([records[row] for row in alike]).to(hu.device),
+    slabs = slabs[rows]
+    filling = _filling(slabs, records[rows], phase, depths)
+    painted = paint(hu, _across_the_border(filling, hu, depths), filled_hu)
+    air = _air(slabs, airways.of(rows, hu.device), hu.shape[2:])
+    return Painted(hold_open(painted, filling, air, airways.hu), filling)
+
+
+def _filling(slabs: Sequence[Slab], foci: list[LesionFoci], phase: NoisePhase, depths: Tensor) -> Tensor:
+    """Filling of the lesions (batch, 3, y, x), 0 outside the lung."""
+    y, x = _pixels(slabs, depths.shape[2:], depths.device, step=_COARSER)
+    coarse = functional.max_pool2d(depths, _COARSER)
+    # One more pixel around, lest interpolation thins what lies at the lung's border.
+    around = functional.max_pool2d(coarse, 3, 1, 1).clamp(max=_AT_THE_PLEURA_MM)
+    coarse = torch.where(coarse > 0, coarse, around)
+
+    def layers(alike: list[int], z: Tensor) -> Tensor:
+        return lesion_filling(
+            LesionFoci.batch([foci[row] for row in alike]).to(z.device),
             NoisePhase(phase.coarse[alike], phase.fine[alike]),
-            _on((z, (y + half)[alike], (x + half)[alike]), hu.device),
-            coarse_depths[alike].repeat_interleave(each, 1),
+            (z, y[alike], x[alike]),
+            coarse[alike].repeat_interleave(z.shape[1] // 3, 1),
         )
-        filling[alike] = layers.view(len(alike), 3, each, *shape[1:]).mean(2)
-    filling = functional.interpolate(filling, size=(lines, columns), mode="bilinear", align_corners=False)
-    filling = filling * (depths > 0)
-    return Painted(paint(hu, filling, filled_hu), filling)
+
+    filling = _mean_over_thirds(slabs, layers, depths.device)
+    filling = functional.interpolate(filling, size=depths.shape[2:], mode="bilinear", align_corners=False)
+    return filling * (depths > 0)
 
 
-def _foci_of_slice(scan: CohortScan, z_mm: float, rng: np.random.Generator) -> LesionFoci:
-    """Lesions around the slice at a height, in one of the patterns that disease has in a slice."""
-    near = scan.slice_sites(z_mm, max(_REACH_MM, scan.slice_mm[0]))
-    pattern = rng.choice(len(_PATTERNS), p=_PATTERNS)
-    if pattern == 1:
-        close = scan.slice_sites(z_mm, max(_SHORT_REACH_MM, scan.slice_mm[0])).levelled(_SCATTERED_LEVEL)
-        return draw_foci(close, int(rng.integers(5, 20)), rng, size=rng.uniform(0.3, 0.7))
-    foci = draw_foci(near, int(rng.integers(1, 7)), rng, size=rng.uniform(0.5, 1.5))
-    if pattern == 2:
-        wide = draw_foci(
-            near.levelled(0.5), int(rng.integers(1, 4)), rng, size=rng.uniform(2.5, 5), severity=0.1
-        )
-        return foci.beside(wide)
-    if pattern == 3:
-        return _as_nets(foci, rng)
-    return foci
+def _air(slabs: Sequence[Slab], airways: Airways, shape: Sequence[int]) -> Tensor:
+    """Share of each pixel (batch, 3, y, x) that lies in an airway."""
+    device = airways.radii.device
+    y, x = _pixels(slabs, shape, device)
+    return _mean_over_thirds(
+        slabs, lambda alike, z: lumen(airways.of(alike, device), (z, y[alike], x[alike])), device
+    )
 
 
-def _as_nets(foci: LesionFoci, rng: np.random.Generator) -> LesionFoci:
-    """The same lesions as nets of thick septa in faint ground glass: the reticular pattern of later weeks."""
-    shape = tuple(foci.radii.shape)
+def _mean_over_thirds(
+    slabs: Sequence[Slab], layers: Callable[[list[int], Tensor], Tensor], device: torch.device
+) -> Tensor:
+    """What there is in each of three slices; in thick ones the mean over their thirds.
 
-    def drawn(low: float, high: float) -> Tensor:
-        return torch.from_numpy(rng.uniform(low, high, shape).astype(np.float32))
+    Args:
+        slabs: the slices with their neighbours.
+        layers: of some of the slabs at heights (slabs, layers) in mm what there is, (slabs, layers, y, x).
+        device: for the heights.
+    """
+    heights = [slab.heights_mm() for slab in slabs]
+    means: dict[int, Tensor] = {}
+    for count in {len(one) for one in heights}:  # thin slices together, and thick ones
+        alike = [row for row, one in enumerate(heights) if len(one) == count]
+        z = torch.tensor([heights[row] for row in alike], dtype=torch.float32, device=device)
+        found = layers(alike, z)
+        found = found.view(len(alike), 3, count // 3, *found.shape[2:]).mean(2)
+        means.update(zip(alike, found, strict=True))
+    return torch.stack([means[row] for row in range(len(slabs))])
 
-    faint = drawn(0.09, 0.2)
-    return replace(foci, fillings=faint, cores=faint, paving=drawn(0.25, 0.6), patchiness=drawn(0, 0.3))
+
+def _pixels(
+    slabs: Sequence[Slab], shape: Sequence[int], device: torch.device, *, step: int = 1
+) -> tuple[Tensor, Tensor]:
+    """Positions in mm of rows and columns of each plane, (slabs, points): the middle of every ``step``."""
+    mm = torch.tensor([slab.scan.slice_mm for slab in slabs], dtype=torch.float32)
+    y, x = (
+        mm[:, axis, None] * (step * torch.arange(points // step) + (step - 1) / 2)
+        for axis, points in zip((1, 2), shape, strict=True)
+    )
+    return y.to(device), x.to(device)
+
+
+def _across_the_border(filling: Tensor, hu: Tensor, depths: Tensor) -> Tensor:
+    """Filling that goes on into the pixels half lung, half tissue around the lung mask.
+
+    Left as they are they would be a dark line around every consolidation at the pleura, which no patient has
+    and a network would look for.
+    """
+    around = functional.max_pool2d(filling, 2 * _BORDER + 1, 1, _BORDER)
+    low, high = _BORDER_HU
+    mixed = ((high - hu) / 100).clamp(0, 1) * (hu > low)
+    return torch.where(depths > 0, filling, around * mixed)
 
 
 def _rows_of(phase: NoisePhase, rows: slice) -> NoisePhase:
     return NoisePhase(phase.coarse[rows], phase.fine[rows])
 
 
-def _places(voxel_mm: list[tuple[float, ...]], shape: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
-    sizes = torch.tensor(voxel_mm, dtype=torch.float32)
-    z, y, x = (sizes[:, axis, None] * torch.arange(points) for axis, points in enumerate(shape))
-    return z, y, x
-
-
-def _on(places: tuple[Tensor, Tensor, Tensor], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    z, y, x = (axis.to(device) for axis in places)
+def _places(
+    scans: list[CohortScan], shape: Sequence[int], device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Positions in mm of the planes, rows and columns of each scan's generator grid, (scans, points)."""
+    mm = torch.tensor([scan.volume_mm for scan in scans], dtype=torch.float32, device=device)
+    z, y, x = (mm[:, axis, None] * torch.arange(points, device=device) for axis, points in enumerate(shape))
     return z, y, x

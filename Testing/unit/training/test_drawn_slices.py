@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 from COVIDSelfSegLib.devices import choose_device
-from COVIDSelfSegTrainingLib import corruption, segmenter_batches
+from COVIDSelfSegTrainingLib import corruption, patterns, segmenter_batches
 from COVIDSelfSegTrainingLib.augmentation import vary_mask
 from COVIDSelfSegTrainingLib.cohorts import cutting
 from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan, Source, prepare_cohort
@@ -34,7 +34,7 @@ def a_scan(tmp_path_factory: pytest.TempPathFactory) -> CohortScan:
 def test_nets_are_faint_with_bright_lines_and_lesion_between_them_too(
     a_scan: CohortScan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(corruption, "_PATTERNS", (0, 0, 0, 1))
+    monkeypatch.setattr(patterns, "_SHARES", {"nets": 1.0})
     index = int(a_scan.holding[len(a_scan.holding) // 2])
     slab = Slab(a_scan, index)
     hu, depths = (torch.from_numpy(part.astype(np.float32))[None] for part in slab.stack())
@@ -45,6 +45,51 @@ def test_nets_are_faint_with_bright_lines_and_lesion_between_them_too(
     assert filling.median() < 0.3
     assert filling.quantile(0.99) > 0.35
     assert (filling > 0.07).float().mean() > 0.7
+
+
+@pytest.mark.parametrize("together", [1, 4])
+def test_consolidation_is_dense_but_for_its_airways_and_these_are_lesion_too(
+    a_scan: CohortScan, together: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patterns, "_SHARES", {"consolidation": 1.0})
+    slabs = [Slab(a_scan, int(index), together) for index in a_scan.holding[3:-3:2]]
+    depths = torch.full((len(slabs), 3, *a_scan.slices.shape[1:]), 25.0)
+    lung = torch.full_like(depths, -850.0)
+
+    def painted(share: float) -> tuple[torch.Tensor, torch.Tensor]:
+        monkeypatch.setattr(corruption, "_OPEN", share)
+        result = paint_slabs(slabs, lung, depths, np.random.default_rng(7))
+        solid = result.filling > 0.75
+        return result.filling, result.hu[solid]
+
+    filling, with_airways = painted(1.0)
+    same_filling, without = painted(0.0)
+    assert torch.equal(filling, same_filling)
+    assert without.min() > -250
+    air = (with_airways < -600).float().mean()
+    assert 0.01 < air < 0.2
+    assert (with_airways > -250).float().mean() > 0.7
+
+
+def test_consolidation_at_the_border_of_the_lung_leaves_no_dark_line(
+    a_scan: CohortScan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patterns, "_SHARES", {"consolidation": 1.0})
+    monkeypatch.setattr(corruption, "_OPEN", 0.0)
+    slab = Slab(a_scan, int(a_scan.holding[len(a_scan.holding) // 2]))
+    border = int((slab.stack()[1][1] > 0).sum(axis=0).argmax())
+    depths = torch.full((1, 3, *a_scan.slices.shape[1:]), 25.0)
+    depths[..., border:] = 0
+    hu = torch.where(depths > 0, -850.0, 40.0)
+    hu[..., border] = -400.0  # half lung, half tissue
+    hu[..., border + 1] = -950.0  # an airway beside the lung
+    results = [paint_slabs([slab], hu, depths, np.random.default_rng(seed)) for seed in range(8)]
+    dense = torch.cat([one.filling[..., border - 1] > 0.75 for one in results])
+    beside = torch.cat([one.hu[..., border] for one in results])
+    assert dense.any()
+    assert (beside[dense] > -100).all()
+    assert all(torch.equal(one.hu[..., border + 1 :], hu[..., border + 1 :]) for one in results)
+    assert not any(one.filling[..., border:].any() for one in results)
 
 
 def test_a_thick_slice_is_the_mean_of_those_around_with_neighbours_beside_it(
