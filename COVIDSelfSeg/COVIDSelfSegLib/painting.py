@@ -73,12 +73,6 @@ class LungSites:
         """The same points, of whose prior a ``share`` (0 .. 1) is spread evenly over all of them."""
         return replace(self, weights=(1 - share) * self.weights + share / len(self.weights))
 
-    def around_hila(self, reach_mm: float) -> LungSites:
-        """The same points, likelier the closer to the middle between left and right; of one lung, its own."""
-        across = self.places[:, 2].astype(np.float64)
-        weights = np.exp(-np.abs(across - across.mean()) / reach_mm)
-        return replace(self, weights=weights / weights.sum())
-
 
 def extent_of(depth: npt.NDArray[Any]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """First index of the lung along each axis, and the one after its last."""

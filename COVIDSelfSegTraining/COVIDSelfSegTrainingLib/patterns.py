@@ -14,11 +14,11 @@ from .cohorts.cohort import CohortScan
 
 Pattern = Literal["foci", "scattered", "fields", "nets", "consolidation"]
 _SHARES: dict[Pattern, float] = {
-    "foci": 0.29,
-    "scattered": 0.2,
-    "fields": 0.17,
-    "nets": 0.12,
-    "consolidation": 0.22,
+    "foci": 0.33,
+    "scattered": 0.22,
+    "fields": 0.18,
+    "nets": 0.13,
+    "consolidation": 0.14,
 }
 """How many slices have a few foci, many small ones, foci and large faint fields, nets of septa, and foci and
 consolidation."""
@@ -26,8 +26,6 @@ _REACH_MM, _SHORT_REACH_MM = 22.0, 8.0
 """How far from the slice the centres of lesions may lie; of small ones."""
 _SCATTERED_LEVEL = 0.6
 """Share of the small lesions that may lie anywhere: they follow vessels and airways into the lung."""
-_AT_HILA, _HILUM_MM = 0.5, 20.0
-"""How often consolidation lies around the hila, where it is easily taken for vessels, and how closely."""
 
 
 def foci_of_slice(
@@ -54,8 +52,7 @@ def foci_of_slice(
         wide = draw_foci(near.levelled(0.5), count, rng, size=rng.uniform(2.5, 5), severity=0.1)
         return foci.beside(wide)
     if pattern == "consolidation":
-        sites = near.around_hila(_HILUM_MM) if rng.random() < _AT_HILA else near.levelled(0.5)
-        solid = draw_foci(sites, int(rng.integers(1, 3)), rng, size=rng.uniform(1, 3))
+        solid = draw_foci(near.levelled(0.5), int(rng.integers(1, 3)), rng, size=rng.uniform(1, 3))
         return foci.beside(_as_consolidation(solid, rng))
     return foci
 

@@ -99,15 +99,6 @@ def test_a_levelled_prior_lets_lesions_lie_anywhere_inside(lungs: np.ndarray) ->
     assert np.allclose(half.weights, (sites.weights + even.weights) / 2)
 
 
-def test_lesions_around_the_hila_lie_between_the_lungs_on_both_sides(lungs: np.ndarray) -> None:
-    sites = sites_of(lungs)
-    central = sites.around_hila(15.0)
-    assert central.weights.sum() == pytest.approx(1)
-    across = sites.places[:, 2] - sites.places[:, 2].mean()
-    assert (central.weights * np.abs(across)).sum() < 0.75 * (sites.weights * np.abs(across)).sum()
-    assert 0.2 < central.weights[across < 0].sum() < 0.8
-
-
 def test_foci_beside_others_fill_what_both_fill(lungs: np.ndarray) -> None:
     sites = sites_of(lungs)
     one, two = (draw_foci(sites, count, np.random.default_rng(count)) for count in (2, 3))
