@@ -59,7 +59,7 @@ def recalibrate(
             calibration_equalised_slope=inference.calibration_equalised_slope,
             calibration_equalised_shift=inference.calibration_equalised_shift,
         )
-    recipe = card.recipe | {"calibrated_by": command}
+    recipe = card.recipe | {"calibrated_by": _commands(card, what, command)}
     card = replace(card, inference=inference, recipe=recipe, metrics=())
     with writing_to(path):
         return write_package(path, card, package.generator().state_dict(), package.segmenter().state_dict())
@@ -79,6 +79,12 @@ def fitted(
     trainer = SegmenterTrainer(preset, healthy, [], device)
     trainer.average.load_state_dict(segmenter)
     return replace(trainer.calibrated(), residual_hu=card.inference.residual_hu, marked=card.inference.marked)
+
+
+def _commands(card: ModelCard, what: What, command: str) -> str:
+    """What made the whole calibration, one command after another: fitting all of it forgets those before."""
+    before = str(card.recipe.get("calibrated_by", ""))
+    return f"{before} && {command}" if before and what == "equalised" else command
 
 
 def _preset(card: ModelCard) -> Preset:

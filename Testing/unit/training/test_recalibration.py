@@ -75,6 +75,22 @@ def test_of_equalised_pictures_alone_nothing_else_changes(
     assert replace(anew.card.inference, **dict.fromkeys(OF_EQUALISED, 0.0)) == package.card.inference
 
 
+def test_the_card_names_every_command_that_what_holds_came_from(
+    package: ModelPackage, training_scans: list[CohortScan], tmp_path: Path
+) -> None:
+    first = calibrated(package, training_scans, tmp_path / "first.safetensors")
+    second = calibrated(
+        first, training_scans, tmp_path / "second.safetensors", "--equalised", "--batches", "3"
+    )
+    third = calibrated(second, training_scans, tmp_path / "third.safetensors")
+    all_of_it = "covidselfseg calibrate COHORT old.safetensors first.safetensors"
+    equalised = "covidselfseg calibrate COHORT first.safetensors second.safetensors --equalised --batches 3"
+    assert f"Calibrated by: `{all_of_it} && {equalised}`" in card_text(second)
+    assert "Calibrated by: `covidselfseg calibrate COHORT second.safetensors third.safetensors`" in card_text(
+        third
+    )
+
+
 def test_each_calibration_is_that_of_what_was_judged_of_its_kind(training_scans: list[CohortScan]) -> None:
     healthy = [scan for scan in training_scans if scan.source.group == "healthy"]
     rng = np.random.default_rng(1)
