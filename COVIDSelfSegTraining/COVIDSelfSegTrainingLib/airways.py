@@ -48,6 +48,12 @@ class Airways:
         radii, cells, phases = (part[rows].to(device) for part in (self.radii, self.cells, self.phases))
         return Airways(radii, cells, phases, self.hu)
 
+    def showing(self, filling: Tensor) -> list[int]:
+        """Samples in which airways show, by the filling of their lesions (samples, z, y, x)."""
+        dense = filling.amax(dim=(1, 2, 3)) > _DENSE[0]
+        shown: list[int] = torch.nonzero(dense & (self.radii > 0))[:, 0].tolist()
+        return shown
+
 
 def draw_airways(open_ones: list[bool], rng: np.random.Generator) -> Airways:
     """Draw airways for each sample of a batch; those that are not open get none."""

@@ -106,7 +106,7 @@ def paint_slabs(
     slabs = slabs[rows]
     filling = _filling(slabs, records[rows], phase, depths)
     painted = paint(hu, _across_the_border(filling, hu, depths), filled_hu)
-    air = _air(slabs, airways.of(rows, hu.device), hu.shape[2:])
+    air = _air(slabs, airways.of(rows, hu.device), filling)
     return Painted(hold_open(painted, filling, air, airways.hu), filling)
 
 
@@ -131,13 +131,18 @@ def _filling(slabs: Sequence[Slab], foci: list[LesionFoci], phase: NoisePhase, d
     return filling * (depths > 0)
 
 
-def _air(slabs: Sequence[Slab], airways: Airways, shape: Sequence[int]) -> Tensor:
-    """Share of each pixel (batch, 3, y, x) that lies in an airway."""
-    device = airways.radii.device
-    y, x = _pixels(slabs, shape, device)
-    return _mean_over_thirds(
-        slabs, lambda alike, z: lumen(airways.of(alike, device), (z, y[alike], x[alike])), device
-    )
+def _air(slabs: Sequence[Slab], airways: Airways, filling: Tensor) -> Tensor:
+    """Share of each pixel (batch, 3, y, x) that lies in an airway; slabs where none would show have 0."""
+    air = torch.zeros_like(filling)
+    shown = airways.showing(filling)
+    if shown:
+        some, device = airways.of(shown, filling.device), filling.device
+        slabs = [slabs[row] for row in shown]
+        y, x = _pixels(slabs, filling.shape[2:], device)
+        air[shown] = _mean_over_thirds(
+            slabs, lambda alike, z: lumen(some.of(alike, device), (z, y[alike], x[alike])), device
+        )
+    return air
 
 
 def _mean_over_thirds(
