@@ -1,6 +1,7 @@
 """Air in the airways of painted consolidation: the air bronchogram.
 
-Disease fills alveoli; the bronchi between them often stay open, and in scarred lung they widen. Among healthy
+Disease fills alveoli; the bronchi between them often stay open (Hansell 2008, the Fleischner Society's
+glossary), and in scarred lung they widen. Among healthy
 lungs only a hilum shows air amid dense tissue, so a network that sees consolidation filled throughout takes
 every consolidation with open airways for a hilum (docs/steps.md, step 35).
 """
@@ -55,20 +56,20 @@ class Airways:
         return shown
 
 
-def draw_airways(open_ones: list[bool], rng: np.random.Generator) -> Airways:
-    """Draw airways for each sample of a batch; those that are not open get none."""
-    count = len(open_ones)
-    cells, radii = rng.uniform(*_CELL_MM, count), rng.uniform(*_RADIUS, count)
+def draw_airways(samples: int, share: float, rng: np.random.Generator) -> Airways:
+    """Draw the airways of a batch, of which a ``share`` (0 .. 1) has open ones."""
+    are_open = rng.random(samples) < share
+    cells, radii = rng.uniform(*_CELL_MM, samples), rng.uniform(*_RADIUS, samples)
     return Airways(
-        torch.from_numpy(np.where(open_ones, radii * cells, 0).astype(np.float32)),
+        torch.from_numpy(np.where(are_open, radii * cells, 0).astype(np.float32)),
         torch.from_numpy(cells.astype(np.float32)),
-        torch.from_numpy(rng.uniform(0, 200, (count, 2, 3)).astype(np.float32)),
+        torch.from_numpy(rng.uniform(0, 200, (samples, 2, 3)).astype(np.float32)),
         _LUMEN_HU + float(rng.normal(0, 20)),
     )
 
 
 def lumen(airways: Airways, places: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    """Share of each voxel that lies in a painted airway.
+    """Share of each voxel that lies in a painted airway, whose border is a millimetre soft.
 
     Args:
         airways: on the places' device.

@@ -90,6 +90,8 @@ def paint_slabs(
 ) -> Painted:
     """Paint lesions on slices and their neighbours; what fills a thick one is the mean over its thirds.
 
+    Beside the lung HU change too, in pixels half lung, half tissue; the filling is 0 there.
+
     Args:
         slabs: the slices of the joint batch, of healthy scans.
         hu: (batch, 3, y, x): below, the slice, above; this process's rows of the joint batch.
@@ -98,7 +100,7 @@ def paint_slabs(
         rows: which rows are this process's.
     """
     records = [foci_of_slice(slab.scan, slab.index * slab.scan.slice_mm[0], rng) for slab in slabs]
-    airways = draw_airways(list(rng.random(len(slabs)) < _OPEN), rng)
+    airways = draw_airways(len(slabs), _OPEN, rng)
     phase = _rows_of(draw_phase(len(slabs), rng), rows).to(hu.device)
     filled_hu = FILLED_HU + rng.normal(0, 15)
     if not len(hu):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -12,8 +11,7 @@ from torch import Tensor
 
 from .cohorts.cohort import CohortScan
 
-Pattern = Literal["foci", "scattered", "fields", "nets", "consolidation"]
-_SHARES: dict[Pattern, float] = {
+_SHARES = {
     "foci": 0.33,
     "scattered": 0.22,
     "fields": 0.18,
@@ -28,19 +26,10 @@ _SCATTERED_LEVEL = 0.6
 """Share of the small lesions that may lie anywhere: they follow vessels and airways into the lung."""
 
 
-def foci_of_slice(
-    scan: CohortScan, z_mm: float, rng: np.random.Generator, pattern: Pattern | None = None
-) -> LesionFoci:
-    """Lesions around the slice at a height, in one of the patterns that disease has in a slice.
-
-    Args:
-        scan: healthy.
-        z_mm: of the slice, in mm of the slices' grid.
-        rng: the only source of randomness.
-        pattern: drawn when not given.
-    """
+def foci_of_slice(scan: CohortScan, z_mm: float, rng: np.random.Generator) -> LesionFoci:
+    """Lesions of a slice, in one of the patterns: a batch of one. The height is in mm of the slices' grid."""
     near = scan.slice_sites(z_mm, max(_REACH_MM, scan.slice_mm[0]))
-    pattern = rng.choice(list(_SHARES), p=list(_SHARES.values())) if pattern is None else pattern
+    pattern = rng.choice(list(_SHARES), p=list(_SHARES.values()))
     if pattern == "scattered":
         close = scan.slice_sites(z_mm, max(_SHORT_REACH_MM, scan.slice_mm[0])).levelled(_SCATTERED_LEVEL)
         return draw_foci(close, int(rng.integers(5, 20)), rng, size=rng.uniform(0.3, 0.7))
