@@ -33,7 +33,7 @@ class PhaseCost:
 
     Attributes:
         name: of the phase.
-        count: steps, or scans.
+        count: steps, scans, or batches.
         seconds: for one of them.
         batch_seconds: of that, for drawing, painting and varying the batch; 0 where it has none.
     """
@@ -121,6 +121,9 @@ def make_plan(preset: Preset, scans: list[CohortScan], output: Path, device: Dev
     spread_out = replace(mask, burden=np.linspace(0, 1, len(mask.burden)))
     segmenter = SegmenterTrainer(preset, healthy, [(diseased[0], spread_out)], device)
     phases.append(_segmenter_cost(segmenter, preset.segmenter.iterations, device))
+    if preset.calibration_batches:
+        seconds = _timed(lambda: segmenter.judge_unseen(1), 1, device)
+        phases.append(PhaseCost("calibration", preset.calibration_batches, seconds))
     on_gpu = device.handle.type == "cuda"
     return Plan(
         str(device),

@@ -25,8 +25,9 @@ class Preset:
         gan: phase 1.
         pseudo_mask: phase 2.
         segmenter: phase 3.
-        calibration_batches: of fresh painted lesions that set calibration and threshold after phase 3; 0
-            keeps those of ``inference``.
+        calibration_batches: of fresh painted lesions that set calibration and threshold after phase 3; a
+            fifth of their slices are equalised pictures, which differ much from each other. 0 keeps those
+            of ``inference``.
         inference: grids and defaults that training and inference share.
     """
 
@@ -35,7 +36,7 @@ class Preset:
     gan: GanPreset = field(default_factory=GanPreset)
     pseudo_mask: PseudoMaskPreset = field(default_factory=PseudoMaskPreset)
     segmenter: SegmenterPreset = field(default_factory=SegmenterPreset)
-    calibration_batches: int = 24
+    calibration_batches: int = 96
     inference: Inference = field(default_factory=lambda: Inference(mirrored=True))
 
 

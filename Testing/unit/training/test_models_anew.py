@@ -22,14 +22,17 @@ pytestmark = pytest.mark.slow
 SHORT = f"""#!{sys.executable}
 '''The command line with few phantoms and few steps; the last of an option given twice counts.'''
 import sys
+from dataclasses import replace
 
 from COVIDSelfSegTrainingLib import cli
 from COVIDSelfSegTrainingLib.cohorts import shipped
 from COVIDSelfSegTrainingLib.lung_networks import chests
+from COVIDSelfSegTrainingLib.presets import PRESETS
 
 if __name__ == "__main__":  # processes that prepare scans import this file again
     shipped._HEALTHY_SEEDS, shipped._DISEASED_SEEDS = range(1000, 1003), range(1100, 1102)
     chests._SEEDS = range(3000, 3002)
+    PRESETS["default"] = replace(PRESETS["default"], calibration_batches=4)
     few = {{"train": ["--segmenter-iterations", "2"], "train-lungs": ["--iterations", "2"]}}
     typed = [*sys.argv[1:], *few.get(sys.argv[1], [])]
     if "--gan-iterations" in typed:

@@ -38,7 +38,8 @@ def test_the_plan_measures_and_writes_nothing(
 ) -> None:
     assert main(arguments(training_scans, tmp_path / "out", a_preset_file, "--plan")) == 0
     text = capsys.readouterr().out
-    assert [word in text for word in ("GAN", "pseudo-masks", "2D network", "together", "disk")] == [True] * 5
+    named = ("GAN", "pseudo-masks", "2D network", "calibration", "together", "disk")
+    assert [word in text for word in named] == [True] * len(named)
     assert not (tmp_path / "out").exists()
 
 
