@@ -56,7 +56,7 @@ def save_checkpoint(
         safetensors.torch.save_file(
             tensors, temporary, {"iteration": json.dumps(iteration), **(recipe or {})}
         )
-        with temporary.open("rb") as file:
+        with temporary.open("r+b") as file:  # Windows flushes only what is open for writing
             os.fsync(file.fileno())  # a power cut after the renaming must not leave an empty file
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
