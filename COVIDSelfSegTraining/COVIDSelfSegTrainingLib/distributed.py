@@ -27,7 +27,7 @@ def joined(device: Device) -> Iterator[Device]:
     Raises:
         UserError: fewer GPUs than processes on this machine.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if size_of_launcher() == 1:
         yield device
         return
     backend = "gloo"
@@ -57,6 +57,11 @@ def size() -> int:
 def rank() -> int:
     """Number of this process; 0 is the one that writes."""
     return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def size_of_launcher() -> int:
+    """Number of processes that ``torchrun`` started, before they have joined."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def rank_of_launcher() -> int:

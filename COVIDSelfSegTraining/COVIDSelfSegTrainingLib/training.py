@@ -23,7 +23,7 @@ from .checkpoint import remove_leftovers
 from .cohorts.cohort import CohortScan
 from .collapse import CollapseWatch
 from .curves import PAGE, State, write_page
-from .distributed import joined, rank, size, wait_for_all
+from .distributed import joined, rank, size, size_of_launcher, wait_for_all
 from .gan import GanTrainer, generator_architecture
 from .mask_files import make_pseudo_masks
 from .phase_run import PhaseRun, Report, Running, disk_error
@@ -86,12 +86,14 @@ def train(
         start: package whose weights to start from; a phase without iterations keeps them as they are.
 
     Raises:
-        UserError: the preset, the cohort or the package to start from cannot work, a checkpoint is of
-            another training, a loss is no number, or the disk is full.
+        UserError: the preset, the cohort or the package to start from cannot work, there are more processes
+            than rows in a batch, a checkpoint is of another training, a loss is no number, or the disk is
+            full.
     """
     check_preset(preset, f"The preset '{preset.name}'")
     check_start(preset, start)
     check_cohort(scans, preset)
+    _check_processes(preset, size_of_launcher())
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with joined(device) as mine:
@@ -131,6 +133,21 @@ def check_cohort(scans: list[CohortScan], preset: Preset) -> None:
                 fix="Prepare a cohort for this preset in a folder of its own ('covidselfseg prepare --preset "
                 "NAME'), or set the preset's generator_grid and slice_plane to the cohort's.",
             )
+
+
+def _check_processes(preset: Preset, processes: int) -> None:
+    """Refuse processes that would have no row of a batch to work on."""
+    gan, phase = preset.gan, preset.segmenter
+    slices = phase.painted + phase.clean + phase.high + phase.low
+    most, option = slices, "segmenter.painted"
+    if gan.iterations > 0 and gan.batch // 2 < slices:  # half of a batch is healthy, half diseased
+        most, option = gan.batch // 2, "gan.batch"
+    if processes > most:
+        raise UserError(
+            f"{processes} processes cannot share a batch of the preset '{preset.name}': at most {most} can.",
+            why="Every process works on its rows of one joint batch, healthy and diseased ones.",
+            fix=f"Give torchrun --nproc-per-node={most}, or a preset file with a larger {option}.",
+        )
 
 
 class _Training:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import resource
@@ -161,6 +162,17 @@ def test_two_processes_train_as_one_with_the_joint_batch(
         assert logs[1][-1][name] == pytest.approx(logs[0][-1][name], rel=1e-3)
 
 
+def test_more_processes_than_a_batch_has_rows_are_refused_before_they_join(
+    training_scans: list[CohortScan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(UserError, match=r"3 processes cannot share .* at most 2 can.*") as refused:
+        train(TINY, training_scans, tmp_path / "out")
+    assert "--nproc-per-node=2" in refused.value.fix
+    assert "gan.batch" in refused.value.fix
+    assert not (tmp_path / "out").exists()
+
+
 def _groups(scans: list[CohortScan]) -> tuple[list[CohortScan], list[CohortScan]]:
     return [scan for scan in scans if scan.source.group == "healthy"], [
         scan for scan in scans if scan.source.group == "diseased"
@@ -234,6 +246,21 @@ def test_weights_that_are_no_numbers_never_replace_good_ones(tmp_path: Path) -> 
     with pytest.raises(UserError, match="no numbers"):
         save_checkpoint(path, 2, {"n": network}, {})
     assert path.read_bytes() == kept
+
+
+def test_checkpoints_are_flushed_through_a_handle_that_may_write_as_windows_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flush, flushed = os.fsync, []
+
+    def as_windows(handle: int) -> None:
+        assert fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
+        flushed.append(handle)
+        flush(handle)
+
+    monkeypatch.setattr(os, "fsync", as_windows)
+    save_checkpoint(tmp_path / "c.safetensors", 1, {"n": nn.Linear(2, 2)}, {})
+    assert flushed
 
 
 @contextmanager
