@@ -1,8 +1,10 @@
-"""What the names of files and folders say: severity classes, masks, and which mask belongs to which scan."""
+"""What files and folders say: severity classes, patients, masks, and which mask belongs to which scan."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +14,8 @@ MaskKind = Literal["lesions", "lungs", "other"]
 
 MOSMED_LICENCE = "CC BY-NC-ND 3.0 (MosMedData)"
 
+_PATIENT_SCANS = 5
+"""A sub-folder with at most so many scans is one patient's; with more, it is a collection of patients."""
 _CLASS = re.compile(r"CT[-_ ]?([0-4])[a-z]?", re.IGNORECASE)
 _LUNG_WORDS = r"lungs?|lobes?"
 _LESION_WORDS = r"infections?|lesions?|covid"
@@ -33,6 +37,30 @@ def stated_class(relative: Path) -> str:
         if match:
             return f"CT-{match[1]}"
     return ""
+
+
+def count_below(folders: Iterable[Path]) -> Counter[Path]:
+    """How many scans lie in and below each folder, from the folder that holds each."""
+    return Counter(above for folder in folders for above in (folder, *folder.parents))
+
+
+def patient_folder(folder: Path, below: Counter[Path]) -> Path | None:
+    """The highest sub-folder on the way to a scan that holds so few scans that they are one patient's.
+
+    So visits in folders of their own (``sub-05/ses-1``) stay together. A folder called CT-0 .. CT-4, or one
+    above it, is no patient's. None where no folder qualifies.
+
+    Args:
+        folder: that holds the scan, relative to the folder that was given.
+        below: see :func:`count_below`; of folders relative to the same one.
+    """
+    parts = folder.parts
+    classes = [depth for depth, part in enumerate(parts, start=1) if _CLASS.fullmatch(part)]
+    for depth in range(1 + max(classes, default=0), len(parts) + 1):
+        highest = Path(*parts[:depth])
+        if below[highest] <= _PATIENT_SCANS:
+            return highest
+    return None
 
 
 def bare_name(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -14,14 +15,12 @@ from COVIDSelfSegLib.dicom import Series, choose_chest_ct, list_series
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.volume import FILE_ENDINGS, has_scan_ending
 
-from .layouts import MaskKind, bare_name, mask_of, stated_class
+from .layouts import MaskKind, bare_name, count_below, mask_of, patient_folder, stated_class
 from .sources import Group, Source
 
 _PATIENT_ID, _BIRTH_DATE, _SEX, _STUDY = "0010|0020", "0010|0030", "0010|0040", "0020|000d"
 _NOBODY = re.compile(r"(anon\w*|unknown|none|n/?a|patient|test|0+|x+)?", re.IGNORECASE)
 """Patient IDs that a de-identification leaves for everybody."""
-_PATIENT_FOLDER = 5
-"""A sub-folder with at most so many scans is one patient's; with more, it is a collection of patients."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,11 @@ def _search_one(root: Root) -> tuple[list[Found], list[str]]:
         else:
             masks[mask].append(path)
     taken: set[Path] = set()
-    found = [_of_file(root, path, scans, masks, taken) for path in scans]
+    below = count_below(_below(root, path) for path in scans)
+    found = [
+        _of_file(root, path, scans, masks, taken, of_patient=patient_folder(_below(root, path), below))
+        for path in scans
+    ]
     found += _of_series(root)
     lonely = [
         path for (_, kind), paths in masks.items() if kind != "other" for path in paths if path not in taken
@@ -130,12 +133,19 @@ def _search_one(root: Root) -> tuple[list[Found], list[str]]:
     return found, notes
 
 
+def _below(root: Root, path: Path) -> Path:
+    """The folder that holds a file, relative to the root."""
+    return path.parent.relative_to(root.folder)
+
+
 def _of_file(
     root: Root,
     path: Path,
     scans: list[Path],
     masks: dict[tuple[str, MaskKind], list[Path]],
     taken: set[Path],
+    *,
+    of_patient: Path | None,
 ) -> Found:
     relative = path.relative_to(root.folder)
     of_scan: dict[MaskKind, Path] = {}
@@ -144,10 +154,6 @@ def _of_file(
         if mask is not None:
             of_scan[kind] = mask
             taken.add(mask)
-    siblings = sum(other.parent == path.parent for other in scans)
-    is_patient_folder = path.parent != root.folder and siblings <= _PATIENT_FOLDER
-    in_class_folder = _in_class_folder(relative)
-    patient = relative.parent.as_posix() if is_patient_folder and not in_class_folder else bare_name(relative)
     source = Source(
         name=_name(root, relative, bare_name(relative)),
         group=_group(root, relative),
@@ -155,15 +161,10 @@ def _of_file(
         path=str(path.absolute()),
         lung_mask=_text(of_scan.get("lungs")),
         lesion_mask=_text(of_scan.get("lesions")),
-        patient=patient,
+        patient=bare_name(relative) if of_patient is None else of_patient.as_posix(),
         stated_class=stated_class(relative),
     )
     return Found(source, (path, *of_scan.values()), _contradiction(root, source))
-
-
-def _in_class_folder(relative: Path) -> bool:
-    """Whether a scan lies directly in a folder called CT-0 .. CT-4, which is a class and no patient."""
-    return stated_class(Path(*relative.parts[-2:])) != ""
 
 
 def _nearest(
@@ -199,32 +200,40 @@ def _of_series(root: Root) -> list[Found]:
         headers[id(series)] = header
         studies[header[_STUDY] or series.series_id].append(series)
     found = []
-    for stacks in studies.values():
+    folders = [_folder_of(root, stacks) for stacks in studies.values()]
+    below = count_below(folders)
+    for stacks, folder in zip(studies.values(), folders, strict=True):
         try:
             chosen = choose_chest_ct(root.folder, stacks)
         except UserError:
             chosen = None
         for series in stacks:
-            found.append(_of_stack(root, series, headers[id(series)], chosen))
+            of_patient = patient_folder(folder, below) or _folder_of(root, [series])
+            found.append(_of_stack(root, series, headers[id(series)], chosen, of_patient))
     return found
 
 
-def _of_stack(root: Root, series: Series, header: dict[str, str], chosen: Series | None) -> Found:
+def _folder_of(root: Root, stacks: Iterable[Series]) -> Path:
+    """The deepest folder that holds all slices of some series, relative to the root."""
+    parents = {slice_.path.parent for series in stacks for slice_ in series.slices}
+    return Path(os.path.commonpath(parents)).relative_to(root.folder)
+
+
+def _of_stack(
+    root: Root, series: Series, header: dict[str, str], chosen: Series | None, of_patient: Path
+) -> Found:
     paths = tuple(slice_.path for slice_ in series.slices)
-    folder = paths[0].parent
-    while not all(folder in path.parents for path in paths):
-        folder = folder.parent
-    relative = folder.relative_to(root.folder)
+    relative = _folder_of(root, [series])
     patient_id = header[_PATIENT_ID]
-    label = relative.as_posix() if relative.parts else root.folder.name
+    label = _label(root, relative)
     unique = f"{series.series_id} {paths[0].name}"
     source = Source(
         name=_name(root, relative / unique, label),
         group=_group(root, relative / "series"),
         licence=root.licence,
-        path=str(folder.absolute()),
+        path=str((root.folder / relative).absolute()),
         series=series.series_id,
-        patient=label if _NOBODY.fullmatch(patient_id) else patient_id,
+        patient=_label(root, of_patient) if _NOBODY.fullmatch(patient_id) else patient_id,
         stated_class=stated_class(relative / "series"),
     )
     problem = _contradiction(root, source)
@@ -242,6 +251,10 @@ def _of_stack(root: Root, series: Series, header: dict[str, str], chosen: Series
             fix="To use this one instead, move the other out of the folder.",
         )
     return Found(source, paths, problem, (header[_BIRTH_DATE], header[_SEX]))
+
+
+def _label(root: Root, relative: Path) -> str:
+    return relative.as_posix() if relative.parts else root.folder.name
 
 
 def _header(path: Path) -> dict[str, str]:

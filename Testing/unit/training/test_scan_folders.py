@@ -102,6 +102,33 @@ def test_small_sub_folders_are_patients_and_large_ones_are_not(tmp_path: Path) -
     assert patients["case3.nii.gz"] == "case3"
 
 
+def test_visits_in_folders_of_their_own_are_of_one_patient_below_folders_of_many(tmp_path: Path) -> None:
+    for person in ("anna", "bert", "carl"):
+        for visit in ("ses-1", "ses-2"):
+            write(tmp_path / "site" / person / visit / f"{person}{visit}.nii.gz")
+    write(tmp_path / "site" / "CT-1" / "dora" / "ses-1" / "dora.nii.gz")
+    patients = {
+        name: one.source.patient for name, one in by_file(search([Root(tmp_path, "diseased", "")])).items()
+    }
+    assert patients["annases-1.nii.gz"] == patients["annases-2.nii.gz"] == "site/anna"
+    assert patients["bertses-1.nii.gz"] == "site/bert"
+    assert patients["dora.nii.gz"] == "site/CT-1/dora"
+
+
+def test_visits_without_a_patient_id_in_their_dicom_headers_are_of_one_patient(tmp_path: Path) -> None:
+    hu = np.random.default_rng(2).integers(-1000, 900, (10, 40, 48)).astype(np.int16)
+    visits = [(person, visit) for person in ("anna", "bert", "carl") for visit in ("ses-1", "ses-2")]
+    for number, (person, visit) in enumerate(visits):
+        folder = tmp_path / "site" / person / visit
+        write_series(folder, hu, series=f"{number}1", study=str(number), description="Chest 2.0 soft")
+        write_series(folder, hu[:9], series=f"{number}2", study=str(number), description="Chest 2.0 sharp")
+    found = search([Root(tmp_path, "diseased", "")]).found
+    assert len(found) == 12
+    patients = {Path(one.source.path).relative_to(tmp_path): one.source.patient for one in found}
+    assert set(patients.values()) == {f"site/{person}" for person in ("anna", "bert", "carl")}
+    assert all(path.as_posix().startswith(patient) for path, patient in patients.items())
+
+
 def test_names_are_unique_and_stay_when_scans_are_added(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         write(tmp_path / folder / "data" / "case1.nii.gz")
