@@ -1,12 +1,13 @@
 """Where healthy, diseased and synthesised lungs lie to each other (2022 paper, figure 2).
 
 A lung is the vector of its pooled densities. The picture is the plane of the two principal components; the
-distances are between group means in the whole space, with bootstrap intervals over scans.
+distances are between group means in the whole space, with bootstrap intervals over scans. The means of few
+scans lie apart by chance alone, the more so the more dimensions there are: what that gives is taken off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -24,8 +25,9 @@ class Distance:
     Attributes:
         first: name of a group.
         second: name of the other.
-        value: Euclidean distance, in the unit of the vectors' mean element (root mean square).
-        low: lower end of the 95 % bootstrap interval.
+        value: Euclidean distance, in the unit of the vectors' mean element (root mean square), without what
+            chance gives; 0 where there is no more than that.
+        low: lower end of the 95 % bootstrap interval; 0 where the groups may be one.
         high: upper end.
     """
 
@@ -57,10 +59,24 @@ def principal_components(vectors: Vectors, count: int = 2) -> tuple[Vectors, npt
     return places, shares
 
 
-def group_distances(groups: Mapping[str, Vectors], seed: int = 0) -> list[Distance]:
-    """Distances between the means of all pairs of groups, each (n, d)."""
+def group_distances(
+    groups: Mapping[str, Vectors], paired: Collection[str] = (), seed: int = 0
+) -> list[Distance]:
+    """Distances between the means of all pairs of groups.
+
+    Args:
+        groups: by name, each (n, d) with two scans at least.
+        paired: names of groups whose rows are of the same scans, in the same order.
+        seed: of the resampling.
+    """
     rng = np.random.default_rng(seed)
-    return [_distance(first, second, groups, rng) for first, second in combinations(groups, 2)]
+    distances = []
+    for first, second in combinations(groups, 2):
+        one, other = groups[first], groups[second]
+        if first in paired and second in paired:
+            one, other = one - other, np.zeros((1, one.shape[1]))
+        distances.append(Distance(first, second, *_distance(one, other, rng)))
+    return distances
 
 
 def flattened(features: Sequence[npt.NDArray[np.float32]]) -> Vectors:
@@ -68,16 +84,24 @@ def flattened(features: Sequence[npt.NDArray[np.float32]]) -> Vectors:
     return np.stack([feature.ravel().astype(np.float64) for feature in features])
 
 
-def _distance(first: str, second: str, groups: Mapping[str, Vectors], rng: np.random.Generator) -> Distance:
-    one, other = groups[first], groups[second]
-    draws = []
+def _distance(one: Vectors, other: Vectors, rng: np.random.Generator) -> tuple[float, float, float]:
+    """Distance of two means, and the ends of its interval."""
+    chance = _chance(one) + _chance(other)
+    squares = [_mean_square(one.mean(axis=0) - other.mean(axis=0)) - chance]
     for _ in range(_RESAMPLES):
         of_one = one[rng.integers(len(one), size=len(one))].mean(axis=0)
         of_other = other[rng.integers(len(other), size=len(other))].mean(axis=0)
-        draws.append(_rms(of_one - of_other))
-    low, high = np.percentile(draws, (2.5, 97.5))
-    return Distance(first, second, _rms(one.mean(axis=0) - other.mean(axis=0)), float(low), float(high))
+        # Chance has moved these means twice: when the scans were drawn, and when they were drawn from.
+        squares.append(_mean_square(of_one - of_other) - 2 * chance)
+    low, high = np.percentile(squares[1:], (2.5, 97.5))
+    value, low, high = np.sqrt(np.maximum((squares[0], low, high), 0))
+    return float(value), float(low), float(high)
 
 
-def _rms(vector: npt.NDArray[np.float64]) -> float:
-    return float(np.sqrt((vector**2).mean()))
+def _chance(vectors: Vectors) -> float:
+    """Mean square by which the mean of some vectors misses that of all there are."""
+    return float(vectors.var(axis=0, ddof=1).mean() / len(vectors)) if len(vectors) > 1 else 0.0
+
+
+def _mean_square(vector: npt.NDArray[np.float64]) -> float:
+    return float((vector**2).mean())

@@ -82,3 +82,22 @@ def test_distances_between_groups_are_those_of_their_means_with_an_interval() ->
     assert apart.value == pytest.approx(0.3, abs=0.01)
     assert apart.low < 0.3 < apart.high + 0.01
     assert near.high < apart.low
+
+
+def test_groups_of_few_scans_that_do_not_differ_are_not_told_apart() -> None:
+    rng = np.random.default_rng(1)
+    told = [
+        group_distances({"one": rng.normal(0, 0.1, (6, 400)), "other": rng.normal(0, 0.1, (6, 400))})[0].low
+        > 0
+        for _ in range(40)
+    ]
+    assert sum(told) <= 6
+
+
+def test_what_the_generator_changes_is_told_apart_scan_by_scan() -> None:
+    rng = np.random.default_rng(1)
+    before = rng.normal(0, 1, (6, 50))
+    groups = {"diseased": before, "synthesised": before - 0.1}
+    assert group_distances(groups)[0].low == 0  # beside what differs from scan to scan it is little
+    pair = group_distances(groups, paired=("diseased", "synthesised"))[0]
+    assert (pair.low, pair.value, pair.high) == pytest.approx((0.1, 0.1, 0.1))
