@@ -39,7 +39,7 @@ def add_scan_protocol(sheet: Sheet, evaluated: Evaluated) -> None:
         cases = with_lesions(evaluated, kind)
         if not cases:
             continue
-        sheet.section(f"Lesions, {kind}", f"Protocol: {SCAN_PROTOCOL}. 95 % bootstrap interval of the mean.")
+        sheet.section(f"Lesions, {kind}", f"Protocol: {SCAN_PROTOCOL}. 95 % interval of the mean.")
         if kind == "phantoms":
             sheet.warn(PHANTOM_NOTE)
         rows = [_package_row(contender, cases) for contender in evaluated.contenders]

@@ -183,14 +183,18 @@ def test_calibration_by_hand() -> None:
     assert doubled.reliability()[0].voxels == 200
 
 
-def test_the_bootstrap_interval_is_that_of_a_mean() -> None:
-    values = np.random.default_rng(3).normal(0.6, 0.1, 400)
-    summary = summarise(values)
-    half = 1.96 * values.std() / math.sqrt(len(values))
-    assert summary.mean == pytest.approx(values.mean())
-    middle = values.mean()
-    assert (summary.low, summary.high) == pytest.approx((middle - half, middle + half), abs=8e-4)
-    assert summarise(values) == summary
+@pytest.mark.parametrize("count", [2, 4, 30])
+def test_the_interval_of_a_mean_holds_it_19_times_of_20_however_few_scans_there_are(count: int) -> None:
+    rng = np.random.default_rng(3)
+    summaries = [summarise(rng.normal(0.6, 0.1, count)) for _ in range(1000)]
+    assert np.mean([one.low < 0.6 < one.high for one in summaries]) == pytest.approx(0.95, abs=0.02)
+
+
+def test_one_scan_has_no_interval() -> None:
+    summary = summarise([0.7])
+    assert summary.mean == 0.7
+    assert math.isnan(summary.low)
+    assert math.isnan(summary.high)
 
 
 def test_undefined_values_are_counted_apart() -> None:
