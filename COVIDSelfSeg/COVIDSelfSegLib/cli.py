@@ -40,6 +40,7 @@ def run(commands: Sequence[Command], arguments: Sequence[str] | None) -> int:
     """Parse, run one of the commands, and turn what ends it into an exit code."""
     typed = sys.argv[1:] if arguments is None else arguments
     parsed = make_parser(commands, typed).parse_args(typed)
+    parsed.typed = tuple(typed)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that knows only ASCII still gets its table
             stream.reconfigure(errors="replace")

@@ -20,6 +20,7 @@ from COVIDSelfSegLib.models import (
 from COVIDSelfSegLib.networks.generator import VolumeGenerator
 
 from .checkpoint import remove_leftovers
+from .cohorts.card_names import card_name
 from .cohorts.cohort import CohortScan
 from .collapse import CollapseWatch
 from .curves import PAGE, State, write_page
@@ -274,7 +275,10 @@ def _card(
     command: str,
     start: ModelPackage | None,
 ) -> ModelCard:
-    own = tuple(TrainingScan(scan.source.name, scan.source.licence, scan.source.group) for scan in scans)
+    own = tuple(
+        TrainingScan(card_name(scan.source, scan.content_sha256), scan.source.licence, scan.source.group)
+        for scan in scans
+    )
     trained_on, before = learned_from(own, start)
     return ModelCard(
         name=f"covidselfseg-{preset.name}",

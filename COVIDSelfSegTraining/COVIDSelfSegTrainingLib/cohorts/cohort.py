@@ -18,7 +18,7 @@ from COVIDSelfSegLib.models import Inference
 from COVIDSelfSegLib.painting import LungSites, extent_of
 
 from .cutting import FORMAT, cut_source
-from .manifest import used_names
+from .manifest import used_scans
 from .sources import Group, Source, Split
 
 __all__ = ["CohortScan", "Group", "Source", "Split", "open_cohort", "open_scan", "prepare_cohort"]
@@ -37,6 +37,7 @@ class CohortScan:
         slice_frame: where the 2D network's grid lies in the scan.
         volume_frame: where the generator's grid lies in the scan.
         neighbour: distance, in slices, to the neighbours that the 2D network sees.
+        content_sha256: of the scan's voxels, whatever its file is called; empty where it is not known.
     """
 
     folder: Path
@@ -44,6 +45,7 @@ class CohortScan:
     slice_frame: LungFrame
     volume_frame: LungFrame
     neighbour: int
+    content_sha256: str = ""
 
     @property
     def slice_mm(self) -> tuple[float, float, float]:
@@ -152,16 +154,16 @@ def open_cohort(folder: Path, split: Split | None = "train") -> list[CohortScan]
     Raises:
         UserError: there is no cohort, it was not finished, or a file is damaged.
     """
-    names = used_names(folder)
-    if names is None:
-        names = sorted(file.parent.name for file in folder.glob("[!.]*/scan.json"))
-    if not names:
+    hashes = used_scans(folder)
+    if hashes is None:
+        hashes = dict.fromkeys(sorted(file.parent.name for file in folder.glob("[!.]*/scan.json")), "")
+    if not hashes:
         raise UserError(
             f"{folder} holds no cohort.",
             why="Training and evaluation read scans that were cut into the networks' grids before.",
             fix="Make it with 'covidselfseg prepare', or name the folder that it was told to write.",
         )
-    scans = [open_scan(folder / name) for name in names]
+    scans = [open_scan(folder / name, content_sha256) for name, content_sha256 in hashes.items()]
     return [scan for scan in scans if split is None or scan.source.split == split]
 
 
@@ -181,8 +183,8 @@ def healthy_scans(folder: Path) -> list[CohortScan]:
     return healthy
 
 
-def open_scan(folder: Path) -> CohortScan:
-    """One scan of a cohort, from its folder.
+def open_scan(folder: Path, content_sha256: str = "") -> CohortScan:
+    """One scan of a cohort, from its folder, with the hash of its content where the manifest has one.
 
     Raises:
         UserError: it was written by a later version, or a file is missing or cut short.
@@ -201,6 +203,7 @@ def open_scan(folder: Path) -> CohortScan:
             LungFrame.from_dict(values["slice_frame"]),
             LungFrame.from_dict(values["volume_frame"]),
             values["neighbour"],
+            content_sha256,
         )
         for name, shape in (("slices", scan.slice_frame.shape), ("volume", scan.volume_frame.shape)):
             for array in (name, f"{name.removesuffix('s')}_depths"):

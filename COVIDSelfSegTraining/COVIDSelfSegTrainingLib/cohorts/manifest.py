@@ -63,15 +63,16 @@ def read_manifest(folder: Path) -> tuple[list[Row], dict[str, Any]]:
         ) from error
 
 
-def used_names(folder: Path) -> list[str] | None:
-    """Names of the scans that a cohort uses; None for a folder of scans without a manifest.
+def used_scans(folder: Path) -> dict[str, str] | None:
+    """Scans that a cohort uses, by name, with the hash of their content; None without a manifest.
 
     Raises:
         UserError: the cohort was not finished.
     """
     if (folder / MANIFEST).is_file():
         rows, _ = read_manifest(folder)
-        return [row.source.name for row in rows if row.verdict == "used"]
+        used = [row for row in rows if row.verdict == "used"]
+        return {row.source.name: row.facts.content_sha256 if row.facts else "" for row in used}
     if (folder / WORK).is_dir():
         raise UserError(
             f"The cohort {folder} is not finished.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from COVIDSelfSegLib.models import find_package
 
 from ..cohorts.cohort import healthy_scans
 from ..recalibration import What, recalibrate
-from .arguments import whole_number
+from .arguments import for_the_card, whole_number
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,11 +44,8 @@ def _calibrate(parsed: argparse.Namespace) -> None:
     healthy = healthy_scans(parsed.cohort)
     device = choose_device(parsed.device, training=True)
     what: What = "equalised" if parsed.equalised else "all"
-    # As it could be typed again; folders of this machine are nobody's business.
-    words = ["covidselfseg", "calibrate", "COHORT", Path(parsed.package).name, parsed.output.name]
-    words += ["--equalised"] if parsed.equalised else []
-    words += ["--batches", str(parsed.batches)] if parsed.batches else []
+    command = for_the_card(parsed)
     written = recalibrate(
-        package, healthy, parsed.output, device, what, batches=parsed.batches, command=shlex.join(words)
+        package, healthy, parsed.output, device, what, batches=parsed.batches, command=command
     )
     sys.stdout.write(f"package  {written.path}\n")

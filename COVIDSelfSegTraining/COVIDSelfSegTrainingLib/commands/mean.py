@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from ..cohorts.cohort import healthy_scans
 from ..lung_networks.mean import LungPart, write_lung_mean
 from ..lung_networks.training import read_network
 from ..weight_mean import Part, check_parts, write_mean
+from .arguments import for_the_card
 
 
 def add_mean(parser: argparse.ArgumentParser) -> None:
@@ -58,18 +58,14 @@ def _mean(parsed: argparse.Namespace) -> None:
     parts = [Part(find_package(name), _share(share)) for name, share in parsed.of]
     check_parts(parts)
     healthy = healthy_scans(parsed.cohort)
-    command = shlex.join(["covidselfseg", *sys.argv[1:]])
     device = choose_device(parsed.device, training=True)
-    package = write_mean(parts, healthy, parsed.output, device, command=command)
+    package = write_mean(parts, healthy, parsed.output, device, command=for_the_card(parsed))
     sys.stdout.write(f"package  {package.path}\n")
 
 
 def _mean_lungs(parsed: argparse.Namespace) -> None:
     parts = [LungPart(read_network(Path(file)), _share(share)) for file, share in parsed.of]
-    # As it could be typed again; folders of this machine are nobody's business.
-    named = [word for file, share in parsed.of for word in ("--of", Path(file).name, share)]
-    command = shlex.join(["covidselfseg", "mean-lungs", parsed.output.name, *named])
-    write_lung_mean(parts, parsed.output, command=command)
+    write_lung_mean(parts, parsed.output, command=for_the_card(parsed))
     sys.stdout.write(f"lung network  {parsed.output}\n")
 
 

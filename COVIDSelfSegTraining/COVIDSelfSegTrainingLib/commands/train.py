@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from ..preset_files import find_preset, write_preset
 from ..presets import PRESETS, Preset
 from ..starting import check_start
 from ..training import PHASES, Outcome, checkpoint_of, train
-from .arguments import whole_number
+from .arguments import for_the_card, whole_number
 
 _SPANS = {"gan": (0.0, 0.6), "masks": (0.6, 0.65), "segmenter": (0.65, 1.0)}
 """Where in the whole run a phase begins and ends, roughly."""
@@ -113,7 +112,7 @@ def _train(parsed: argparse.Namespace) -> None:
             scans,
             parsed.output,
             device,
-            command=shlex.join(["covidselfseg", *sys.argv[1:]]),
+            command=for_the_card(parsed),
             report=_print_losses if writer is None else _events(writer),
             running=Running(save_every=parsed.save_every, compiled=parsed.compile),
             start=start,

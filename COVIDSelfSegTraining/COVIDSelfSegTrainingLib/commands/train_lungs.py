@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from ..lung_networks.training import (
     read_network,
     read_start,
 )
-from .arguments import positive_number, whole_number
+from .arguments import for_the_card, positive_number, whole_number
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +99,7 @@ def _train(parsed: argparse.Namespace) -> None:
         widths=widths_of(flat=preset.flat),
         trained_on=tuple(licences),
         recipe=asdict(preset),
-        command=_command(parsed),
+        command=for_the_card(parsed),
         code_version=__version__,
         flat=preset.flat,
         grid_mm=preset.grid_mm,
@@ -116,14 +115,3 @@ def _is_made(output: Path, preset: LungPreset) -> bool:
     except (DamagedFileError, ValueError, KeyError):
         return False
     return card.recipe == json.loads(json.dumps(asdict(preset)))
-
-
-def _command(parsed: argparse.Namespace) -> str:
-    """As it could be typed again; folders of this machine are nobody's business."""
-    options = ["--slices"] if parsed.slices else []
-    options += ["--iterations", str(parsed.iterations)] if parsed.iterations else []
-    options += ["--rate", str(parsed.rate)] if parsed.rate else []
-    options += ["--seed", str(parsed.seed)] if parsed.seed else []
-    options += ["--start-from", parsed.start_from.name] if parsed.start_from else []
-    options += ["--teacher", parsed.teacher.name] if parsed.teacher else []
-    return shlex.join(["covidselfseg", "train-lungs", *options, parsed.output.name])

@@ -17,7 +17,9 @@ from COVIDSelfSegLib.phantom import make_phantom
 from COVIDSelfSegLib.phantom_parts.scanner import Acquisition, draw_acquisition
 from COVIDSelfSegLib.volume import array_view, grid_difference, image_like, read_mask
 
+from ..cohorts.card_names import card_name
 from ..cohorts.cutting import read_source
+from ..cohorts.layouts import bare_name
 from ..cohorts.manifest import read_manifest
 from ..cohorts.sources import Source, Split
 from .overlap import BoolArray
@@ -49,12 +51,14 @@ class Case:
         source: the scan.
         content: changes when the scan or its mask does.
         slice_labels: per native slice (z,) whether a reader saw disease in it; None where nobody did.
+        scan_sha256: of the scan's voxels; empty for a phantom.
     """
 
     name: str
     source: Source
     content: str
     slice_labels: tuple[bool, ...] | None = None
+    scan_sha256: str = ""
 
     @property
     def kind(self) -> Kind:
@@ -68,7 +72,11 @@ class Case:
 
     def seen_by(self, package: ModelPackage) -> bool:
         """Whether a package was trained on this scan (without labels)."""
-        names = {self.source.name, Path(self.source.path or self.source.name).name.split(".")[0]}
+        names = {
+            self.source.name,
+            bare_name(Path(self.source.path or self.source.name)),
+            card_name(self.source, self.scan_sha256),
+        }
         return any(scan.name in names for scan in package.card.trained_on)
 
     def load(self) -> CaseImages:
@@ -128,9 +136,9 @@ def cases_of_cohort(folder: Path, split: Split | None, labels: Path | None = Non
             continue
         if source.is_phantom:
             continue  # a cohort's phantoms were made to train on; held-out ones have other seeds
-        stem = Path(source.path or "").name.split(".")[0]
-        content = row.facts.content_sha256 + _stamp(source.lesion_mask)
-        cases.append(Case(source.name, source, content, of_slices.get(stem)))
+        content = row.facts.content_sha256
+        labels_of_scan = of_slices.get(bare_name(Path(source.path or "")))
+        cases.append(Case(source.name, source, content + _stamp(source.lesion_mask), labels_of_scan, content))
     return cases
 
 

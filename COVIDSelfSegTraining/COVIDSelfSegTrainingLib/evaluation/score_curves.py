@@ -125,8 +125,8 @@ def add_groups(sheet: Sheet, evaluated: Evaluated) -> None:
             f"Healthy, diseased and synthesised lungs, {kind}",
             "Pooled densities of each lung. Synthesised is what the generator makes of the diseased ones: it "
             "should lie with the healthy. Distances are between group means in the whole space, without what "
-            "chance gives, and with a 95 % bootstrap interval over scans; one that begins at 0 means: not told "
-            "apart (2022 paper, figure 2).",
+            "chance gives, and with a 95 % bootstrap interval over scans; one that begins at 0 "
+            "means: not told apart (2022 paper, figure 2).",
         )
         rows: list[dict[str, Cell]] = []
         for contender in evaluated.contenders:

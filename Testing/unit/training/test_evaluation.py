@@ -26,6 +26,8 @@ from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.pipeline import Options, segment
 from COVIDSelfSegLib.volume import array_view, image_like, read_scan
 from COVIDSelfSegTrainingLib.cli import main
+from COVIDSelfSegTrainingLib.cohorts.card_names import card_name
+from COVIDSelfSegTrainingLib.cohorts.cohort import open_cohort
 from COVIDSelfSegTrainingLib.commands.evaluate import open_packages
 from COVIDSelfSegTrainingLib.evaluation import cases as cases_module
 from COVIDSelfSegTrainingLib.evaluation.baselines import THRESHOLDS_HU
@@ -149,6 +151,40 @@ def test_the_page_says_which_scans_a_package_was_trained_on(sheet: Path) -> None
     assert "&#x27;old&#x27; was trained on" not in page
     seen = {row["method"]: row["trained on"] for row in table(sheet, "scans_real_scans")}
     assert seen == {"old": "no", "new": "yes, without labels"}
+
+
+def test_a_scan_that_a_package_was_trained_on_is_known_by_its_content_whatever_it_is_called(
+    cohort: Path, a_phantom: Phantom, tmp_path: Path
+) -> None:
+    sitk.WriteImage(a_phantom.healthy_twin, str(tmp_path / "well.nii.gz"))
+    sitk.WriteImage(a_phantom.scan, str(tmp_path / "called otherwise.nrrd"))
+    folders = ["--covid", str(tmp_path), "--output", str(tmp_path / "elsewhere")]
+    assert main(["prepare", *folders, "--builtin-lungs", "--workers", "1"]) == 0
+    [trained_on] = [scan for scan in open_cohort(tmp_path / "elsewhere") if "called" in str(scan.source.path)]
+    name = card_name(trained_on.source, trained_on.content_sha256)
+    assert "called" not in name
+    package = finding_package(tmp_path / "package.safetensors", 1, trained_on=name)
+    seen = {case.name: case.seen_by(package) for case in cases_of_cohort(cohort, None)}
+    assert [name for name, was in seen.items() if was] == [name for name in seen if name.startswith("sick-")]
+
+
+def test_labels_of_slices_are_found_by_names_with_dots(cohort: Path, tmp_path: Path) -> None:
+    scans = tmp_path / "scans"
+    shutil.copytree(cohort.parent / "covid", scans)
+    (scans / "sick2.nii.gz").rename(scans / "1.3.6.1.4.nii.gz")
+    (scans / "sick.nii.gz").rename(scans / "1.3.6.1.5.nii.gz")
+    (scans / "sick_mask.nii.gz").unlink()
+    folders = ["--covid", str(scans), "--output", str(tmp_path / "cohort")]
+    assert main(["prepare", *folders, "--builtin-lungs", "--workers", "1"]) == 0
+    labels = tmp_path / "labels.json"
+    labels.write_text(json.dumps({"volumes": {"1.3.6.1.4": {"slice_infected": [0, 1]}}}))
+    found = {
+        case.source.path: case.slice_labels for case in cases_of_cohort(tmp_path / "cohort", None, labels)
+    }
+    assert found == {
+        str(scans / "1.3.6.1.4.nii.gz"): (False, True),
+        str(scans / "1.3.6.1.5.nii.gz"): None,
+    }
 
 
 def test_baselines_stand_beside_the_packages(sheet: Path, a_phantom: Phantom) -> None:

@@ -60,8 +60,9 @@ def test_calibrated_anew_a_package_finds_painted_lesions_at_its_threshold(
     changed = {name for name, value in after.items() if value != before[name]}
     assert changed == {"threshold", "calibration_slope", "calibration_shift", *OF_EQUALISED}
     assert anew.card.metrics == ()
-    said = "Calibrated by: `covidselfseg calibrate COHORT old.safetensors anew.safetensors`"
-    assert said in card_text(anew)
+    cohort = training_scans[0].folder.parent.name
+    said = f"covidselfseg calibrate {cohort} old.safetensors anew.safetensors --device cpu"
+    assert f"Calibrated by: `{said}`" in card_text(anew)
     # Weights that were calibrated, not trained, have the same history.
     assert lineage(anew) == lineage(package)
 
@@ -83,12 +84,12 @@ def test_the_card_names_every_command_that_what_holds_came_from(
         first, training_scans, tmp_path / "second.safetensors", "--equalised", "--batches", "3"
     )
     third = calibrated(second, training_scans, tmp_path / "third.safetensors")
-    all_of_it = "covidselfseg calibrate COHORT old.safetensors first.safetensors"
-    equalised = "covidselfseg calibrate COHORT first.safetensors second.safetensors --equalised --batches 3"
+    start = f"covidselfseg calibrate {training_scans[0].folder.parent.name}"
+    all_of_it = f"{start} old.safetensors first.safetensors --device cpu"
+    equalised = f"{start} first.safetensors second.safetensors --device cpu --equalised --batches 3"
+    again = f"{start} second.safetensors third.safetensors --device cpu"
     assert f"Calibrated by: `{all_of_it} && {equalised}`" in card_text(second)
-    assert "Calibrated by: `covidselfseg calibrate COHORT second.safetensors third.safetensors`" in card_text(
-        third
-    )
+    assert f"Calibrated by: `{again}`" in card_text(third)
 
 
 def test_each_calibration_is_that_of_what_was_judged_of_its_kind(training_scans: list[CohortScan]) -> None:

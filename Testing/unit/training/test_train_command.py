@@ -58,6 +58,11 @@ def test_events_carry_losses_and_end_with_the_package(
     assert package.sha256 == last.values["sha256"]
     assert package.card.recipe["seed"] == 5
     assert Path(last.values["page"]).is_file()
+    # A package is passed on: no name of a patient's file and no folder of this machine goes with it.
+    text = package.card.to_json()
+    assert package.card.command.startswith("covidselfseg train cohort")
+    assert str(tmp_path) not in text
+    assert not [scan.source.name for scan in training_scans if scan.source.name in text]
 
 
 def test_resume_must_and_never_do_as_they_say(

@@ -55,7 +55,7 @@ def test_a_lung_training_writes_a_network_that_runs_and_says_how_it_was_made(tmp
     card = LungCard.from_json(about["card"])
     assert card.trained_on == (("phantom_3002", "none needed (made from a seed)"),)
     assert card.recipe["iterations"] == 3
-    assert card.command == "covidselfseg train-lungs --iterations 3 lungs.safetensors"
+    assert card.command == "covidselfseg train-lungs lungs.safetensors --iterations 3 --device cpu"
     assert (card.flat, card.grid_mm) == (False, 5.0)
 
 
@@ -63,7 +63,7 @@ def test_the_network_for_slices_is_flat_and_sees_finer_voxels(tmp_path: Path) ->
     output = tmp_path / "slices.safetensors"
     assert train(output, "--slices") == ExitCode.DONE
     card = LungCard.from_json(check_weights(output)[0]["card"])
-    assert card.command == "covidselfseg train-lungs --slices --iterations 3 slices.safetensors"
+    assert card.command == "covidselfseg train-lungs slices.safetensors --iterations 3 --device cpu --slices"
     assert (card.flat, card.grid_mm) == (True, 2.5)
 
 
@@ -126,7 +126,7 @@ def test_a_training_goes_on_from_a_network_and_names_its_chests_too(tmp_path: Pa
     assert ("a scan of before", "CC0") in card.trained_on
     assert ("phantom_3002", "none needed (made from a seed)") in card.trained_on
     assert card.recipe["started_from"] == digest
-    assert "--rate 1e-09 --start-from first.safetensors" in card.command
+    assert "--rate 1e-9 --start-from first.safetensors" in card.command
 
 
 def test_another_seed_draws_other_chests_and_is_named(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegTrainingLib import training
 from COVIDSelfSegTrainingLib.cli import main
+from COVIDSelfSegTrainingLib.cohorts.card_names import card_name
 from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan
 from COVIDSelfSegTrainingLib.evaluation.model_card import card_text
 from COVIDSelfSegTrainingLib.starting import lineage
@@ -71,7 +72,9 @@ def test_the_card_names_every_part_and_every_scan_that_a_part_has_seen(
     wide = trained(training_scans[:-1], tmp_path / "wide", narrow)
     parts = [Part(wide, 0.5), Part(narrow, 0.5)]
     mean = write_mean(parts, healthy, tmp_path / "m.safetensors", CPU, command="mean of two")
-    assert {scan.name for scan in mean.card.trained_on} == {scan.source.name for scan in training_scans}
+    names = {card_name(scan.source, scan.content_sha256) for scan in training_scans}
+    assert {scan.name for scan in mean.card.trained_on} == names
+    assert len(names) == len(training_scans)
     text = card_text(mean)
     assert "Made by: `mean of two`" in text
     for one in parts:
