@@ -17,7 +17,7 @@ from COVIDSelfSegLib.frame import LungFrame
 from COVIDSelfSegLib.models import Inference
 from COVIDSelfSegLib.painting import LungSites, extent_of
 
-from .cutting import FORMAT, cut_source
+from .cutting import FORMAT, cut_source, holding_lung, lung_cm2
 from .manifest import used_scans
 from .sources import Group, Source, Split
 
@@ -80,7 +80,7 @@ class CohortScan:
     @cached_property
     def holding(self) -> npt.NDArray[np.intp]:
         """Slices with at least one square centimetre of lung."""
-        return np.flatnonzero(self._lung_cm2 >= 1)
+        return holding_lung(self._lung_cm2)
 
     @cached_property
     def holding_chances(self) -> npt.NDArray[np.float64]:
@@ -91,9 +91,7 @@ class CohortScan:
 
     @cached_property
     def _lung_cm2(self) -> npt.NDArray[np.float64]:
-        pixel_cm2 = self.slice_mm[1] * self.slice_mm[2] / 100
-        area: npt.NDArray[np.float64] = (self.slice_depths > 0).sum(axis=(1, 2)) * pixel_cm2
-        return area
+        return lung_cm2(self.slice_depths, self.slice_mm)
 
     def slice_sites(self, z_mm: float, reach_mm: float) -> LungSites:
         """Where lesions may start within ``reach_mm`` of a height, in mm of the slices' grid.

@@ -127,6 +127,12 @@ def cut_source(
         margin_mm=inference.margin_mm,
         neighbour_mm=inference.neighbour_mm,
     )
+    if not holding_lung(lung_cm2(slices.lungs, slices.frame.voxel_mm)).size:
+        raise UserError(
+            f"The lung mask holds {volume_ml:.1f} ml, and in no slice as much as 1 cm2.",
+            why="Slices to train on are drawn from those that hold lung.",
+            fix="Look at the lung mask, or at the scan: it may show a corner of the lungs alone.",
+        )
     frame = LungFrame.around_lungs(lungs, inference.generator_grid, margin_mm=inference.margin_mm)
     arrays: dict[str, npt.NDArray[Any]] = {
         "slices": _as_int16(slices.hu),
@@ -168,6 +174,17 @@ def phantom_of(source: Source) -> Phantom:
     """The phantom that a source names, taken by the scanner that belongs to its seed."""
     acquisition = draw_acquisition(np.random.default_rng([source.seed, 3]))
     return make_phantom(source.seed, source.severity, acquisition)
+
+
+def lung_cm2(lungs: npt.NDArray[Any], voxel_mm: tuple[float, float, float]) -> npt.NDArray[np.float64]:
+    """Area of lung in each slice (z,) of a mask (z, y, x), in cm2."""
+    area: npt.NDArray[np.float64] = (lungs > 0).sum(axis=(1, 2)) * (voxel_mm[1] * voxel_mm[2] / 100)
+    return area
+
+
+def holding_lung(area_cm2: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
+    """Slices with enough lung to be trained on: 1 cm2."""
+    return np.flatnonzero(area_cm2 >= 1)
 
 
 def array_sha256(array: npt.NDArray[Any]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegTrainingLib.cohorts.cohort import open_scan
 from COVIDSelfSegTrainingLib.cohorts.cutting import cut_source
@@ -39,3 +40,17 @@ def test_of_a_scan_with_one_healthy_lung_the_other_is_left_out(
         inside = sitk.GetArrayFromImage(frame.to_scan((depths > 0).astype(np.float32))) > 0.5
         assert inside[labels == side].mean() > 0.85
         assert inside[labels == other].mean() < 0.01
+
+
+def test_a_mask_with_next_to_no_lung_in_it_is_refused_before_a_training_draws_from_it(
+    files: tuple[str, str], a_phantom: Phantom, tmp_path: Path
+) -> None:
+    few = np.zeros_like(sitk.GetArrayFromImage(a_phantom.lungs))
+    few[20, 30:32, 30:32] = 1
+    mask = sitk.GetImageFromArray(few)
+    mask.CopyInformation(a_phantom.lungs)
+    sitk.WriteImage(mask, str(tmp_path / "few.nrrd"))
+    source = Source("one", "healthy", "none needed", files[0], str(tmp_path / "few.nrrd"))
+    with pytest.raises(UserError, match="in no slice as much as 1 cm2"):
+        cut_source(source, tmp_path / "one", SMALL_GRIDS)
+    assert not (tmp_path / "one").exists()
