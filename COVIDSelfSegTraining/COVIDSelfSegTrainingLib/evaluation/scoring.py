@@ -118,11 +118,12 @@ def score_case(package: ModelPackage, loaded: LoadedCase, look: Look) -> CaseRes
     case, images = loaded.case, loaded.images
     run = loaded.run(package)
     look(images, run)
-    found, lungs = bool_view(run.lesions), bool_view(run.lungs.image)
-    if case.source.only_side:
-        lungs = array_view(run.lungs.image) == case.source.only_side
-        found = found & lungs
+    # Of a scan with one healthy lung that lung alone.
+    side = run.lungs.image == case.source.only_side if case.source.only_side else run.lungs.image > 0
+    lungs = bool_view(side)
+    found = bool_view(run.lesions) & lungs
     made = run.synthesis
+    inside = made.frame.to_network(side, "nearest", fill=0) > 0
     scores: ScanScores | None = None
     slices: tuple[SliceScores, ...] = ()
     histogram: ProbabilityHistogram | None = None
@@ -140,7 +141,6 @@ def score_case(package: ModelPackage, loaded: LoadedCase, look: Look) -> CaseRes
         labels = np.array(case.slice_labels)
         auc, plain_auc = slice_auc(found, lungs, labels), slice_auc(plain, lungs, labels)
     ml = voxel_volume_ml(images.scan)
-    inside = made.lungs > 0
     return CaseResult(
         found_ml=float(np.count_nonzero(found) * ml),
         found_share=int(np.count_nonzero(found)) / max(1, int(np.count_nonzero(lungs))),
@@ -154,7 +154,7 @@ def score_case(package: ModelPackage, loaded: LoadedCase, look: Look) -> CaseRes
         histogram=histogram,
         baselines=baselines,
         mask=np.packbits(found),
-        features=np.stack([_pooled(made.scan, made.lungs), _pooled(made.healthy, made.lungs)]),
+        features=np.stack([_pooled(hu, inside.astype(np.float32)) for hu in (made.scan, made.healthy)]),
     )
 
 

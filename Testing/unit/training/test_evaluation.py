@@ -28,6 +28,7 @@ from COVIDSelfSegLib.volume import array_view, image_like, read_scan
 from COVIDSelfSegTrainingLib.cli import main
 from COVIDSelfSegTrainingLib.cohorts.card_names import card_name
 from COVIDSelfSegTrainingLib.cohorts.cohort import open_cohort
+from COVIDSelfSegTrainingLib.cohorts.sources import Source
 from COVIDSelfSegTrainingLib.commands.evaluate import open_packages
 from COVIDSelfSegTrainingLib.evaluation import cases as cases_module
 from COVIDSelfSegTrainingLib.evaluation.baselines import THRESHOLDS_HU
@@ -35,6 +36,7 @@ from COVIDSelfSegTrainingLib.evaluation.cases import Case, cases_of_cohort, phan
 from COVIDSelfSegTrainingLib.evaluation.comparison import differing_settings
 from COVIDSelfSegTrainingLib.evaluation.evaluated import evaluate
 from COVIDSelfSegTrainingLib.evaluation.evaluation_sheet import draw_sheet
+from COVIDSelfSegTrainingLib.evaluation.scoring import LoadedCase, score_case
 
 from ..command_runs import run_here
 from ..conftest import SMALL, finding_package
@@ -127,6 +129,27 @@ def test_all_that_is_found_in_a_healthy_lung_is_wrong(
     both = [float(rows[name]["found, % of lung"]) for name in ("well", "well2")]
     assert float(old["falsely infected, %"]) == pytest.approx(np.mean(both))
     assert old["scans"] == "2"
+
+
+def test_of_a_scan_with_one_healthy_lung_no_figure_is_of_the_other(
+    models: dict[str, ModelPackage], a_phantom: Phantom, tmp_path: Path
+) -> None:
+    sitk.WriteImage(a_phantom.scan, str(tmp_path / "scan.nrrd"))
+    results = []
+    for side in (0, 1, 2):
+        source = Source("scan", "healthy", "none needed", str(tmp_path / "scan.nrrd"), only_side=side)
+        loaded = LoadedCase(Case("scan", source, ""), OPTIONS)
+        results.append(score_case(models["old"], loaded, lambda *_: None))
+    both, right, left = results
+    lungs = array_view(find_lungs(a_phantom.scan, builtin=True).image)
+    share = (lungs == 1).sum() / (lungs > 0).sum()
+    for name in ("reconstruction_hu", "found_share"):
+        of_both, of_right, of_left = (getattr(one, name) for one in (both, right, left))
+        assert abs(of_right / of_left - 1) > 0.01
+        assert share * of_right + (1 - share) * of_left == pytest.approx(of_both, rel=0.02)
+    middle = both.features.shape[3] // 2
+    assert np.array_equal(right.features[..., : middle - 3], both.features[..., : middle - 3])
+    assert not right.features[..., middle + 3 :].any()
 
 
 def test_the_page_has_every_section_and_needs_nothing_beside_it(sheet: Path) -> None:
