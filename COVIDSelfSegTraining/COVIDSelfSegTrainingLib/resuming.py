@@ -45,7 +45,8 @@ def recipe_of(preset: Preset, scans: list[CohortScan], start: ModelPackage | Non
 def check_resumable(path: Path, phase: str, preset: Preset, recipe: dict[str, str]) -> None:
     """Refuse a checkpoint of other options.
 
-    More iterations of phase 1 may be asked for, since its rates do not depend on their number.
+    More iterations of phase 1 may be asked for, since its rates do not depend on their number; fewer than it
+    has done would stand in a card of weights that took more.
 
     Args:
         path: the checkpoint.
@@ -67,6 +68,13 @@ def check_resumable(path: Path, phase: str, preset: Preset, recipe: dict[str, st
             f"{path} was made with other options: {'; '.join(relevant[:6])}.",
             why="Going on under changed options would give weights that no preset describes.",
             fix="Use the preset of that training, or train into another folder.",
+        )
+    done = int(kept.get("iteration", "0"))
+    if phase == "gan" and done > preset.gan.iterations:
+        raise UserError(
+            f"{path} has done {done} steps already, more than the {preset.gan.iterations} of gan.iterations.",
+            why="Steps cannot be taken back, and the package's card would name fewer than its weights took.",
+            fix=f"Ask for {done} or more (--gan-iterations), or train into another folder.",
         )
     if kept.get("start", "") != recipe["start"]:
         raise UserError(

@@ -15,7 +15,7 @@ from COVIDSelfSegLib.networks.lung_unet import widths_of
 from COVIDSelfSegLib.weight_file import DamagedFileError, check_weights, write_weights
 
 from ..cohorts.shipped import data_folder
-from ..lung_networks.chests import shipped_chests
+from ..lung_networks.chests import shipped_chest_names, shipped_chests
 from ..lung_networks.training import (
     SLICE_PRESET,
     LungPreset,
@@ -114,4 +114,8 @@ def _is_made(output: Path, preset: LungPreset) -> bool:
         card = LungCard.from_json(check_weights(output)[0]["card"])
     except (DamagedFileError, ValueError, KeyError):
         return False
-    return card.recipe == json.loads(json.dumps(asdict(preset)))
+    if card.recipe != json.loads(json.dumps(asdict(preset))):
+        return False
+    # Real scans that are there by now, as those of a disk that was not connected, are to be learnt from.
+    here = shipped_chest_names(data_folder(), taught=bool(preset.taught_by))
+    return here <= {name for name, _ in card.trained_on}

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import csv
+import hashlib
+import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.models import ModelCard, ModelPackage, ThresholdKind, write_package
+from COVIDSelfSegLib.models import Inference, ModelCard, ModelPackage, ThresholdKind, write_package
 from COVIDSelfSegLib.volume import writing_to
 
 from .sheet import PAGE
+
+RUN_HASH = "SHA-256 of how they are run"
+"""Column of a sheet's packages; see :func:`run_hash`."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,11 @@ _SHARE_OF: dict[ThresholdKind, str] = {
 }
 
 
+def run_hash(inference: Inference) -> str:
+    """Of all that says how weights are run, calibration and threshold among it."""
+    return hashlib.sha256(json.dumps(asdict(inference)).encode()).hexdigest()
+
+
 def with_figures(package: ModelPackage, sheet: Path, label: str, failures: tuple[str, ...]) -> ModelPackage:
     """Write a sheet's figures into a package's card; weights and their hash stay.
 
@@ -69,8 +79,8 @@ def with_figures(package: ModelPackage, sheet: Path, label: str, failures: tuple
         failures: where it goes wrong, in words; none keeps what the card says.
 
     Raises:
-        UserError: not a sheet, or it scored other weights or another threshold (exit code 2); the package
-            cannot be written (5).
+        UserError: not a sheet, or it scored other weights, another threshold or another calibration (exit
+            code 2); the package cannot be written (5).
     """
     rows = {row["method"]: row for row in _rows(sheet, "packages")}
     scored = {name: row["SHA-256 of the weights"] for name, row in rows.items()}
@@ -89,6 +99,12 @@ def with_figures(package: ModelPackage, sheet: Path, label: str, failures: tuple
             f"The sheet {sheet} was made with the threshold {used:g}.",
             why=f"A card holds figures at the package's own threshold, {own:g}.",
             fix="Run 'covidselfseg benchmark' without --threshold into another folder.",
+        )
+    if rows[label].get(RUN_HASH, "") != run_hash(package.card.inference):
+        raise UserError(
+            f"The sheet {sheet} was made when {package.path.name} was calibrated or run otherwise.",
+            why="Its weights are the same, but their probabilities mean something else now.",
+            fix="Run 'covidselfseg benchmark' again.",
         )
     card = replace(
         package.card,

@@ -59,6 +59,22 @@ def shipped_chests(
                 yield _of_patient(source, grid_mm, teacher), source.licence
 
 
+def shipped_chest_names(data: Path | None, *, taught: bool) -> set[str]:
+    """Names of the chests that :func:`shipped_chests` gives, without making them.
+
+    Args:
+        data: folder of the real scans.
+        taught: with a teacher.
+    """
+    real = [source for source in shipped_sources(data) if source.path]
+    names = {source.name for source in real if taught or source.group == "healthy"}
+    return names | {_phantom_name(seed) for seed in _SEEDS}
+
+
+def _phantom_name(seed: int) -> str:
+    return f"phantom_{seed}"
+
+
 def _of_scan(source: Source, grid_mm: float) -> Chest:
     scan = read_scan(Path(str(source.path)))
     chest = _chest(source.name, True, scan, builtin_lung_mask(scan), grid_mm)
@@ -98,7 +114,7 @@ def _of_phantom(seed: int, grid_mm: float) -> Chest:
         offset_hu=float(rng.normal(0, 10)),
     )
     phantom = make_phantom(seed, int(rng.choice(_SEVERITIES)), acquisition)
-    return _chest(f"phantom_{seed}", False, phantom.scan, phantom.lungs, grid_mm)
+    return _chest(_phantom_name(seed), False, phantom.scan, phantom.lungs, grid_mm)
 
 
 def _chest(name: str, real: bool, scan: sitk.Image, lungs: sitk.Image, grid_mm: float) -> Chest:

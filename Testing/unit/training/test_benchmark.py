@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.errors import ExitCode
 from COVIDSelfSegLib.lung_masks.classical import builtin_lung_mask
-from COVIDSelfSegLib.models import ModelPackage, open_package
+from COVIDSelfSegLib.models import ModelPackage, open_package, write_package
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.pipeline import Options, Run, segment
 from COVIDSelfSegLib.volume import array_view, read_scan
@@ -252,6 +253,19 @@ def test_another_threshold_holds_for_slices_too_and_stays_out_of_the_card(
     assert main(["card", str(copy), "--sheet", str(out), "--label", "small"]) == ExitCode.INPUT_REFUSED
     assert "threshold 0.8" in capsys.readouterr().err
     assert open_package(copy).card.metrics == ()
+
+
+def test_a_card_refuses_the_figures_of_its_weights_as_they_were_calibrated_before(
+    sheet: Path, a_model: ModelPackage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inference = replace(a_model.card.inference, calibration_equalised_slope=0.5)
+    card = replace(a_model.card, inference=inference)
+    weights = a_model.generator().state_dict(), a_model.segmenter().state_dict()
+    anew = write_package(tmp_path / "anew.safetensors", card, *weights)
+    assert anew.sha256 == a_model.sha256
+    assert main(["card", str(anew.path), "--sheet", str(sheet), "--label", "small"]) == ExitCode.INPUT_REFUSED
+    assert "calibrated or run otherwise" in capsys.readouterr().err
+    assert open_package(anew.path).card.metrics == ()
 
 
 def test_a_card_refuses_the_figures_of_other_weights(

@@ -113,6 +113,17 @@ def test_a_lung_training_that_is_done_is_not_done_again(
     assert len(steps) == 4  # another recipe is another network
 
 
+def test_a_lung_training_that_is_done_is_done_again_once_there_are_real_scans(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "lungs.safetensors"
+    assert train(output) == ExitCode.DONE
+    (tmp_path / "scans").mkdir()
+    monkeypatch.setenv("COVIDSELFSEG_DATA", str(tmp_path / "scans"))
+    assert train(output) == ExitCode.INPUT_REFUSED  # it goes to read them, and there is none in the folder
+    assert "cip_ct-64" in capsys.readouterr().err
+
+
 def test_a_training_goes_on_from_a_network_and_names_its_chests_too(tmp_path: Path) -> None:
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
     assert train(first, "--slices") == ExitCode.DONE

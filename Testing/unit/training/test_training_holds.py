@@ -192,6 +192,16 @@ def test_a_checkpoint_of_another_preset_is_refused_by_its_options(
     assert train(renamed, training_scans, tmp_path).package.card.name == "covidselfseg-other"
 
 
+def test_fewer_steps_of_the_gan_than_a_checkpoint_has_done_are_refused(
+    training_scans: list[CohortScan], tmp_path: Path
+) -> None:
+    train(TINY, training_scans, tmp_path)
+    fewer = replace(TINY, gan=replace(TINY.gan, iterations=TINY.gan.iterations - 1))
+    training.checkpoint_of(tmp_path, "segmenter").unlink()
+    with pytest.raises(UserError, match="has done 6 steps already, more than the 5"):
+        train(fewer, training_scans, tmp_path)
+
+
 def test_a_checkpoint_of_a_version_without_presets_in_it_is_gone_on_with(
     training_scans: list[CohortScan], tmp_path: Path
 ) -> None:
