@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 
-from .sources import Source
+from .sources import Source, Split
 
 _STEPS = 1 << 32
 
@@ -39,14 +39,23 @@ def one_sided(sources: Iterable[Source]) -> list[str]:
     """Say which group has nobody on one of the sides."""
     sources = list(sources)
     notes = []
+    sides: tuple[tuple[Split, str], ...] = (("train", "train on"), ("held_out", "evaluate on"))
     for group in ("healthy", "diseased"):
-        for split, purpose in (("train", "train on"), ("held_out", "evaluate on")):
+        for split, purpose in sides:
             if not any(source.group == group and source.split == split for source in sources):
-                notes.append(
-                    f"There is no {group} scan to {purpose}. "
-                    "Add scans, or change --held-out (share of the patients) or --split-seed."
-                )
+                notes.append(f"There is no {group} scan to {purpose}. {_way_out(sources, group, split)}")
     return notes
+
+
+def _way_out(sources: list[Source], group: str, split: Split) -> str:
+    of_masks = {patient_of(source) for source in sources if source.lesion_mask}
+    of_group = [source for source in sources if source.group == group]
+    if split == "train" and of_group and all(patient_of(source) in of_masks for source in of_group):
+        return (
+            "All of their patients have a lesion mask, and such are always held out. Add scans without one, "
+            "or move some masks out of the folders: nothing is ever trained on a mask."
+        )
+    return "Add scans, or change --held-out (share of the patients) or --split-seed."
 
 
 def patient_of(source: Source) -> str:

@@ -21,7 +21,7 @@ from ..evaluation.cases import Case, cases_of_cohort
 from ..evaluation.evaluated import Evaluated, evaluate
 from ..evaluation.evaluation_sheet import FurtherFindings, draw_sheet
 from ..evaluation.score_tables import with_lesions
-from ..evaluation.slice_sets import SliceSet, read_slices, score_slice_set
+from ..evaluation.slice_sets import SliceSet, check_sets, read_slices, score_slice_set
 from ..evaluation.statistics import summarise
 
 
@@ -123,6 +123,7 @@ def write_sheet(
     Raises:
         UserError: as :func:`..evaluation.evaluated.evaluate`.
     """
+    check_sets(slice_files)
     if parsed.threshold is not None:
         packages = [(label, _at(parsed.threshold, package)) for label, package in packages]
     options = Options(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain
+from math import isnan
 from pathlib import Path
 
 import numpy as np
@@ -150,7 +151,7 @@ def _score(label: str, case: Case, rescan: Rescan, run: Run | str) -> RescanScor
         scan=case.name,
         healthy=case.is_healthy,
         rescan=rescan.name,
-        dice=overlap(found, rescan.expected).dice,
+        dice=0.0 if isinstance(run, str) else overlap(found, rescan.expected).dice,
         expected_ml=float(np.count_nonzero(rescan.expected) * ml),
         found_ml=float(np.count_nonzero(found) * ml),
         found_share=share,
@@ -187,8 +188,9 @@ def add_rescans(sheet: Sheet, scores: Sequence[RescanScore]) -> None:
             row["falsely infected, %, worst"] = max(shares, default=float("nan"))
         else:
             row["Dice with the scan as it came, mean"] = summarise(score.dice for score in own).mean
-            row["Dice, worst"] = min(score.dice for score in own)
-            ratios = [score.found_ml / max(score.expected_ml, 1e-3) for score in own]
+            row["Dice, worst"] = min((one.dice for one in own if not isnan(one.dice)), default=float("nan"))
+            # Where nothing was found in the scan as it came there is nothing to compare volumes with.
+            ratios = [one.found_ml / one.expected_ml for one in own if one.expected_ml > 0]
             row["volume, times that of the scan as it came"] = summarise(ratios).mean
         rows.append(row)
     sheet.table("rescans", rows)

@@ -6,7 +6,7 @@ is out of the usual domain.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +92,30 @@ def read_slices(path: Path) -> Iterator[AnnotatedSlice]:
     )
 
 
+def name_of_set(path: Path) -> str:
+    """What a set is called on the sheet: as its folder."""
+    path = path.absolute()
+    return path.parent.name if path.is_file() else path.name
+
+
+def check_sets(paths: Iterable[Path]) -> None:
+    """Refuse sets that cannot be read, or could not be told apart on the sheet, before scans are scored.
+
+    Raises:
+        UserError: one is none (see :func:`read_slices`), or two have one name.
+    """
+    named: dict[str, Path] = {}
+    for path in paths:
+        read_slices(path)
+        other = named.setdefault(name_of_set(path), path)
+        if other is not path:
+            raise UserError(
+                f"{other} and {path} would both be called '{name_of_set(path)}'.",
+                why="A set of annotated slices is called on the sheet as its folder.",
+                fix="Put them into folders of different names.",
+            )
+
+
 def score_slice_set(
     path: Path,
     packages: Sequence[tuple[str, ModelPackage]],
@@ -135,7 +159,7 @@ def score_slice_set(
         for name, mask in masks.items():
             counts.setdefault(name, []).append(overlap(mask, truth, within=lungs))
         progress(number, one.name)
-    return SliceSet(path.parent.name if path.is_file() else path.name, counts, histograms, recall)
+    return SliceSet(name_of_set(path), counts, histograms, recall)
 
 
 def slice_probability(

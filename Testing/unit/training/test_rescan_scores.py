@@ -76,6 +76,7 @@ def test_noise_and_blur_keep_the_grid_and_the_mean(a_phantom: Phantom) -> None:
 def test_diseased_and_healthy_scans_are_told_apart(tmp_path: Path) -> None:
     ill = [
         RescanScore("m", "a", False, "thick", 0.6, 100, 50, 0.1),
+        RescanScore("m", "nothing found in either", False, "thick", float("nan"), 0, 0, 0.0),
         RescanScore("m", "b", False, "thick", 0.8, 100, 100, 0.1),
     ]
     well = [RescanScore("m", "c", True, "thick", float("nan"), 0, 3, 0.002)]
@@ -98,6 +99,8 @@ def test_a_scan_that_is_refused_when_made_otherwise_is_counted_and_said(
     found = array_view(a_phantom.lesions) > 0
     empty = Rescan("one grey", a_phantom.scan * 0 + 40, found)
     (case,) = phantom_cases([203], twins=False)
+    nothing = Rescan("one grey", empty.scan, np.zeros_like(found))
+    assert rescan_scores._score("m", case, nothing, "refused").dice == 0
     package = finding_package(tmp_path / "small.safetensors", seed=1)
     options = Options(builtin_lungs=True, device="cpu")
     refusal = rescan_scores._segmented(empty.scan, package, options, None)

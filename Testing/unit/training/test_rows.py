@@ -75,6 +75,14 @@ def test_patients_with_a_mask_are_held_out() -> None:
     assert [source.split for source in split] == ["train"] * 3 + ["held_out"] * 3
 
 
+def test_that_masks_leave_nobody_to_train_on_is_said_as_the_reason() -> None:
+    well, ill = sources(6), [replace(one, group="diseased", lesion_mask="/m.nii") for one in sources(9)[6:]]
+    notes = one_sided(split_by_patient([*well, *ill], 0.0))
+    [note] = [note for note in notes if "no diseased scan to train on" in note]
+    assert "have a lesion mask" in note
+    assert "--held-out" not in note
+
+
 def test_a_side_without_anybody_is_told() -> None:
     notes = one_sided(split_by_patient(sources(9), 0.0))
     assert any("no healthy scan to evaluate on" in note for note in notes)

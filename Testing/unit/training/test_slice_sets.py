@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from COVIDSelfSegTrainingLib.evaluation.sheet import Sheet
 from COVIDSelfSegTrainingLib.evaluation.slice_lungs import SliceLungs
 from COVIDSelfSegTrainingLib.evaluation.slice_sets import (
     add_slice_sets,
+    check_sets,
     read_slices,
     score_slice_set,
     slice_probability,
@@ -156,3 +158,11 @@ def test_what_is_no_set_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.npz"):
         with pytest.raises(UserError, match="no set of annotated slices"):
             read_slices(path)
+
+
+def test_sets_of_one_name_are_refused_before_anything_is_scored(pictures: Path, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere" / pictures.name
+    shutil.copytree(pictures, other)
+    check_sets([pictures])
+    with pytest.raises(UserError, match=f"would both be called '{pictures.name}'"):
+        check_sets([pictures, other])
