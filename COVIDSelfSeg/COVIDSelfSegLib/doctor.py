@@ -27,6 +27,11 @@ _THICK_MM = 3.0
 _LEAST_LUNG_ML = 250.0
 _LOOK_MM = 4.0
 """The doctor looks at the scan pooled to this: enough to find lungs, spine and heart in a moment."""
+_CUT_SHARE = 0.08
+"""Lungs taper to nothing at both ends; where an end has more of their widest section, the scan cuts them."""
+_BLUNT_SHARE = 0.5
+"""From this share on an end is neither apex nor base. Lower parts of real scans that reach farther out at
+their upper end have 0.9 and more there; the base that one real scan ends too early for has 0.43."""
 _SAMPLED_VOXELS = 3_000_000
 
 
@@ -268,6 +273,27 @@ class _Look:
         right, left = (np.count_nonzero(self.lungs == side) for side in (RIGHT, LEFT))
         return right * voxel_ml, left * voxel_ml
 
+    @property
+    def has_both_lungs(self) -> bool:
+        """Whether a right and a left lung were found."""
+        right, left = self.lung_ml
+        return min(right, left) >= 0.1 * max(right, left)
+
+    @property
+    def end_shares(self) -> tuple[float, float]:
+        """Section of both lungs where they begin and where they end in z, as shares of their widest one.
+
+        Of the slices that hold lung: those beyond may be padding of a scan that cuts it.
+        """
+        sections = np.count_nonzero(self.lungs, axis=(1, 2))
+        sections = sections[sections > 0]
+        return float(sections[0] / sections.max()), float(sections[-1] / sections.max())
+
+    @property
+    def ends_bluntly(self) -> bool:
+        """Whether the upper end by the header is cut through wide lung, so that it is no base and no apex."""
+        return self.end_shares[1] > _BLUNT_SHARE
+
 
 def _airless_finding(look: _Look, lungs_given: bool) -> Finding:
     ml = f"{sum(look.lung_ml):.0f} ml"
@@ -288,16 +314,16 @@ def _anatomy_findings(look: _Look) -> Iterator[Finding]:
     right, left = look.lung_ml
     inside = look.lungs > 0
     faces = [inside[:, 0], inside[:, -1], inside[:, :, 0], inside[:, :, -1]]
-    pixel_cm2 = look.voxel_mm[1] * look.voxel_mm[2] / 100
-    areas = inside.sum(axis=(1, 2)) * pixel_cm2
-    cut_ends = max(areas[0], areas[-1]) > 0.08 * areas.max()
+    cut_ends = max(look.end_shares) > _CUT_SHARE
     if cut_ends or sum(int(face.sum()) for face in faces) * look.voxel_mm[0] * look.voxel_mm[1] / 100 > 5:
         yield _warning(
             "The lungs reach the edge of the scan.",
-            "A part of them is missing, so volumes and the infected share are about the rest.",
-            "If the whole scan is at hand, use it.",
+            "A part of them is missing, so volumes and the infected share are about the rest."
+            + (" Whether the scan lies upside down could not be checked." if look.ends_bluntly else ""),
+            "If the whole scan is at hand, use it."
+            + (" Else check by eye that it does not." if look.ends_bluntly else ""),
         )
-    if min(right, left) < 0.1 * max(right, left):
+    if not look.has_both_lungs:
         missing = "left" if left < right else "right"
         yield _warning(
             f"Almost no {missing} lung was found ({min(right, left):.0f} ml).",
@@ -341,15 +367,22 @@ def _flipped_axes(look: _Look) -> tuple[bool, bool, bool]:
     """Which patient axes run against the anatomy.
 
     The spine must lie behind the middle of the lungs, and both lungs must reach farther out at their base.
-    Right and left cannot be told from a chest with certainty and are left as the header says.
+    Where the upper end is cut through wide lung, it is the cut that reaches far out, of lower lungs the right
+    way up as of upper ones upside down; such a scan is left as its header says. So is one of a single lung,
+    for which nothing says where the midline is. Right and left cannot be told from a chest with certainty and
+    are left likewise.
     """
+    if not look.has_both_lungs:
+        return False, False, False
     deep, rows, columns = _between_lungs(look)
     bone = look.hu[deep, rows, columns] > 130
     half = bone.shape[1] // 2
     front, back = bone[:, :half].sum(), bone[:, half:].sum()
     upside_down_y = front > 3 * max(back, 1)
     middle = (columns.start + columns.stop - 1) / 2
-    upside_down_z = all(_wider_at_top(look.lungs == side, middle) for side in (RIGHT, LEFT))
+    upside_down_z = not look.ends_bluntly and all(
+        _wider_at_top(look.lungs == side, middle) for side in (RIGHT, LEFT)
+    )
     return upside_down_z, bool(upside_down_y), False
 
 

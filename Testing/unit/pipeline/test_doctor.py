@@ -13,6 +13,28 @@ from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.volume import image_like
 
+CROPS = [("lower", 0.25), ("lower", 0.3), ("lower", 0.4)] + [
+    ("upper", share) for share in (0.25, 0.3, 0.4, 0.5, 0.6)
+]
+"""Parts of a scan that hold only a part of the lungs, and the share of its slices."""
+
+
+def part_of(scan: sitk.Image, end: str, share: float) -> sitk.Image:
+    """The lower or the upper part of a scan whose slices run upwards."""
+    count = scan.GetSize()[2]
+    kept = round(share * count)
+    return scan[:, :, :kept] if end == "lower" else scan[:, :, count - kept :]
+
+
+def upside_down(scan: sitk.Image) -> sitk.Image:
+    return with_values(scan, lambda hu: hu[::-1].copy())
+
+
+def thinned(scan: sitk.Image) -> sitk.Image:
+    """Averaged to the few millimetres that the doctor looks at; slices run upwards."""
+    factors = [max(1, round(4 / mm)) for mm in scan.GetSpacing()]
+    return sitk.BinShrink(sitk.DICOMOrient(scan, "LPS"), factors)
+
 
 def with_values(scan: sitk.Image, change: Callable[[np.ndarray], np.ndarray]) -> sitk.Image:
     return image_like(change(sitk.GetArrayFromImage(scan)), scan)
@@ -172,18 +194,46 @@ def test_a_scan_that_lies_the_wrong_way_is_mended(a_phantom: Phantom, flip: tupl
     assert np.array_equal(sitk.GetArrayViewFromImage(mended), sitk.GetArrayViewFromImage(lying))
 
 
+@pytest.mark.parametrize("share", [0.35, 0.4, 0.45, 0.5])
+def test_lower_lungs_alone_are_not_turned_and_that_is_said(a_phantom: Phantom, share: float) -> None:
+    lower = part_of(a_phantom.scan, "lower", share)
+    for scan in (lower, sitk.ConstantPad(lower, (0, 0, 0), (0, 0, 6), -1024)):
+        examination = examine(scan)
+        examination.refuse()
+        assert examination.flipped == (False, False, False)
+        warnings = [finding for finding in examination.findings if "edge of the scan" in finding.what]
+        assert ["upside down could not be checked" in finding.why for finding in warnings] == [True]
+
+
+def test_a_base_that_the_scan_ends_a_little_too_early_for_is_still_seen_to_be_on_top(
+    a_phantom: Phantom,
+) -> None:
+    held = np.flatnonzero(sitk.GetArrayViewFromImage(a_phantom.lungs).any(axis=(1, 2)))
+    assert examine(upside_down(a_phantom.scan[:, :, int(held[0]) + 7 :])).flipped == (True, False, False)
+
+
 def test_a_scan_stored_in_another_orientation_is_not_flipped(a_phantom: Phantom) -> None:
     for orientation in ("RAS", "LPI", "SAL"):
         assert examine(sitk.DICOMOrient(a_phantom.scan, orientation)).flipped == (False, False, False)
 
 
-def test_every_real_scan_passes_and_none_is_called_flipped(real_scans: Path) -> None:
+def test_every_real_scan_passes_and_none_is_called_flipped_whole_or_cropped(real_scans: Path) -> None:
+    overlooked = set()
     for path in sorted([*real_scans.glob("ct*/*.nii.gz"), real_scans / "small" / "cip_ct-64.nii.gz"]):
         if "mask" in path.name:
             continue
-        examination = examine(sitk.ReadImage(str(path)))
+        scan = sitk.ReadImage(str(path))
+        examination = examine(scan)
         examination.refuse()
         assert examination.flipped == (False, False, False), path.name
+        few = thinned(scan)
+        for end, share in CROPS:
+            flipped = examine(part_of(few, end, share)).flipped
+            assert flipped == (False, False, False), (path.name, end, share)
+        if examine(upside_down(scan)).flipped != (True, False, False):
+            overlooked.add(path.name.removesuffix(".nii.gz"))
+    # Their lungs reach hardly farther out at the base.
+    assert overlooked <= {"covidctmd_cap001", "lidc_0314", "lungdx_A0001", "pyradiomics_lung2"}
 
 
 def test_lungs_without_air_pass_if_their_user_has_a_mask_of_them(a_phantom: Phantom) -> None:
