@@ -18,6 +18,7 @@ from typing import Any
 import SimpleITK as sitk
 
 from . import results
+from .devices import choose_device
 from .errors import ExitCode, UserError
 from .lungs import lung_weights_sha256
 from .models import ModelPackage, find_package
@@ -123,8 +124,8 @@ def segment_batch(jobs: Sequence[Job], output: Path, options: Options, tell: Tel
         One outcome a job, in their order.
 
     Raises:
-        UserError: the model is unusable (exit code 3) or the output not writable (5). What was finished
-            before stays, and the next run goes on from there.
+        UserError: the model is unusable (exit code 3), the output not writable (5), or the GPU that was asked
+            for is not there (2). What was finished before stays, and the next run goes on from there.
     """
     package = find_package(options.model)
     with writing_to(output):
@@ -139,6 +140,9 @@ def segment_batch(jobs: Sequence[Job], output: Path, options: Options, tell: Tel
         else:
             outcomes[job.name] = Outcome(job, "already done", "", report)
             tell(outcomes[job.name], len(outcomes), len(jobs))
+    if waiting:
+        # Without a GPU every scan would fail alike, each as though something were wrong with it.
+        choose_device(options.device)
     for outcome in _work(waiting, output, options, package):
         outcomes[outcome.job.name] = outcome
         tell(outcome, len(outcomes), len(jobs))

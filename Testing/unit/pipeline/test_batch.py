@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 from COVIDSelfSegLib import batch
 from COVIDSelfSegLib.batch import Job, name_jobs, part_of
 from COVIDSelfSegLib.cli import main
@@ -25,6 +26,7 @@ from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.pipeline import segment
 from COVIDSelfSegLib.volume import array_view
 
+from ..command_runs import refused
 from ..conftest import finding_package
 
 LESIONS = "lesions.seg.nrrd"
@@ -198,3 +200,16 @@ def test_an_unusable_model_ends_the_batch_at_once(scans: list[Path], tmp_path: P
     ]
     assert main(typed) == ExitCode.MODEL_UNUSABLE
     assert main(["batch", "--output", str(tmp_path / "out")]) == ExitCode.INPUT_REFUSED
+
+
+def test_a_gpu_that_is_not_there_ends_the_batch_at_once_unless_all_is_done(
+    a_model: ModelPackage, scans: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    cuda = arguments(a_model, tmp_path / "out", str(scans[3]), "--device", "cuda")
+    failure = refused([*cuda, "--events"], ExitCode.INPUT_REFUSED, "No CUDA device")
+    assert "--device auto or cpu" in failure.fix
+    assert list((tmp_path / "out").iterdir()) == []
+    assert main(arguments(a_model, tmp_path / "out", str(scans[3]))) == ExitCode.DONE
+    assert main(cuda) == ExitCode.DONE
+    assert table(tmp_path / "out")[0]["verdict"] == "already done"
