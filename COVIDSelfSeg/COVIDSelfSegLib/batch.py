@@ -23,7 +23,7 @@ from .errors import ExitCode, UserError
 from .lungs import lung_weights_sha256
 from .models import ModelPackage, find_package
 from .pipeline import Options, Run, StageClock, not_enough_memory, segment, write_results
-from .volume import read_scan, writing_to
+from .volume import read_scan, reading_from, writing_to
 
 _ENDINGS = re.compile(r"\.(nii|nii\.gz|nrrd|nhdr|mha|mhd)$", re.IGNORECASE)
 _HEADERS = (".mhd", ".nhdr")
@@ -218,7 +218,8 @@ def _outcome(job: Job, result: Future[dict[str, Any]]) -> Outcome:
 
 
 def _write(run: Run, job: Job, output: Path, options: Options, clock: StageClock) -> dict[str, Any]:
-    about = {"scan": str(job.scan), "asked": _asked(job, options)}
+    with reading_from(job.scan):
+        about = {"scan": str(job.scan), "asked": _asked(job, options)}
     with results.results_folder(output / job.name) as folder:
         return write_results(run, folder, about, clock)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -54,28 +55,49 @@ def read_scan(path: Path, series_id: str | None = None) -> sitk.Image:
         UserError: the path is missing, unreadable, truncated, not 3D, has an impossible spacing, or the
             folder holds no CT series.
     """
-    if not path.exists():
-        raise UserError(
-            f"{path} does not exist.",
-            why="There is nothing to read.",
-            fix="Check the spelling of the path, and that the disk it lies on is connected.",
-        )
-    if path.is_dir() or not has_scan_ending(path):
-        return compact(read_series(choose_chest_ct(path, list_series(path), series_id)))
-    if path.name.lower().endswith((".nii", ".nii.gz")):
-        _check_nifti(path)
-    return compact(_read_file(path))
+    with reading_from(path):
+        if not path.exists():
+            raise UserError(
+                f"{path} does not exist.",
+                why="There is nothing to read.",
+                fix="Check the spelling of the path, and that the disk it lies on is connected.",
+            )
+        _open_once(path)
+        if path.is_dir() or not has_scan_ending(path):
+            return compact(read_series(choose_chest_ct(path, list_series(path), series_id)))
+        if path.name.lower().endswith((".nii", ".nii.gz")):
+            _check_nifti(path)
+        return compact(_read_file(path))
 
 
 def read_mask(path: Path) -> sitk.Image:
     """Read a label map (any integer type, one component, 3D) on its own grid; see :func:`read_scan`."""
-    if not path.exists() or path.is_dir() or not has_scan_ending(path):
+    with reading_from(path):
+        is_file = path.exists() and not path.is_dir()
+    if not is_file or not has_scan_ending(path):
         raise UserError(
             f"{path} is not a mask file.",
             why="A lung mask is one label-map file on the same grid as the scan.",
             fix=f"Give one file that ends in {', '.join(FILE_ENDINGS)}.",
         )
     return read_scan(path)
+
+
+@contextmanager
+def reading_from(path: Path) -> Iterator[None]:
+    """For reads by Python itself, to which the system may say no.
+
+    Raises:
+        UserError: the path cannot be opened (exit code 2).
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be opened: {error.strerror or error}.",
+            why="There is nothing to read.",
+            fix="Check its name, that you may read it, and that the disk it lies on is connected.",
+        ) from error
 
 
 def write_image(image: sitk.Image, path: Path) -> None:
@@ -176,6 +198,14 @@ def compact(image: sitk.Image) -> sitk.Image:
 
 def _numbers(values: tuple[float, ...]) -> str:
     return "(" + ", ".join(f"{value:.6g}" for value in values) + ")"
+
+
+def _open_once(path: Path) -> None:
+    """Let the system say what is wrong: the readers pass over a folder, and call a file damaged."""
+    if path.is_dir():
+        os.scandir(path).close()
+    else:
+        path.open("rb").close()
 
 
 def _read_file(path: Path) -> sitk.Image:

@@ -108,6 +108,33 @@ def test_a_refused_scan_is_a_row_that_says_why_and_the_others_are_done(finished:
     assert float(rows[0]["both infected_ml"]) == report["numbers"]["both"]["infected_ml"] > 0
 
 
+def test_a_path_that_the_system_does_not_take_is_a_row_and_the_next_is_done(
+    a_model: ModelPackage, scans: list[Path], tmp_path: Path
+) -> None:
+    long = str(tmp_path / f"{'x' * 300}.nii.gz")
+    assert main(arguments(a_model, tmp_path / "out", long, str(scans[3]))) == ExitCode.DONE
+    rows = table(tmp_path / "out")
+    assert [row["verdict"] for row in rows] == ["refused", "done"]
+    assert "cannot be opened" in rows[0]["why"]
+
+
+def test_a_scan_that_is_gone_before_its_results_are_written_is_a_row(
+    a_model: ModelPackage, scans: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def segment_and_lose(scan: sitk.Image, *arguments: Any) -> Any:
+        shutil.rmtree(lost.parent, ignore_errors=True)
+        return segment(scan, *arguments)
+
+    lost = tmp_path / "disk" / "lost.mhd"
+    lost.parent.mkdir()
+    sitk.WriteImage(sitk.ReadImage(str(scans[3])), str(lost))
+    monkeypatch.setattr(batch, "segment", segment_and_lose)
+    assert main(arguments(a_model, tmp_path / "out", str(lost), str(scans[3]))) == ExitCode.DONE
+    rows = table(tmp_path / "out")
+    assert [row["verdict"] for row in rows] == ["refused", "done"]
+    assert "cannot be opened" in rows[0]["why"]
+
+
 def test_run_again_it_does_what_is_missing_alone(
     finished: Path, a_model: ModelPackage, scans: list[Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import socket
 import struct
 import sys
 from pathlib import Path
@@ -79,6 +80,24 @@ def test_a_file_cut_short_is_refused(
     path.write_bytes(content[: int(kept * len(content))])
     with pytest.raises(UserError, match="cannot be read"):
         read_scan(path)
+
+
+@pytest.mark.parametrize("name", ["scan.nii.gz", "scan.nrrd", "slice.dcm", f"{'x' * 300}.mha"])
+def test_what_the_system_does_not_open_is_said_to_be_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)  # names of sockets must be short
+    with socket.socket(socket.AF_UNIX) as plug:
+        if len(name) < 100:
+            plug.bind(name)  # a file that not even an administrator opens
+        with pytest.raises(UserError, match="cannot be opened: ") as caught:
+            read_scan(tmp_path / name)
+    assert caught.value.code == ExitCode.INPUT_REFUSED
+
+
+def test_a_mask_whose_name_the_system_does_not_take_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be opened: File name too long"):
+        read_mask(tmp_path / f"{'x' * 300}.mha")
 
 
 def test_a_gzip_of_several_members_is_read(an_oblique_image: sitk.Image, tmp_path: Path) -> None:
