@@ -113,18 +113,25 @@ def list_series(path: Path) -> list[Series]:
 def choose_chest_ct(path: Path, series: list[Series], series_id: str | None = None) -> Series:
     """Take the series asked for by id, or the chest CT with the most slices.
 
+    Of several stacks under the id that was asked for the chest CT with the most slices is taken likewise: a
+    scout may share the id of its scan.
+
     Raises:
         UserError: nothing is DICOM CT, or the id fits none or several of the series.
     """
     if series_id is not None:
-        asked = [one for one in series if one.series_id.startswith(series_id)]
-        if len(asked) != 1:
+        exactly = [one for one in series if one.series_id == series_id]
+        asked = exactly or [one for one in series if one.series_id.startswith(series_id)]
+        ids = {one.series_id for one in asked}
+        if len(ids) != 1:
             raise UserError(
-                f"{len(asked)} series in {path} begin with {series_id}.",
+                f"{len(ids)} series in {path} begin with {series_id}.",
                 why="Exactly one series has to be taken.",
                 fix="Give one of these ids:\n" + "\n".join(f"    {one}" for one in series),
             )
-        return asked[0]
+        if len(asked) == 1:
+            return asked[0]
+        series = asked
     stacks = [one for one in series if one.modality == "CT" and not one.slices[0].is_localizer]
     if not stacks:
         found = "\n".join(f"    {one}" for one in series) or "    no DICOM file at all"

@@ -48,6 +48,26 @@ def test_of_several_series_the_chest_ct_is_taken_and_others_by_id(hu: np.ndarray
     assert f"{UID}.22" in caught.value.fix
 
 
+def test_a_series_asked_for_is_its_scan_where_a_scout_and_a_reformat_share_its_id(
+    hu: np.ndarray, tmp_path: Path
+) -> None:
+    write_series(tmp_path / "scan", hu)
+    scouts = np.concatenate([hu, hu])[:12, :, :30]
+    write_series(tmp_path / "scout", scouts, image_type="ORIGINAL\\PRIMARY\\LOCALIZER")
+    write_series(tmp_path / "reformat", hu[:9, :20])
+    write_series(tmp_path / "other", np.concatenate([hu, hu]), series="2")
+    assert [series.slice_count for series in list_series(tmp_path)] == [20, 12, 10, 9]
+    assert read_scan(tmp_path, f"{UID}.1").GetSize() == (48, 40, 10)
+
+
+def test_a_whole_id_is_that_series_though_another_one_begins_with_it(hu: np.ndarray, tmp_path: Path) -> None:
+    write_series(tmp_path / "a", hu, series="1")
+    write_series(tmp_path / "b", hu[:9], series="12")
+    assert read_scan(tmp_path, f"{UID}.1").GetSize()[2] == 10
+    with pytest.raises(UserError, match="2 series"):
+        read_scan(tmp_path, UID)
+
+
 def test_a_folder_without_ct_is_refused_and_says_what_it_holds(hu: np.ndarray, tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("hello")
     with pytest.raises(UserError, match="no CT series") as caught:
