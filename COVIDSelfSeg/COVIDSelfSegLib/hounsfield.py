@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 LOWEST_HU = -1000.0
 HIGHEST_HU = 400.0
 HU_PER_UNIT = HIGHEST_HU - LOWEST_HU
+STORED_HU = (-1024, 3071)
+"""What twelve bits of a scanner hold. Metal on an extended scale, and padding, lie beyond; no tissue does."""
 
 Values = TypeVar("Values", npt.NDArray[np.float32], "Tensor")
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .devices import Device
 from .frame import FloatArray, LungFrame
-from .hounsfield import to_hu, to_unit
+from .hounsfield import STORED_HU, to_hu, to_unit
 from .networks.generator import VolumeGenerator, draw_latent
 from .volume import array_view
 
@@ -60,7 +60,7 @@ class Heatmap:
     """Images on the scan's grid.
 
     Attributes:
-        pseudo_healthy: int16 HU; the scan itself outside the lung.
+        pseudo_healthy: int16 HU; the scan itself outside the lung, clipped to :data:`~.hounsfield.STORED_HU`.
         excess: int16, HU above expected healthy, 0 or more, 0 outside the lung.
         uncertainty: uint8, spread of the expected HU over latent draws.
     """
@@ -140,14 +140,15 @@ def heatmap(synthesis: Synthesis, scan: sitk.Image, lungs: sitk.Image, residual_
     healthy = np.empty(whole.shape, np.int16)
     for z, plane in enumerate(array_view(scan)):
         whole_hu = plane if np.issubdtype(plane.dtype, np.integer) else np.rint(plane)
-        np.clip(whole_hu, -1024, 3071, out=healthy[z], casting="unsafe")
+        np.clip(whole_hu, *STORED_HU, out=healthy[z], casting="unsafe")
     of_scan, of_lungs = (frame.turned(image)[frame.box] for image in (scan, lungs))
     in_box = [frame.turn(array)[frame.box] for array in (whole, spread, healthy)]
     coarse = (synthesis.healthy, coarse_excess, coarse_trust, synthesis.spread)
     for z, planes in enumerate(zip(*map(frame.planes, coarse), strict=True)):
         inside = of_lungs[z] > 0
         expected, less, trust, uncertain = (plane[inside] for plane in planes)
-        hu = of_scan[z][inside].astype(np.float32)
+        # As the pseudo-healthy volume holds it, from which the excess is taken off again.
+        hu = of_scan[z][inside].astype(np.float32).clip(*STORED_HU)
         # The coarse difference flattens lesions smaller than its voxels; the scan's own height over the
         # expected lung does not, but it takes vessels for lesion too, hence the limit.
         own = np.clip(trust * (hu - expected), 0, _SHARPENING * less)

@@ -13,7 +13,7 @@ from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.networks.generator import draw_latent
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.synthesis import Synthesis, heatmap, synthesise
-from COVIDSelfSegLib.volume import grid_difference
+from COVIDSelfSegLib.volume import grid_difference, image_like
 
 CPU = Device(torch.device("cpu"), torch.float32, "CPU")
 SHAPE = (16, 64, 64)
@@ -50,6 +50,26 @@ def test_heatmap_and_pseudo_healthy_add_up_to_the_scan(a_phantom: Phantom) -> No
     for image in vars(made).values():
         assert grid_difference(image, a_phantom.scan) is None
     assert np.median(sitk.GetArrayFromImage(made.uncertainty)[inside]) == 12
+
+
+@pytest.mark.parametrize("metal_hu", [20000, 32767])
+def test_metal_in_the_lung_leaves_hu_that_a_chest_can_have(a_phantom: Phantom, metal_hu: int) -> None:
+    hu = sitk.GetArrayFromImage(a_phantom.scan)
+    inside = sitk.GetArrayViewFromImage(a_phantom.lungs) > 0
+    z, y, x = np.argwhere(inside)[np.count_nonzero(inside) // 2]
+    hu[z - 1 : z + 2, y - 2 : y + 3, x - 2 : x + 3] = metal_hu
+    for kind in (np.int16, np.float32):
+        scan = image_like(hu.astype(kind), a_phantom.scan)
+        frame = LungFrame.around_lungs(a_phantom.lungs, SHAPE)
+        perfect = perfect_synthesis(a_phantom)
+        made = heatmap(
+            Synthesis(**vars(perfect) | {"scan": frame.to_network(scan)}), scan, a_phantom.lungs, 10.0
+        )
+        healthy, excess = (sitk.GetArrayFromImage(image) for image in (made.pseudo_healthy, made.excess))
+        assert excess.min() == 0
+        assert healthy.min() >= -1024
+        assert healthy[inside].max() < 1000
+        assert np.array_equal(healthy + excess, hu.clip(-1024, 3071))
 
 
 def test_what_a_generator_leaves_on_healthy_lung_is_not_heat(a_phantom: Phantom) -> None:
