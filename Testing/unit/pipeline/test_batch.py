@@ -171,14 +171,16 @@ def test_stopped_in_the_middle_it_goes_on_later(
     process = subprocess.Popen(
         [sys.executable, "-m", "COVIDSelfSegLib", *typed],
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         encoding="utf-8",
     )
     assert process.stdout is not None
     assert isinstance(parse_event(process.stdout.readline()), StageProgress)
     process.send_signal(signal.SIGTERM)
-    process.communicate()
+    _, said = process.communicate()
     assert process.returncode == ExitCode.CANCELLED
+    assert f"What was finished stays in {output}" in said
+    assert "nothing was written" not in said
     # What was finished when the first was told is whole; the rest is not there at all.
     assert (output / "sick" / "report.json").is_file()
     assert not (output / "third").exists()
