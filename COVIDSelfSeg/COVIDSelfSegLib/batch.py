@@ -84,8 +84,10 @@ class Outcome:
 
 def name_jobs(scans: Sequence[Path]) -> list[Job]:
     """Name each scan after its file or folder, with as much of its path as tells it from the others."""
-    names = [_ENDINGS.sub("", scan.name) or scan.absolute().name for scan in scans]
-    parents = [scan.absolute().parent for scan in scans]
+    # The results of ".." would lie outside of the output.
+    places = [scan.resolve() if scan.name in ("", "..") else scan.absolute() for scan in scans]
+    names = [_without_ending(place.name) for place in places]
+    parents = [place.parent for place in places]
     while len(set(names)) < len(names):
         twice = {name for name in names if names.count(name) > 1}
         longer = [
@@ -104,6 +106,11 @@ def name_jobs(scans: Sequence[Path]) -> list[Job]:
         ]
         names = longer
     return [Job(name, scan) for name, scan in zip(names, scans, strict=True)]
+
+
+def _without_ending(name: str) -> str:
+    shorter = _ENDINGS.sub("", name)
+    return name if shorter in ("", ".", "..") else shorter
 
 
 def part_of(jobs: Sequence[Job], part: int, parts: int) -> list[Job]:

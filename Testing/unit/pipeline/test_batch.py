@@ -218,6 +218,16 @@ def test_scans_of_one_name_are_told_apart_by_their_folders() -> None:
         name_jobs([Path("/a/ct.nii"), Path("/a/ct.nii")])
 
 
+def test_every_name_is_a_folder_inside_of_the_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    series = tmp_path / "patient" / "series"
+    series.mkdir(parents=True)
+    monkeypatch.chdir(series)
+    scans = [Path(".."), Path(), Path("../../patient/.."), Path("...nii.gz"), Path(".nii")]
+    names = ["patient", "series", tmp_path.name, "...nii.gz", ".nii"]
+    assert [job.name for job in name_jobs(scans)] == names
+    assert [job.scan for job in name_jobs(scans)] == scans
+
+
 def test_an_unusable_model_ends_the_batch_at_once(scans: list[Path], tmp_path: Path) -> None:
     typed = [
         "batch",
