@@ -1,7 +1,8 @@
 """What a run leaves behind: a folder that appears whole or not at all.
 
 Everything is written to a hidden folder (beside the target, or inside of one that exists) and moved at the
-end; a run that fails or is cancelled leaves nothing.
+end; a run that fails or is cancelled leaves nothing. Into a folder that exists files move one by one, the
+report last: where there is a report, all the rest is of the same run.
 """
 
 from __future__ import annotations
@@ -97,7 +98,9 @@ def _move(partial: Path, target: Path, anew: bool) -> None:
     if not target.exists():
         partial.rename(target)
         return
-    for file in sorted(partial.iterdir()):
+    if (partial / REPORT).exists():
+        (target / REPORT).unlink(missing_ok=True)
+    for file in sorted(partial.iterdir(), key=lambda file: (file.name == REPORT, file.name)):
         file.replace(target / file.name)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 from COVIDSelfSegLib.errors import ExitCode, UserError
-from COVIDSelfSegLib.results import results_folder
+from COVIDSelfSegLib.results import HEATMAP, REPORT, UNCERTAINTY, results_folder
 from COVIDSelfSegLib.volume import output_not_writable, writing_to
 
 
@@ -36,6 +37,29 @@ def test_nothing_is_written_beside_a_folder_that_exists(tmp_path: Path) -> None:
         (folder / "x").write_text("x")
         assert folder.parent == target
     assert [file.name for file in target.iterdir()] == ["x"]
+
+
+@pytest.mark.parametrize("stuck", [HEATMAP, UNCERTAINTY])
+def test_a_folder_whose_files_could_not_all_be_replaced_has_no_report(tmp_path: Path, stuck: str) -> None:
+    files = (HEATMAP, UNCERTAINTY, REPORT)
+    target = tmp_path / "results"
+    with results_folder(target) as folder:
+        for name in files:
+            (folder / name).write_text("old")
+    (target / stuck).unlink()
+    (target / stuck / "kept").mkdir(parents=True)  # a folder in the way of the file
+
+    def replace() -> None:
+        with results_folder(target) as folder:
+            for name in files:
+                (folder / name).write_text("new")
+
+    with pytest.raises(UserError, match="cannot be written"):
+        replace()
+    assert not (target / REPORT).exists()
+    shutil.rmtree(target / stuck)
+    replace()
+    assert {(target / name).read_text() for name in files} == {"new"}
 
 
 @pytest.mark.parametrize("exists", [False, True])
