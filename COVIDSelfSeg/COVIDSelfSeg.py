@@ -246,7 +246,9 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         enable(ui.volumeRenderingCheckBox, missing)
         noGPU = "" if self.setupSection.hasGPU else _("The worker's Python finds no GPU; it uses the CPU.")
         enable(ui.deviceSelector, noGPU)
-        noLungmask = _("lungmask or its weights are missing (see Set-up); the built-in method is used.")
+        noLungmask = _(
+            "lungmask or its weights are missing or damaged (see Set-up); the built-in method is used."
+        )
         enable(ui.lungSourceSelector, "" if self.setupSection.hasLungmask else noLungmask)
         enable(ui.modelSelector, "" if ui.modelSelector.count else self.setupSection.problem)
 

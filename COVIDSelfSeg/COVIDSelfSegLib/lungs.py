@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +15,7 @@ from .errors import ExitCode, UserError
 from .lung_masks.classical import builtin_lung_mask
 from .lung_masks.network import LungNetwork
 from .lung_masks.sides import LEFT, RIGHT, split_lungs
-from .torch_hub import R231_FILE, checkpoint_file
+from .torch_hub import R231_FILE, checkpoint_file, file_sha256, r231_problem
 from .volume import array_view, grid_difference, image_like, read_mask, voxel_volume_ml
 
 if TYPE_CHECKING:
@@ -76,7 +74,7 @@ def find_lungs(
             named are missing or damaged.
     """
     if mask_file is not None:
-        return LungMask(_given(scan, mask_file), "given", _sha256(mask_file))
+        return LungMask(_given(scan, mask_file), "given", file_sha256(mask_file))
     found = _find(scan, weights, builtin, plain, device)
     if not array_view(found.image).any():
         raise UserError(
@@ -97,7 +95,7 @@ def _find(
         from .lung_masks.r231 import r231_lung_mask  # noqa: PLC0415
 
         found = r231_lung_mask(scan, path, device or choose_device(), plain=plain)
-        return LungMask(found, "lungmask R231", _sha256(path))
+        return LungMask(found, "lungmask R231", file_sha256(path))
     network = LungNetwork.shipped(device)
     return LungMask(builtin_lung_mask(scan, network), "built-in", network.sha256 if network else "")
 
@@ -116,7 +114,7 @@ def lung_weights_sha256(weights: Path | None = None, *, builtin: bool = False) -
     """
     path = None if builtin else r231_weights(weights)
     if path is not None:
-        return _sha256(path)
+        return file_sha256(path)
     network = LungNetwork.shipped()
     return network.sha256 if network else ""
 
@@ -137,15 +135,9 @@ def r231_weights(named: Path | None = None) -> Path | None:
     path = named or checkpoint_file(R231_FILE)
     if named is None and not path.is_file():
         return None
-    problem = ""
-    if not path.is_file():
-        problem = "it does not exist"
-    elif find_spec("lungmask") is None:
+    problem = r231_problem(path)
+    if not problem and find_spec("lungmask") is None:
         problem = "the Python package lungmask, which runs it, is not installed"
-    elif not os.access(path, os.R_OK):
-        problem = "you may not read it"
-    elif path.name == R231_FILE and not _sha256(path).startswith(R231_FILE[-12:-4]):
-        problem = "its SHA-256 is not that of the published file, so it is cut short or changed"
     if not problem:
         return path
     if named is None:
@@ -178,8 +170,3 @@ def _given(scan: sitk.Image, path: Path) -> sitk.Image:
     if set(np.unique(labels)) == {0, RIGHT, LEFT}:
         return image_like(labels.astype(np.uint8), scan)
     return split_lungs(image_like((labels != 0).astype(np.uint8), scan))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,7 +14,7 @@ import sys
 from importlib.util import find_spec
 from typing import Any
 
-from .torch_hub import R231_FILE, checkpoint_file
+from .torch_hub import R231_FILE, checkpoint_file, r231_problem
 
 REQUIRED = {
     "numpy": "numpy",
@@ -57,12 +57,14 @@ def _torch() -> dict[str, Any] | None:
 
 def _lungmask() -> dict[str, Any]:
     weights = checkpoint_file(R231_FILE)
+    present = weights.is_file()
     installed = find_spec("lungmask") is not None
     return {
         "version": importlib.metadata.version("lungmask") if installed else None,
         "weights": str(weights),
-        "present": weights.is_file(),
-        "bytes": weights.stat().st_size if weights.is_file() else 0,
+        "present": present,
+        "damaged": r231_problem(weights) if present else "",
+        "bytes": weights.stat().st_size if present else 0,
     }
 
 

@@ -1,7 +1,8 @@
-"""Where torch keeps weights that were downloaded, known without importing torch."""
+"""Where torch keeps downloaded weights, and whether they are whole; known without importing torch."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -14,3 +15,23 @@ def checkpoint_file(name: str) -> Path:
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     home = Path(os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))).expanduser()  # noqa: PTH118
     return home / "hub" / "checkpoints" / name
+
+
+def r231_problem(path: Path) -> str:
+    """Why a file of R231's weights cannot be used, in words that follow its name; empty where it can be.
+
+    A file of another name than the published one may hold other weights. Reads the whole file: 0.1 s.
+    """
+    if not path.is_file():
+        return "it does not exist"
+    if not os.access(path, os.R_OK):
+        return "you may not read it"
+    if path.name == R231_FILE and not file_sha256(path).startswith(R231_FILE[-12:-4]):
+        return "its SHA-256 is not that of the published file, so it is cut short or changed"
+    return ""
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -73,9 +73,9 @@ class SetupSection:
 
     @property
     def hasLungmask(self) -> bool:
-        """Whether lungmask and its weights are there."""
+        """Whether lungmask and its weights are there and whole."""
         lungmask = (self._status or {}).get("lungmask") or {}
-        return bool(lungmask.get("version") and lungmask.get("present"))
+        return bool(lungmask.get("version") and lungmask.get("present") and not lungmask.get("damaged"))
 
     def refresh(self) -> None:
         """Ask the worker's interpreter anew."""
@@ -296,7 +296,11 @@ def _placeOf(path: Path) -> str:
 
 def _lungmaskText(lungmask: dict[str, Any]) -> str:
     package = lungmask["version"] or _("not installed (optional)")
-    if lungmask["present"]:
+    if lungmask["damaged"]:
+        weights = _("weights damaged: {reason} ({path})").format(
+            reason=lungmask["damaged"], path=lungmask["weights"]
+        )
+    elif lungmask["present"]:
         weights = _("weights present, {size} MB").format(size=f"{lungmask['bytes'] / 1e6:.0f}")
     else:
         weights = _("weights missing; they belong to {path}").format(path=lungmask["weights"])

@@ -14,6 +14,7 @@ import pytest
 import qt
 import slicer
 from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.torch_hub import R231_FILE
 from COVIDSelfSegSlicer import setup, workerProcess
 from host import bootstrap, dialogs, user
 from host.slicerlib import packaging
@@ -241,6 +242,24 @@ def test_a_damaged_model_is_shown_not_offered_and_can_be_deleted(a_panel, sample
     user.press(a_panel.ui.deleteModelButton)
     wait_for_the_answer(a_panel)
     assert not (folder / "half.safetensors").exists()
+
+
+def test_damaged_lung_weights_are_shown_not_offered_and_can_be_deleted(a_panel, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    half = tmp_path / "hub" / "checkpoints" / R231_FILE
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"half")
+    look_again(a_panel)
+    assert "weights damaged: its SHA-256 is not" in a_panel.ui.lungmaskStatusLabel.text
+    assert not a_panel.ui.lungSourceSelector.enabled
+    assert "damaged" in a_panel.ui.lungSourceSelector.toolTip
+    a_panel.ui.setupSection.collapsed = False
+    bootstrap.start().set_testing_enabled(False)
+    dialogs.answer(qt.QMessageBox.Yes)
+    user.press(a_panel.ui.deleteLungWeightsButton)
+    wait_for_the_answer(a_panel)
+    assert not half.exists()
+    assert "weights missing" in a_panel.ui.lungmaskStatusLabel.text
 
 
 @pytest.fixture
