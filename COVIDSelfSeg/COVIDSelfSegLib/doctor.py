@@ -355,7 +355,7 @@ def _between_lungs(look: _Look) -> tuple[slice, slice, slice]:
 
 
 def _contrast(look: _Look) -> bool:
-    """Whether much of the tissue in the front two thirds between the lungs is brighter than blood."""
+    """Whether much of the tissue in the front three fifths between the lungs is brighter than blood."""
     deep, rows, columns = _between_lungs(look)
     front = slice(rows.start, rows.start + (rows.stop - rows.start) * 3 // 5)
     block = look.hu[deep, front, columns]

@@ -42,12 +42,9 @@ def write_nrrd(
 
     Args:
         path: of the file.
-        array: (z, y, x) of an integer or float type.
+        array: (z, y, x); a type that :func:`read_nrrd` does not know is written as float32.
         ijk_to_lps: 4 x 4 matrix from voxel indices (i, j, k) to positions in mm (LPS).
         stop: asked between blocks; where it says yes the file is left incomplete.
-
-    Raises:
-        ValueError: a type of voxel that NRRD files of ours do not have.
     """
     kind = array.dtype.newbyteorder("=").str[1:]
     if kind not in _NAMES:
