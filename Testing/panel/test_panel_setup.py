@@ -267,7 +267,8 @@ def a_python_without_models(tmp_path):
     """An interpreter that says what this one says, but knows no model package, not even the shipped one."""
     program = tmp_path / "nomodels"
     lines = (
-        "import json",
+        "import json, sys",
+        'sys.path.insert(0, "")',  # as with -m: the module's own folder, not what may be installed
         "from COVIDSelfSegLib.status import status",
         'print(json.dumps(status() | {"models": []}))',
     )
