@@ -5,6 +5,8 @@ Anything that is not a :class:`UserError` is a bug and keeps its traceback.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 
@@ -44,3 +46,16 @@ class UserError(Exception):
 
 class Cancelled(BaseException):
     """The user ended the run. Not an ``Exception``: no handler on the way up may swallow it."""
+
+
+@contextmanager
+def stopped_saying(text: str) -> Iterator[None]:
+    """Say this, where work is stopped of which a part stays.
+
+    Raises:
+        Cancelled: the user ended it.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, Cancelled) as stop:
+        raise Cancelled(text) from stop

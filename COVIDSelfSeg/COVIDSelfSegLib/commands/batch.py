@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from ..batch import Outcome, name_jobs, part_of, segment_batch, write_table
-from ..errors import Cancelled, UserError
+from ..errors import UserError, stopped_saying
 from ..events import EventWriter
 from .run_options import add_run_options, chosen_options
 
@@ -50,13 +50,11 @@ def _batch(parsed: argparse.Namespace) -> None:
             sys.stderr.write(f"{line}\n")
 
     start = time.perf_counter()
-    try:
+    with stopped_saying(
+        f"Stopped; no table was written. What was finished stays in {parsed.output}, "
+        "and the same command goes on from there."
+    ):
         outcomes = segment_batch(jobs, parsed.output, chosen_options(parsed), tell)
-    except (KeyboardInterrupt, Cancelled) as stop:
-        raise Cancelled(
-            f"Stopped; no table was written. What was finished stays in {parsed.output}, "
-            "and the same command goes on from there."
-        ) from stop
     name = "batch.csv" if parts == 1 else f"batch-{part}-of-{parts}.csv"
     write_table(outcomes, parsed.output / name)
     counts = {

@@ -11,7 +11,7 @@ from typing import Any
 
 from COVIDSelfSegLib.commands.run_options import share
 from COVIDSelfSegLib.devices import choose_device
-from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.errors import UserError, stopped_saying
 from COVIDSelfSegLib.events import EventWriter, Progress
 from COVIDSelfSegLib.models import DEFAULT_PACKAGE, ModelPackage, find_package
 from COVIDSelfSegLib.pipeline import Options
@@ -133,9 +133,13 @@ def write_sheet(
     )
     writer = EventWriter() if parsed.events else None
     progress = writer.progress if writer else _print_line
-    evaluated = evaluate(cases, packages, parsed.output, options, progress)
-    sets = [_score_slices(path, packages, parsed.device, progress) for path in slice_files]
-    further = score_further(evaluated, options, progress)
+    with stopped_saying(
+        f"Stopped; no sheet was written. The scans that were scored stay in {parsed.output}, and the same "
+        "command goes on from there."
+    ):
+        evaluated = evaluate(cases, packages, parsed.output, options, progress)
+        sets = [_score_slices(path, packages, parsed.device, progress) for path in slice_files]
+        further = score_further(evaluated, options, progress)
     sheet = draw_sheet(evaluated, title, notes, parsed.pictures, slice_sets=sets, further=further)
     page = sheet.write(parsed.output)
     if writer:

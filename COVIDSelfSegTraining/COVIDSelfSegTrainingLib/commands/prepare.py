@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.errors import UserError, stopped_saying
 from COVIDSelfSegLib.events import EventWriter
 from COVIDSelfSegLib.models import is_non_commercial
 
@@ -130,13 +130,16 @@ def _prepare_shipped(parsed: argparse.Namespace) -> None:
 
 def _run(parsed: argparse.Namespace, scans: list[Found], settings: Settings, notes: Sequence[str]) -> None:
     folder: Path = parsed.output
-    if parsed.events:
-        writer = EventWriter()
-        outcome = prepare(scans, folder, settings, writer.progress, notes)
+    writer = EventWriter() if parsed.events else None
+    with stopped_saying(
+        f"Stopped; there is no cohort yet. The scans that were cut stay in {folder}, and the same command "
+        "goes on from there."
+    ):
+        outcome = prepare(scans, folder, settings, writer.progress if writer else _print_line, notes)
+    if writer:
         writer.result({"cohort": str(folder), **_summary(outcome)})
-        return
-    outcome = prepare(scans, folder, settings, _print_line, notes)
-    _print_outcome(outcome, folder)
+    else:
+        _print_outcome(outcome, folder)
 
 
 def _print_line(_stage: str, _fraction: float, message: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from COVIDSelfSegLib.devices import choose_device
-from COVIDSelfSegLib.errors import Cancelled, UserError
+from COVIDSelfSegLib.errors import UserError, stopped_saying
 from COVIDSelfSegLib.events import EventWriter
 from COVIDSelfSegLib.models import find_package
 
@@ -106,7 +106,7 @@ def _train(parsed: argparse.Namespace) -> None:
         return
     _check_resume(parsed.resume, parsed.output)
     writer = EventWriter() if parsed.events and rank_of_launcher() == 0 else None
-    try:
+    with stopped_saying(f"Stopped. The same command goes on from the last checkpoint in {parsed.output}"):
         outcome = train(
             preset,
             scans,
@@ -117,10 +117,6 @@ def _train(parsed: argparse.Namespace) -> None:
             running=Running(save_every=parsed.save_every, compiled=parsed.compile),
             start=start,
         )
-    except (KeyboardInterrupt, Cancelled) as stop:
-        raise Cancelled(
-            f"Stopped. The same command goes on from the last checkpoint in {parsed.output}"
-        ) from stop
     if writer is not None:
         writer.result(_result(outcome))
     elif rank_of_launcher() == 0:

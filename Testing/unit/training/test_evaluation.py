@@ -379,13 +379,14 @@ def test_cancelled_it_leaves_no_page_and_goes_on_later(
     process = subprocess.Popen(
         [*arguments, "--device", "cpu", "--model", str(models["old"].path)],
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         encoding="utf-8",
     )
     assert process.stdout is not None
     assert isinstance(parse_event(process.stdout.readline()), StageProgress)
     process.send_signal(signal.SIGTERM)
-    process.communicate()
+    _, said = process.communicate()
     assert process.returncode == 130
+    assert "The scans that were scored stay" in said
     assert not (output / "sheet.html").exists()
     assert 1 <= len(list(output.rglob("*.npz"))) < 4
