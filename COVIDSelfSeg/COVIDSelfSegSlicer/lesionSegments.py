@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,15 +48,22 @@ def loadTerminology() -> None:
         logic.LoadTerminologyFromFile(str(_TERMINOLOGY))
 
 
-def write(segmentationNode, segmentID: str, mask: CutMask, ctNode) -> None:
-    """Replace a segment by a mask on the CT's grid, and make its surface.
+def write(segmentationNode, segmentID: str, mask: CutMask, gridNode) -> None:
+    """Replace a segment by a mask on the grid of a volume, and make its surface.
 
     One that the user deleted is made anew. Other segments, also a user's own, stay as they are.
+
+    Args:
+        segmentationNode: prepared.
+        segmentID: one of ours.
+        mask: what the segment shall hold.
+        gridNode: the volume whose voxels those of the mask are; the segment comes to lie where that is seen.
     """
-    labels = _orientedImage(mask, ctNode)
+    toSegments = _ijkToSegments(gridNode, segmentationNode)
+    labels = _orientedImage(mask, toSegments)
     segment = _segmentOf(segmentationNode, segmentID)
     surfaceName = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
-    surface = _surface(mask, ctNode, _SURFACE_MM[segmentID])
+    surface = _surface(mask, toSegments, gridNode.GetSpacing(), _SURFACE_MM[segmentID])
     wasModifying = segmentationNode.StartModify()  # views that looked in between would make a surface too
     try:
         # One that is there would be made anew by Slicer, at full resolution, as soon as labels change.
@@ -154,12 +162,24 @@ def _fingerprint(mask: CutMask) -> str:
     return f"{list(mask.corner)} {mask.inside.shape} {zlib.crc32(np.packbits(mask.inside))}"
 
 
-def _orientedImage(mask: CutMask, ctNode):
-    """A mask as VTK keeps labels: with its extent in the CT's grid."""
+def _ijkToSegments(gridNode, segmentationNode):
+    """Matrix from a volume's voxels to a segmentation's own coordinates (RAS).
+
+    The two lie under different transforms where one of them was hardened.
+    """
+    matrix, between = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
+    gridNode.GetIJKToRASMatrix(matrix)
+    slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(
+        gridNode.GetParentTransformNode(), segmentationNode.GetParentTransformNode(), between
+    )
+    vtk.vtkMatrix4x4.Multiply4x4(between, matrix, matrix)
+    return matrix
+
+
+def _orientedImage(mask: CutMask, toSegments):
+    """A mask as VTK keeps labels: with its extent in the grid that it is of."""
     image = slicer.vtkOrientedImageData()
-    matrix = vtk.vtkMatrix4x4()
-    ctNode.GetIJKToRASMatrix(matrix)
-    image.SetImageToWorldMatrix(matrix)
+    image.SetImageToWorldMatrix(toSegments)
     if mask.isEmpty:
         image.SetExtent(0, -1, 0, -1, 0, -1)
         image.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
@@ -171,11 +191,11 @@ def _orientedImage(mask: CutMask, ctNode):
     return image
 
 
-def _surface(mask: CutMask, ctNode, voxelMm: float):
-    """Smooth closed surface of a mask, in the CT's coordinates (RAS)."""
+def _surface(mask: CutMask, toSegments, spacing: Sequence[float], voxelMm: float):
+    """Smooth closed surface of a mask, in the segmentation's coordinates (RAS)."""
     if mask.isEmpty:
         return vtk.vtkPolyData()
-    steps = [max(1, int(voxelMm / mm)) for mm in ctNode.GetSpacing()[::-1]]
+    steps = [max(1, int(voxelMm / mm)) for mm in spacing[::-1]]
     coarse = np.pad(_pooled(mask.inside, steps), 1)
     image = vtk.vtkImageData()
     image.SetDimensions(coarse.shape[::-1])
@@ -191,11 +211,9 @@ def _surface(mask: CutMask, ctNode, voxelMm: float):
     smooth.SetPassBand(0.03)
     smooth.BoundarySmoothingOff()
     smooth.NormalizeCoordinatesOn()
-    # From the padded coarse grid to the CT's voxels, and on to RAS.
+    # From the padded coarse grid to the mask's voxels, and on to RAS.
     toRas = vtk.vtkTransform()
-    matrix = vtk.vtkMatrix4x4()
-    ctNode.GetIJKToRASMatrix(matrix)
-    toRas.SetMatrix(matrix)
+    toRas.SetMatrix(toSegments)
     sizes = steps[::-1]
     toRas.Translate(*(first + (size - 1) / 2 - size for first, size in zip(mask.corner[::-1], sizes)))
     toRas.Scale(*sizes)
@@ -207,7 +225,7 @@ def _surface(mask: CutMask, ctNode, voxelMm: float):
     normals.SplittingOff()
     # Contours are oriented already, to the outside; making sure of it would take longer than all the rest.
     normals.ConsistencyOff()
-    if matrix.Determinant() < 0:  # a mirrored triangle looks to the inside
+    if toSegments.Determinant() < 0:  # a mirrored triangle looks to the inside
         reverse = vtk.vtkReverseSense()
         reverse.SetInputConnection(placed.GetOutputPort())
         normals.SetInputConnection(reverse.GetOutputPort())

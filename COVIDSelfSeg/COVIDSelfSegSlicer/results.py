@@ -77,13 +77,15 @@ def writeLesion(ctNode, threshold: float, *, overwriteEdits: bool = False) -> No
     if not overwriteEdits:
         _keepEdits(ctNode, editsAtStake(ctNode))
     report = resultNodes.reportOf(ctNode)
-    probability = slicer.util.arrayFromVolume(resultNodes.findNode(ctNode, resultNodes.PROBABILITY))
+    probabilityNode = resultNodes.findNode(ctNode, resultNodes.PROBABILITY)
+    probability = slicer.util.arrayFromVolume(probabilityNode)
     # As the worker measured it: under a transform that scales, a voxel is not what the CT's spacing says.
     voxelMl = resultNodes.curveOf(ctNode).voxel_ml
     found = CutMask.of(probability, level_of(threshold))
     mask = _withoutSpecks(found, report["least_lesion_ml"] / voxelMl)
     segmentationNode = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
-    lesionSegments.write(segmentationNode, lesionSegments.LESION, mask, ctNode)
+    # Not the grid of the CT, which may have been hardened or centered since and is elsewhere then.
+    lesionSegments.write(segmentationNode, lesionSegments.LESION, mask, probabilityNode)
     numbers = _numbers(ctNode, mask, voxelMl, report["numbers"])
     resultNodes.setTable(resultNodes.getNode(ctNode, resultNodes.TABLE), numbers, threshold)
 

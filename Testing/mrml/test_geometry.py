@@ -12,6 +12,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 from COVIDSelfSeg import COVIDSelfSegLogic
 from Testing.mrml.sparse_lesions import sparse_lesions
 from Testing.sample_names import TRANSFORM
+from Testing.slicer_samples import show_truth
 
 pytestmark = pytest.mark.usefixtures("a_scene")
 
@@ -76,6 +77,61 @@ def test_volumes_of_a_run_lie_on_the_grid_of_the_ct(a_segmented_ct):
         node = resultNodes.findNode(a_segmented_ct, role)
         assert slicer.util.arrayFromVolume(node).shape == shape
         assert np.allclose(ijk_to_ras(node), wanted)
+
+
+def center(ct):
+    """Move a volume as the button Center Volume does."""
+    middle = [*((np.array(ct.GetImageData().GetDimensions()) - 1) / 2), 1.0]
+    ct.SetOrigin((ct.GetOrigin() - ijk_to_ras(ct)[:3] @ middle).tolist())
+
+
+def harden(ct, *roles):
+    """Move a CT and some of its results by 50 mm and harden that, as the Transforms module does."""
+    transform = transform_of((1, 0, 0, 50, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1))
+    for node in (ct, *(resultNodes.findNode(ct, role) for role in roles)):
+        node.SetAndObserveTransformNodeID(transform.GetID())
+        node.HardenTransform()
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        center,
+        harden,
+        lambda ct: harden(ct, resultNodes.PROBABILITY),
+        lambda ct: harden(ct, resultNodes.SEGMENTATION),
+        lambda ct: harden(ct, resultNodes.PROBABILITY, resultNodes.SEGMENTATION),
+    ],
+    ids=["centered", "hardened", "with its probability", "with its segmentation", "with both"],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_threshold_writes_the_lesion_where_its_probability_lies(a_ct, samples, move, turned):
+    if turned:
+        a_ct.SetAndObserveTransformNodeID(transform_of(TRANSFORM).GetID())
+    show_truth(a_ct, samples / "truth")
+    move(a_ct)
+    COVIDSelfSegLogic().setThreshold(a_ct, 0.4)
+    probability = resultNodes.findNode(a_ct, resultNodes.PROBABILITY)
+    expected = slicer.util.arrayFromVolume(probability) >= 0.4 * 255
+    segmentation = resultNodes.findNode(a_ct, resultNodes.SEGMENTATION)
+    found = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, lesionSegments.LESION, probability)
+    assert np.array_equal(found > 0, expected)
+    surface = segmentation.GetClosedSurfaceInternalRepresentation(lesionSegments.LESION)
+    drawn = in_world(segmentation, vtk_to_numpy(surface.GetPoints().GetData()))
+    places = np.argwhere(expected)[:, ::-1]
+    placed = in_world(
+        probability, places @ ijk_to_ras(probability)[:3, :3].T + ijk_to_ras(probability)[:3, 3]
+    )
+    for end in (np.min, np.max):
+        assert np.allclose(end(drawn, axis=0), end(placed, axis=0), atol=1.5 * max(a_ct.GetSpacing()))
+
+
+def in_world(node, points):
+    """Points in the coordinates of a node, with the transform that it lies under."""
+    matrix = vtk.vtkMatrix4x4()
+    slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes(node.GetParentTransformNode(), None, matrix)
+    to_world = slicer.util.arrayFromVTKMatrix(matrix)
+    return points @ to_world[:3, :3].T + to_world[:3, 3]
 
 
 def test_surfaces_lie_around_their_segments(a_segmented_ct):
