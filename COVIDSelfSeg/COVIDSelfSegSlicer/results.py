@@ -14,6 +14,7 @@ from slicer.i18n import tr as _
 
 from . import display, lesionSegments, resultNodes
 from .cutMask import CutMask
+from .lungSides import lesionBySide
 from .runFiles import RunFiles
 
 
@@ -164,14 +165,18 @@ def _withoutSpecks(mask: CutMask, leastVoxels: float) -> CutMask:
 
 
 def _numbers(ctNode, mask: CutMask, voxelMl: float, before: dict) -> dict:
-    """The numbers of the table for another lesion; lung volumes stay those of the run."""
+    """The numbers of the table for another lesion; lung volumes stay those of the run.
+
+    None of a lung whose segment is gone.
+    """
     segmentationNode = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
-    rightLung = lesionSegments.maskOf(segmentationNode, lesionSegments.RIGHT_LUNG)
     hu = slicer.util.arrayFromVolume(ctNode)[mask.box][mask.inside]
-    inRight = rightLung.over(mask)[mask.inside]
-    sides = {"right": inRight, "left": ~inRight, "both": np.ones(len(hu), bool)}
+    sides = lesionBySide(segmentationNode, mask, ctNode.GetSpacing())
     numbers: dict = {}
-    for side, chosen in sides.items():
+    for side, chosen in (*sides.items(), ("both", np.ones(len(hu), bool))):
+        if chosen is None:
+            numbers[side] = dict.fromkeys(before[side])
+            continue
         count = int(np.count_nonzero(chosen))
         volume = before[side]["volume_ml"]
         numbers[side] = {

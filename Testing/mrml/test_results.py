@@ -272,6 +272,84 @@ def test_hand_edits_go_where_the_user_says_so(a_segmented_ct):
     assert node_of(a_segmented_ct).GetSegmentation().GetNumberOfSegments() == 3
 
 
+SIDES = ("right", "left", "both")
+
+
+def infected(ct):
+    return {side: cell(ct, "infected (ml)", side) for side in SIDES}
+
+
+def erase(ct, segment_id, where):
+    labels = (voxels(ct, segment_id) & ~where).astype(np.uint8)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(labels, node_of(ct), segment_id, ct)
+
+
+@pytest.mark.parametrize("edited", [(RIGHT,), (LEFT,), (RIGHT, LEFT)])
+def test_lesions_stay_in_their_lung_where_lungs_were_edited(a_segmented_ct, edited):
+    ct = a_segmented_ct
+    COVIDSelfSegLogic().setThreshold(ct, 0.4)
+    before, lesion = infected(ct), voxels(ct, LESION)
+    assert "0.0" not in before.values()
+    for segment_id in edited:
+        assert (voxels(ct, segment_id) & lesion).any()
+        erase(ct, segment_id, lesion)
+    COVIDSelfSegLogic().setThreshold(ct, 0.4)
+    assert infected(ct) == before
+
+
+@pytest.mark.parametrize("edited", [RIGHT, LEFT])
+def test_beside_a_lung_that_nobody_touched_lies_the_other_however_little_is_left_of_it(
+    a_segmented_ct, edited
+):
+    ct = a_segmented_ct
+    COVIDSelfSegLogic().setThreshold(ct, 0.4)
+    before, lung = infected(ct), voxels(ct, edited)
+    apex = np.flatnonzero(lung.any(axis=(1, 2)))[-1]
+    lung[apex] = False
+    erase(ct, edited, lung)
+    COVIDSelfSegLogic().setThreshold(ct, 0.4)
+    assert infected(ct) == before
+
+
+def test_a_lesion_that_was_moved_to_the_other_lung_by_hand_is_counted_there(a_segmented_ct):
+    ct = a_segmented_ct
+    COVIDSelfSegLogic().setThreshold(ct, 0.4)
+    moved = voxels(ct, LESION) & voxels(ct, LEFT)
+    erase(ct, LEFT, moved)
+    labels = (voxels(ct, RIGHT) | moved).astype(np.uint8)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(labels, node_of(ct), RIGHT, ct)
+    COVIDSelfSegLogic().setThreshold(ct, 0.4)
+    assert infected(ct)["left"] == "0.0"
+    assert infected(ct)["right"] == infected(ct)["both"]
+
+
+def test_what_of_a_lesion_was_erased_from_both_lungs_belongs_to_the_nearer_one(a_segmented_ct):
+    # Each lung keeps its upper half, which for a base may be farther than the other lung's base.
+    ct = a_segmented_ct
+    COVIDSelfSegLogic().setThreshold(ct, 0.4)
+    before = infected(ct)
+    lower = np.zeros(slicer.util.arrayFromVolume(ct).shape, bool)
+    lower[: len(lower) // 2] = True
+    for segment_id in (RIGHT, LEFT):
+        erase(ct, segment_id, lower)
+    COVIDSelfSegLogic().setThreshold(ct, 0.4)
+    assert infected(ct) == before
+
+
+@pytest.mark.parametrize(("gone", "side", "other"), [(RIGHT, "right", "left"), (LEFT, "left", "right")])
+def test_of_a_lung_that_was_deleted_the_table_says_nothing(a_segmented_ct, capfd, gone, side, other):
+    ct = a_segmented_ct
+    COVIDSelfSegLogic().setThreshold(ct, 0.4)
+    before = infected(ct)
+    node_of(ct).GetSegmentation().RemoveSegment(gone)
+    COVIDSelfSegLogic().setThreshold(ct, 0.4)
+    assert infected(ct) == before | {side: "-"}
+    for title in ("lung volume (ml)", "infected (% of lung)", "mean HU of lesions"):
+        assert cell(ct, title, side) == "-"
+        assert cell(ct, title, other) != "-"
+    assert "ERR" not in capfd.readouterr().err, "VTK complains of nothing"
+
+
 def test_undo_takes_one_step_for_one_action(a_segmented_ct):
     ct, scene = a_segmented_ct, slicer.mrmlScene
     scene.SetUndoOn()
