@@ -29,6 +29,7 @@ from COVIDSelfSegSlicer import (
     setup,
 )
 from COVIDSelfSegSlicer.enabling import enable
+from COVIDSelfSegSlicer.findingsSection import FindingsSection
 from COVIDSelfSegSlicer.runSection import RunSection
 from COVIDSelfSegSlicer.segmentationRun import Listeners, Progress, SegmentationRun
 from COVIDSelfSegSlicer.setupSection import SetupSection
@@ -120,6 +121,7 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._fillSelectors()
         self.runSection = RunSection(self.ui)
         self.thresholdSection = ThresholdSection(self.ui, self.onThreshold)
+        self.findingsSection = FindingsSection(self.ui)
         self.setupSection = SetupSection(self.ui, self.updateButtons)
 
         self.parameterEditWidgets = [
@@ -193,6 +195,7 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._updating = False
         self._listLungSegments()
         self.thresholdSection.showResults(self.ctNode)
+        self.findingsSection.showResults(self.ctNode)
         self.updateButtons()
 
     def updateParameterNodeFromGUI(self, caller=None, event=None):

@@ -42,7 +42,10 @@ def make_truth(phantom: Phantom, folder: Path) -> None:
         "threshold": THRESHOLD,
         "least_lesion_ml": 0.0,
         "threshold_curve": threshold_curve(probability, phantom.lungs).to_report(),
+        "findings": [],
+        "lung_mask": {"source": "given", "sha256": ""},
         "model": {"name": "truth", "calibrated_threshold": THRESHOLD},
+        "device": "none",
     }
     write_image(phantom.lungs, folder / results.LUNGS)
     write_image(image_like(healthy, phantom.scan), folder / results.PSEUDO_HEALTHY)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from typing import Any
 
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.events import Failure
 from slicer.i18n import tr as _
 
+from .messageText import richText
 from .segmentationRun import Progress
 
 
@@ -73,10 +73,7 @@ class RunSection:
 
     def showError(self, error: Failure | UserError) -> None:
         """Show what happened, why it matters and what to do."""
-        what, why, fix = (
-            html.escape(text).replace("\n", "<br>") for text in (error.what, error.why, error.fix)
-        )
-        self._ui.errorLabel.text = f"<b>{what}</b><br>{why}<br><i>{fix}</i>"
+        self._ui.errorLabel.text = richText(error.what, error.why, error.fix)
         self._ui.errorLabel.visible = True
 
     def log(self, line: str) -> None:

@@ -35,7 +35,10 @@ def madeUpRun():
         "threshold": 0.5,
         "least_lesion_ml": 0.0,
         "threshold_curve": {"right": counts[0], "left": counts[1], "voxel_ml": 0.15},
+        "findings": [],
+        "lung_mask": {"source": "given", "sha256": ""},
         "model": {"name": "made up", "calibrated_threshold": 0.5},
+        "device": "none",
     }
     lesions = (probability >= 128).astype(np.uint8)
     return ct, RunFiles(lungs, healthy, heatmap, probability, lesions, report)

@@ -135,7 +135,10 @@ def _slider(panel: Any, ct: Any) -> dict[str, Any]:
         "threshold": 0.5,
         "least_lesion_ml": 0.05,
         "threshold_curve": {"right": counts[0], "left": counts[1], "voxel_ml": 0.0005625},
+        "findings": [],
+        "lung_mask": {"source": "given", "sha256": ""},
         "model": {"name": "bench", "calibrated_threshold": 0.5},
+        "device": "none",
     }
     files = RunFiles(lungs, hu.copy(), np.zeros_like(hu), probability, mask, report)
     finish = Stopwatch()
