@@ -17,7 +17,6 @@ from pathlib import Path
 import qt
 import slicer
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.events import Failure
 from COVIDSelfSegSlicer import (
     display,
     layouts,
@@ -30,6 +29,7 @@ from COVIDSelfSegSlicer import (
 )
 from COVIDSelfSegSlicer.enabling import enable
 from COVIDSelfSegSlicer.findingsSection import FindingsSection
+from COVIDSelfSegSlicer.runFailures import asError
 from COVIDSelfSegSlicer.runSection import RunSection
 from COVIDSelfSegSlicer.segmentationRun import Listeners, Progress, SegmentationRun
 from COVIDSelfSegSlicer.setupSection import SetupSection
@@ -281,24 +281,32 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 listeners=listeners,
             )
         except UserError as error:
-            self.onFailed(error)
+            self.runSection.showError(error)
+        finally:
+            if not self.logic.isRunning:
+                self._endRun()
 
     def onTimer(self):
         self.setupSection.poll()
-        self.logic.poll()
+        try:
+            self.logic.poll()
+        except Exception:  # of ours; it has ended the run
+            self._endRun()
+            raise
         self.thresholdSection.poll()
 
     def onFinished(self, files):
         ctNode = self.logic.runningCT
         try:
             results.checkFit(ctNode, files)
+            overwrite = mayOverwrite(ctNode, files)
+            with slicer.util.tryWithErrorDisplay(_("The results could not be shown."), waitCursor=True):
+                results.setResults(ctNode, files, overwriteEdits=overwrite)
         except UserError as error:
-            self.onFailed(error)
+            self.runSection.showError(error)
             return
-        overwrite = mayOverwrite(ctNode, files)
-        with slicer.util.WaitCursor():
-            results.setResults(ctNode, files, overwriteEdits=overwrite)
-        self._endRun()
+        finally:
+            self._endRun()
         display.showFirstTime(ctNode)
 
     def onFailed(self, failure):
@@ -485,8 +493,7 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
             slicer.app.processEvents()
             time.sleep(0.01)
         if "failure" in outcome:
-            failure: Failure = outcome["failure"]
-            raise UserError(failure.what, why=failure.why, fix=failure.fix)
+            raise asError(outcome["failure"])
         if "files" not in outcome:
             raise RuntimeError("The run was cancelled.")
         results.checkFit(ctNode, outcome["files"])
@@ -508,7 +515,7 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
         """Start a run that :meth:`poll` moves on; ``listeners`` are told what comes of it.
 
         Raises:
-            UserError: the CT or the mask cannot be used.
+            UserError: the CT, the mask or Slicer's temporary folder cannot be used.
             RuntimeError: a run is going on.
         """
         if self.isRunning:
@@ -548,6 +555,9 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
             return
         try:
             act(run)
+        except Exception:
+            run.abandon()  # it would meet the same error at every poll
+            raise
         finally:
             if self._run is run and not run.isRunning:  # a listener may have started the next one
                 self._run = self.runningCT = None

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,19 @@ def real_scans() -> Path:
     if not folder.is_dir():
         pytest.skip("the real scans are not here: no ../shared/data and no $COVIDSELFSEG_DATA")
     return folder
+
+
+@contextmanager
+def temporary_files_in(folder: Path) -> Iterator[None]:
+    """Have Slicer's temporary folder be another one, which need not be there."""
+    import slicer
+
+    before = slicer.app.temporaryPath
+    slicer.app.temporaryPath = str(folder)
+    try:
+        yield
+    finally:
+        slicer.app.temporaryPath = before
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from pathlib import Path
 
@@ -12,6 +11,8 @@ from COVIDSelfSegLib.errors import UserError
 from slicer.i18n import tr as _
 
 from . import display, setup
+from .runFailures import asError, startFailure
+from .temporaryFolder import makeTemporaryFolder
 from .workerProcess import WorkerProcess
 
 _NAME = "COVIDSelfSegPhantom"
@@ -21,39 +22,11 @@ def makePhantom(_source=None):
     """Make the phantom (seed 7, severity 2 of 4) and load it; returns its volume node.
 
     Raises:
-        UserError: the worker's Python cannot make it.
+        UserError: the worker's Python cannot make it, or Slicer's temporary folder cannot be used.
     """
-    folder = Path(tempfile.mkdtemp(prefix="COVIDSelfSeg-", dir=slicer.app.temporaryPath))
-    log: list[str] = []
-    codes: list[int] = []
-    process = WorkerProcess(
-        [
-            "-m",
-            "COVIDSelfSegLib",
-            "phantom",
-            "--seed",
-            "7",
-            "--severity",
-            "2",
-            "--output",
-            str(folder / "phantom"),
-        ],
-        python=setup.workerPython(),
-        onEvent=lambda _event: None,
-        onLog=log.append,
-        onExit=codes.append,
-    )
-    while process.isRunning:
-        process.poll()
-        slicer.app.processEvents()
-        time.sleep(0.02)
+    folder = makeTemporaryFolder()
     try:
-        if codes != [0]:
-            raise UserError(
-                _("The phantom could not be made: {reason}").format(reason=log[-1] if log else codes),
-                why=_("It is made by the worker, which may lack a Python package."),
-                fix=_("Open COVIDSelfSeg, look at Set-up, and install what is missing."),
-            )
+        _writePhantom(folder / "phantom")
         node = slicer.util.loadVolume(str(folder / "phantom" / "scan.nrrd"), {"name": _NAME})
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -61,3 +34,31 @@ def makePhantom(_source=None):
     slicer.mrmlScene.RemoveNode(node.GetStorageNode())
     display.showLungWindow(node)
     return node
+
+
+def _writePhantom(folder: Path) -> None:
+    """Have the worker's Python write the phantom, and wait for it."""
+    python = setup.workerPython()
+    log: list[str] = []
+    codes: list[int] = []
+    arguments = ["phantom", "--seed", "7", "--severity", "2", "--output", str(folder)]
+    try:
+        process = WorkerProcess(
+            ["-m", "COVIDSelfSegLib", *arguments],
+            python=python,
+            onEvent=lambda _event: None,
+            onLog=log.append,
+            onExit=codes.append,
+        )
+    except OSError as error:
+        raise asError(startFailure(python, error)) from error
+    while process.isRunning:
+        process.poll()
+        slicer.app.processEvents()
+        time.sleep(0.02)
+    if codes != [0]:
+        raise UserError(
+            _("The phantom could not be made: {reason}").format(reason=log[-1] if log else codes),
+            why=_("It is made by the worker, which may lack a Python package."),
+            fix=_("Open COVIDSelfSeg, look at Set-up, and install what is missing."),
+        )

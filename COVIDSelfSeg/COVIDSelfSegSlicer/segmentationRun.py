@@ -5,23 +5,21 @@ Nothing in the scene changes here, so a run that fails or is cancelled leaves it
 
 from __future__ import annotations
 
-import logging
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
-from pathlib import Path
 
-import slicer
 from COVIDSelfSegLib.errors import ExitCode
 from COVIDSelfSegLib.events import Event, Failure, Result, StageProgress
 from slicer.i18n import tr as _
 
 from .background import BackgroundJob
+from .runFailures import crash, diskFailure, startFailure
 from .runFiles import RunFiles
 from .scanExport import ScanFiles
+from .temporaryFolder import makeTemporaryFolder
 from .workerProcess import WorkerProcess
 
 _EXPORTED, _WORKED = 0.03, 0.95
@@ -71,11 +69,14 @@ class SegmentationRun:
         arguments: of the worker, after the scan and its output folder.
         python: the interpreter that runs the worker.
         listeners: whom to tell.
+
+    Raises:
+        UserError: Slicer's temporary folder cannot be used.
     """
 
     def __init__(self, files: ScanFiles, arguments: Sequence[str], python: str, listeners: Listeners) -> None:
         self._arguments, self._python, self._listeners = arguments, python, listeners
-        self._folder = Path(tempfile.mkdtemp(prefix="COVIDSelfSeg-", dir=slicer.app.temporaryPath))
+        self._folder = makeTemporaryFolder()
         self._hasMask = files.lungs is not None
         self._started = time.monotonic()
         self._phase = _Phase.EXPORT
@@ -129,7 +130,7 @@ class SegmentationRun:
         try:
             self._export.result()
         except OSError as error:
-            self._fail(_diskFailure(error))
+            self._fail(diskFailure(error))
             return
         self._tell("start", _EXPORTED, _("Starting the worker"))
         if not self.isRunning:  # who was told cancelled it
@@ -147,7 +148,7 @@ class SegmentationRun:
                 onExit=self._onExit,
             )
         except OSError as error:
-            self._fail(_startFailure(self._python, error))
+            self._fail(startFailure(self._python, error))
             return
         self._phase = _Phase.WORK
 
@@ -172,14 +173,14 @@ class SegmentationRun:
         elif isinstance(self._outcome, Failure):
             self._fail(self._outcome)
         else:
-            self._fail(_crash(code, self._log))
+            self._fail(crash(code, self._log))
 
     def _finishReading(self) -> None:
         assert self._reading is not None
         try:
             files = self._reading.result()
         except (OSError, EOFError, ValueError, KeyError, MemoryError) as error:
-            self._fail(_diskFailure(error))
+            self._fail(diskFailure(error))
             return
         self._tell("load", 1.0, _("Loading the results"))
         if self.isRunning:  # else it was cancelled at the last moment
@@ -203,34 +204,3 @@ class SegmentationRun:
         spent = time.monotonic() - self._started
         left = spent * (1 - fraction) / fraction if fraction > 0.05 else None
         self._listeners.onProgress(Progress(stage, fraction, message, left))
-
-
-def _diskFailure(error: BaseException) -> Failure:
-    logging.debug("files of a run: %s", error)
-    return Failure(
-        int(ExitCode.OUTPUT_NOT_WRITABLE),
-        _("The temporary files of this run could not be written or read ({error}).").format(error=error),
-        _("The scan and the results are handed over as files in Slicer's temporary folder."),
-        _("Free some disk space, or choose another temporary folder in the application settings."),
-    )
-
-
-def _startFailure(python: str, error: OSError) -> Failure:
-    return Failure(
-        int(ExitCode.MODEL_UNUSABLE),
-        _("The worker's Python could not be started: {python} ({error}).").format(
-            python=python, error=error.strerror or error
-        ),
-        _("The networks run in a process of their own."),
-        _("Choose another Python under Advanced, or clear the field to use Slicer's own."),
-    )
-
-
-def _crash(code: int, log: list[str]) -> Failure:
-    last = next((line for line in reversed(log) if line.strip()), "")
-    return Failure(
-        code,
-        _("The worker ended unexpectedly (code {code}). {last}").format(code=code, last=last).strip(),
-        _("It was ended from outside, ran out of memory, or met an error of ours."),
-        _("Look at the log below; try again with other programs closed, or with the device set to CPU."),
-    )

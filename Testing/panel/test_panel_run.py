@@ -1,5 +1,6 @@
 """A user loads a CT, presses the button, waits, drags: with the real panel and the real worker."""
 
+import operator
 import os
 import signal
 import weakref
@@ -15,7 +16,7 @@ from COVIDSelfSegSlicer.lesionSegments import LEFT_LUNG, LESION, RIGHT_LUNG
 from host import user
 
 from Testing.mrml.sparse_lesions import sparse_lesions, sparse_threshold
-from Testing.slicer_samples import MODULE, show_truth
+from Testing.slicer_samples import MODULE, show_truth, temporary_files_in
 
 STAGES = ("export", "read", "lungs", "synthesis", "segmentation", "write", "picture", "load")
 
@@ -253,6 +254,41 @@ def test_a_refused_scan_says_what_why_and_what_to_do(a_panel, samples):
     assert why
     assert fix.startswith("<i>")
     assert ids_of_all_nodes() == before
+
+
+def test_without_a_temporary_folder_it_is_said_and_a_run_can_start_again(a_panel, samples, tmp_path):
+    load(samples / "scan.nrrd")
+    with temporary_files_in(tmp_path / "gone"):
+        press_when_ready(a_panel)
+    assert "temporary files of this run could not be written" in a_panel.ui.errorLabel.text
+    assert a_panel.ui.errorLabel.visible
+    assert a_panel.ui.segmentButton.text == "Segment infection"
+    run(a_panel)
+    assert resultNodes.hasResults(a_panel.ctNode)
+    assert not a_panel.ui.errorLabel.visible
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"),
+    [("scanExport", "scanFiles"), ("scanExport.ScanFiles", "write"), ("results", "setResults")],
+)
+def test_after_an_error_of_ours_the_panel_is_as_before_the_run(a_panel, samples, monkeypatch, owner, name):
+    import COVIDSelfSeg  # the panel's own, which is another one after a reload
+
+    def fail(*_args, **_options):
+        raise MemoryError("of ours")
+
+    monkeypatch.setattr(operator.attrgetter(owner)(COVIDSelfSeg), name, fail)
+    load(samples / "scan.nrrd")
+    press_when_ready(a_panel)
+    with pytest.raises(AssertionError, match="of ours"):
+        user.wait_until(lambda: False, seconds=300)
+    assert not a_panel.logic.isRunning
+    assert a_panel.ui.segmentButton.text == "Segment infection"
+    assert a_panel.ui.segmentButton.enabled
+    assert not a_panel.ui.progressBar.visible
+    assert temporary_folders() == []
+    user.let_run(0.2)  # nothing is raised again
 
 
 def test_a_real_scan_is_segmented(a_panel, real_scans):

@@ -15,11 +15,11 @@ import qt
 import slicer
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.torch_hub import R231_FILE
-from COVIDSelfSegSlicer import setup, workerProcess
+from COVIDSelfSegSlicer import sampleData, setup, workerProcess
 from host import bootstrap, dialogs, user
 from host.slicerlib import packaging
 
-from Testing.slicer_samples import MODULE, ROOT
+from Testing.slicer_samples import MODULE, ROOT, temporary_files_in
 
 
 @pytest.fixture
@@ -442,6 +442,17 @@ def test_the_panel_imports_neither_torch_nor_lungmask_nor_simpleitk(samples, tmp
     assert "'numpy'" in imported
     for heavy in ("torch", "lungmask", "SimpleITK", "safetensors"):
         assert f"'{heavy}'" not in imported
+
+
+@pytest.mark.usefixtures("a_panel")
+def test_a_phantom_that_cannot_be_made_says_why_and_leaves_nothing(tmp_path):
+    setup.setWorkerPython(str(tmp_path / "nowhere"))
+    with temporary_files_in(tmp_path), pytest.raises(UserError, match="Python could not be started"):
+        sampleData.makePhantom()
+    assert list(tmp_path.iterdir()) == []
+    with temporary_files_in(tmp_path / "gone"), pytest.raises(UserError, match="temporary files"):
+        sampleData.makePhantom()
+    assert slicer.util.getNodesByClass("vtkMRMLVolumeNode") == []
 
 
 def test_the_phantom_is_offered_as_sample_data(a_panel):  # noqa: ARG001
