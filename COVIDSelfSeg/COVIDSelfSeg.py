@@ -277,7 +277,7 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 lungSegmentIDs=self._chosenLungSegments(),
                 model=self.ui.modelSelector.currentData,
                 builtinLungs=self.ui.lungSourceSelector.currentData == "builtin",
-                device=self.ui.deviceSelector.currentData,
+                device=self._chosenDevice(),
                 listeners=listeners,
             )
         except UserError as error:
@@ -385,6 +385,10 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             isLung = "lung" in name.lower() or not anyLung
             item.setCheckState(qt.Qt.Checked if isLung else qt.Qt.Unchecked)
             listWidget.addItem(item)
+
+    def _chosenDevice(self):
+        """What the user chose, as long as there is a choice: a GPU that was chosen may be gone."""
+        return self.ui.deviceSelector.currentData if self.setupSection.hasGPU else "auto"
 
     def _chosenLungSegments(self):
         listWidget = self.ui.lungSegmentsList

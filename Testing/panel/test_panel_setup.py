@@ -15,7 +15,7 @@ import qt
 import slicer
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.torch_hub import R231_FILE
-from COVIDSelfSegSlicer import sampleData, setup, workerProcess
+from COVIDSelfSegSlicer import resultNodes, sampleData, setup, workerProcess
 from host import bootstrap, dialogs, user
 from host.slicerlib import packaging
 
@@ -262,19 +262,46 @@ def test_damaged_lung_weights_are_shown_not_offered_and_can_be_deleted(a_panel, 
     assert "weights missing" in a_panel.ui.lungmaskStatusLabel.text
 
 
-@pytest.fixture
-def a_python_without_models(tmp_path):
-    """An interpreter that says what this one says, but knows no model package, not even the shipped one."""
-    program = tmp_path / "nomodels"
+def python_that_says(program, change):
+    """An interpreter that says what this one says, ``said``, after a statement has changed it."""
     lines = (
         "import json, sys",
         'sys.path.insert(0, "")',  # as with -m: the module's own folder, not what may be installed
         "from COVIDSelfSegLib.status import status",
-        'print(json.dumps(status() | {"models": []}))',
+        "said = status()",
+        change,
+        "print(json.dumps(said))",
     )
     program.write_text("\n".join([f"#!{sys.executable}", *lines]))
     program.chmod(0o755)
     return program
+
+
+@pytest.fixture
+def a_python_without_models(tmp_path):
+    """An interpreter that knows no model package, not even the shipped one."""
+    return python_that_says(tmp_path / "nomodels", 'said["models"] = []')
+
+
+@pytest.fixture
+def a_python_with_a_gpu(tmp_path):
+    return python_that_says(tmp_path / "gpu", 'said["torch"]["cuda"] = True')
+
+
+def test_a_gpu_that_was_chosen_and_went_stops_no_run(a_panel, a_python_with_a_gpu, samples):
+    ui = a_panel.ui
+    slicer.util.loadVolume(str(samples / "scan.nrrd"))
+    choose_python(a_panel, a_python_with_a_gpu)
+    user.choose(ui.deviceSelector, "GPU")
+    choose_python(a_panel, "")
+    user.wait_until(lambda: ui.segmentButton.enabled)
+    user.choose(ui.modelSelector, "small")
+    user.press(ui.segmentButton)
+    user.wait_until(lambda: not a_panel.logic.isRunning, seconds=300)
+    assert not ui.errorLabel.visible, ui.errorLabel.text
+    assert resultNodes.hasResults(a_panel.ctNode)
+    choose_python(a_panel, a_python_with_a_gpu)
+    assert ui.deviceSelector.currentText == "GPU", "as the user chose"
 
 
 def test_without_any_model_the_button_says_so(a_panel, a_python_without_models, samples):
