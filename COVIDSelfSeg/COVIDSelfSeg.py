@@ -243,10 +243,15 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         problem = self.setupSection.problem or self.logic.isReady(self.ctNode)[1]
         self.runSection.showReady(problem)
         ui = self.ui
-        missing = resultNodes.whyNoResults(self.ctNode)
-        for button in (ui.overlayButton, ui.heatmapButton, ui.compareButton, ui.show3DButton, ui.blinkButton):
-            enable(button, missing)
-        enable(ui.volumeRenderingCheckBox, missing)
+        for widget, what in (
+            (ui.overlayButton, display.OVERLAY),
+            (ui.heatmapButton, display.HEATMAP),
+            (ui.compareButton, display.COMPARE),
+            (ui.show3DButton, display.THREE_D),
+            (ui.blinkButton, display.BLINK),
+            (ui.volumeRenderingCheckBox, display.CLOUD),
+        ):
+            enable(widget, display.whyNotShown(self.ctNode, what))
         noGPU = "" if self.setupSection.hasGPU else _("The worker's Python finds no GPU; it uses the CPU.")
         enable(ui.deviceSelector, noGPU)
         noLungmask = _(
@@ -330,8 +335,12 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onBlink(self):
         display.blink(self.ctNode)
 
+    def onHeatmapKey(self):
+        if not display.whyNotShown(self.ctNode, display.HEATMAP):
+            display.toggleHeatmap(self.ctNode)
+
     def _show(self, what):
-        if not resultNodes.hasResults(self.ctNode):
+        if display.whyNotShown(self.ctNode, what):
             return
         self.logic.show(self.ctNode, what, volumeRendering=self.ui.volumeRenderingCheckBox.checked)
 
@@ -342,7 +351,7 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             "[": lambda: self.thresholdSection.move(-STEP),
             "]": lambda: self.thresholdSection.move(STEP),
             "B": self.onBlink,
-            "H": lambda: resultNodes.hasResults(self.ctNode) and display.toggleHeatmap(self.ctNode),
+            "H": self.onHeatmapKey,
         }
         for key, action in actions.items():
             shortcut = qt.QShortcut(slicer.util.mainWindow())

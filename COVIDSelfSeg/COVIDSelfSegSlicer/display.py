@@ -11,6 +11,16 @@ from slicer.i18n import tr as _
 from . import layouts, lesionSegments, resultNodes
 
 OVERLAY, HEATMAP, COMPARE, THREE_D = "overlay", "heatmap", "compare", "3D"
+BLINK, CLOUD = "blink", "cloud"
+_NEEDED = {
+    OVERLAY: (),
+    HEATMAP: (resultNodes.HEATMAP,),
+    COMPARE: (resultNodes.HEATMAP, resultNodes.PSEUDO_HEALTHY),
+    THREE_D: (),
+    BLINK: (resultNodes.PSEUDO_HEALTHY,),
+    CLOUD: (resultNodes.HEATMAP,),
+}
+"""The volumes that each needs besides the segments."""
 
 _LEAST_HEAT_HU = 25.0
 """Below this a difference is noise; it is not painted over the CT."""
@@ -18,6 +28,18 @@ _HEAT_OPACITY = 0.65
 _LUNG_OPACITY_3D = 0.14
 _LEGEND_SIZE, _LEGEND_PLACE = (0.06, 0.4), (0.97, 0.5)
 """Shares of a view."""
+
+
+def whyNotShown(ctNode, what: str) -> str:
+    """Why the results of a CT cannot be shown in one of the ways; empty where they can."""
+    missing = resultNodes.whyNoResults(ctNode)
+    if missing:
+        return missing
+    gone = {
+        resultNodes.HEATMAP: _("The heatmap was deleted: segment again to get it back."),
+        resultNodes.PSEUDO_HEALTHY: _("The pseudo-healthy volume was deleted: segment again to get it back."),
+    }
+    return next((gone[role] for role in _NEEDED[what] if resultNodes.findNode(ctNode, role) is None), "")
 
 
 def prepareVolumes(ctNode) -> None:
@@ -101,7 +123,8 @@ def showCompare(ctNode) -> None:
 
 
 def show3D(ctNode, volumeRendering: bool = False) -> None:
-    """Translucent lungs and red lesions from the front; optionally the heatmap as a cloud."""
+    """Translucent lungs and red lesions from the front; optionally the heatmap, if there, as a cloud."""
+    volumeRendering = volumeRendering and not whyNotShown(ctNode, CLOUD)
     layouts.showOnly3D()
     segmentation = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
     display = segmentation.GetDisplayNode()
@@ -219,6 +242,8 @@ def _showSegments2D(ctNode, lesionFill: float) -> None:
 
 def _showLegend(ctNode, visible: bool) -> None:
     heatmap = resultNodes.findNode(ctNode, resultNodes.HEATMAP)
+    if heatmap is None:
+        return
     logic = slicer.modules.colors.logic()
     before = logic.GetColorLegendDisplayNode(heatmap)
     if not visible:

@@ -212,6 +212,48 @@ def test_keys_move_the_threshold_and_change_what_is_shown(a_panel_with_results, 
         assert red.GetBackgroundVolumeID() == wanted
 
 
+def enabled_displays(panel):
+    ui = panel.ui
+    widgets = {
+        "overlay": ui.overlayButton,
+        "heatmap": ui.heatmapButton,
+        "compare": ui.compareButton,
+        "3D": ui.show3DButton,
+        "blink": ui.blinkButton,
+        "cloud": ui.volumeRenderingCheckBox,
+    }
+    return {name for name, widget in widgets.items() if widget.enabled}
+
+
+def test_what_needs_a_deleted_heatmap_is_disabled_and_the_rest_works(a_panel_with_results, a_window):
+    panel, ui = a_panel_with_results, a_panel_with_results.ui
+    a_window()
+    user.press(ui.volumeRenderingCheckBox)
+    user.press(ui.heatmapButton)
+    slicer.mrmlScene.RemoveNode(resultNodes.findNode(panel.ctNode, resultNodes.HEATMAP))
+    user.wait_until(lambda: enabled_displays(panel) == {"overlay", "3D", "blink"})
+    assert ui.compareButton.toolTip == "The heatmap was deleted: segment again to get it back."
+    user.press(ui.overlayButton)
+    assert foregrounds()["Red"] is None
+    user.press_key(slicer.util.mainWindow(), "H")
+    assert foregrounds()["Red"] is None
+    user.press(ui.show3DButton)
+    segments = resultNodes.findNode(panel.ctNode, resultNodes.SEGMENTATION).GetDisplayNode()
+    assert segments.GetSegmentVisibility3D(LESION), "there is no cloud in its place"
+
+
+def test_what_needs_a_deleted_healthy_twin_is_disabled_and_the_rest_works(a_panel_with_results, a_window):
+    panel, ui = a_panel_with_results, a_panel_with_results.ui
+    a_window()
+    slicer.mrmlScene.RemoveNode(resultNodes.findNode(panel.ctNode, resultNodes.PSEUDO_HEALTHY))
+    user.wait_until(lambda: enabled_displays(panel) == {"overlay", "heatmap", "3D", "cloud"})
+    assert ui.blinkButton.toolTip == "The pseudo-healthy volume was deleted: segment again to get it back."
+    user.press(ui.heatmapButton)
+    user.press(ui.overlayButton)
+    user.press_key(slicer.util.mainWindow(), "B")
+    assert layouts.sliceCompositeNodes()["Red"].GetBackgroundVolumeID() == panel.ctNode.GetID()
+
+
 def test_keys_belong_to_the_module_only_while_it_is_shown(a_panel_with_results, a_window):
     a_window()
     a_panel_with_results.exit()
