@@ -42,7 +42,8 @@ def scanFiles(ctNode, lungMaskNode=None, lungSegmentIDs=None) -> ScanFiles:
         lungSegmentIDs: which of its segments are lungs; all by default.
 
     Raises:
-        UserError: the CT lies under a transform that bends it, or the mask is empty.
+        UserError: the CT lies under a transform that bends it, or the mask is empty, be it for want of a
+            chosen segment.
     """
     lungs = None
     if lungMaskNode is not None and lungMaskNode.IsA("vtkMRMLSegmentationNode"):
@@ -79,7 +80,7 @@ def ijkToLpsOfWorld(ctNode) -> np.ndarray:
 def _lungsOfSegments(segmentationNode, segmentIDs, ctNode) -> np.ndarray:
     """Labels of the chosen segments on the CT's grid: sides where their names tell them, else 1 for all."""
     segmentation = segmentationNode.GetSegmentation()
-    chosen = list(segmentIDs or segmentation.GetSegmentIDs())
+    chosen = list(segmentation.GetSegmentIDs() if segmentIDs is None else segmentIDs)
     sides = [_sideOf(segmentation.GetSegment(segmentID)) for segmentID in chosen]
     told = set(sides) == {RIGHT, LEFT}
     lungs = np.zeros(slicer.util.arrayFromVolume(ctNode).shape, np.uint8)

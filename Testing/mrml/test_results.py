@@ -403,6 +403,8 @@ def test_segments_chosen_as_lungs_are_handed_over(a_segmented_ct, samples):
     assert np.array_equal(both.lungs, lungs)
     one = scanExport.scanFiles(a_segmented_ct, node_of(a_segmented_ct), [LEFT])
     assert np.array_equal(one.lungs > 0, lungs == 2)
+    with_all = scanExport.scanFiles(a_segmented_ct, node_of(a_segmented_ct))
+    assert np.array_equal(with_all.lungs > 0, lungs > 0), "also the lesion, which lies in the lungs"
 
 
 def test_a_label_map_is_handed_over_if_it_fits(a_ct, samples):
@@ -418,6 +420,11 @@ def test_an_empty_lung_mask_is_refused(a_ct):
     empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "nothing")
     with pytest.raises(UserError, match="is empty"):
         scanExport.scanFiles(a_ct, empty)
+
+
+def test_a_lung_mask_of_which_no_segment_was_chosen_is_refused(a_segmented_ct):
+    with pytest.raises(UserError, match="is empty"):
+        scanExport.scanFiles(a_segmented_ct, node_of(a_segmented_ct), [])
 
 
 def labels_on_the_grid_of(ct):

@@ -325,6 +325,21 @@ def test_the_lung_segments_that_the_user_ticks_are_used(a_panel, samples, monkey
     a_panel.runSection.showEnded()
 
 
+def test_a_lung_mask_without_a_ticked_segment_is_refused_with_what_to_do(a_panel, samples):
+    ct = show_truth(load(samples / "scan.nrrd"), samples / "truth")
+    given = resultNodes.findNode(ct, resultNodes.SEGMENTATION)
+    user.choose(a_panel.ui.lungMaskSelector, given.GetName())
+    ticks = a_panel.ui.lungSegmentsList
+    user.wait_until(lambda: ticks.count == 3)
+    for row in range(ticks.count):
+        ticks.item(row).setCheckState(qt.Qt.Unchecked)
+    press_when_ready(a_panel)
+    assert not a_panel.logic.isRunning
+    assert f"The lung mask {given.GetName()} is empty." in a_panel.ui.errorLabel.text
+    assert "Choose the segments that hold the lungs" in a_panel.ui.errorLabel.text
+    assert a_panel.ui.segmentButton.text == "Segment infection"
+
+
 def test_three_lines_in_the_console_do_the_whole_job(samples, monkeypatch, a_module_panel):
     monkeypatch.setenv("COVIDSELFSEG_MODELS", str(samples / "models"))
     panel = a_module_panel(MODULE)
