@@ -467,7 +467,7 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
             ctNode: a scalar volume in HU.
             lungMaskNode: a segmentation or a label map that tells where the lungs are.
             lungSegmentIDs: which of its segments are lungs; all by default.
-            model: name or path of a model package.
+            model: name or path of a model package; a relative path is seen from Slicer's current folder.
             builtinLungs: do not use lungmask even where it could be.
             device: ``auto``, ``cpu`` or ``cuda``.
             threshold: lesion probability 0 .. 1; the model's calibrated one by default.
@@ -540,7 +540,9 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
             )
         arguments = ["--device", device or "auto"]
         if model:
-            arguments += ["--model", str(model)]
+            # The worker starts in another folder, from which a relative path would lead elsewhere.
+            isPath = str(model).endswith(".safetensors")
+            arguments += ["--model", str(Path(model).absolute() if isPath else model)]
         if builtinLungs:
             arguments.append("--builtin-lungs")
         if threshold is not None:

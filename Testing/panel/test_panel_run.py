@@ -2,6 +2,7 @@
 
 import operator
 import os
+import shutil
 import signal
 import weakref
 from pathlib import Path
@@ -338,6 +339,20 @@ def test_a_lung_mask_without_a_ticked_segment_is_refused_with_what_to_do(a_panel
     assert f"The lung mask {given.GetName()} is empty." in a_panel.ui.errorLabel.text
     assert "Choose the segments that hold the lungs" in a_panel.ui.errorLabel.text
     assert a_panel.ui.segmentButton.text == "Segment infection"
+
+
+@pytest.mark.parametrize("model", ["small.safetensors", "small"])
+def test_a_model_is_a_file_as_seen_from_slicers_folder_or_a_name(
+    a_panel, samples, tmp_path, monkeypatch, model
+):
+    if model == "small":
+        (tmp_path / model).touch()  # a name is looked for among packages alone
+    else:
+        shutil.copy(samples / "models" / model, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    ct = load(samples / "scan.nrrd")
+    a_panel.logic.segment(ct, model=model, builtinLungs=True, device="cpu")
+    assert resultNodes.reportOf(ct)["model"]["name"] == "small"
 
 
 def test_three_lines_in_the_console_do_the_whole_job(samples, monkeypatch, a_module_panel):
