@@ -45,7 +45,7 @@ class Numbers:
 
     @property
     def severity(self) -> str:
-        """CT-0 .. CT-4; see :func:`.severity.severity_of`."""
+        """CT-0, CT-0/1, CT-1 .. CT-4; see :func:`.severity.severity_of`."""
         return severity_of(self.both.infected_share)
 
     def to_dict(self) -> dict[str, Any]:

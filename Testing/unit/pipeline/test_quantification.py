@@ -40,7 +40,9 @@ def test_no_lesion_and_no_lung_give_numbers_too(a_phantom: Phantom) -> None:
     ("share", "severity"),
     [
         (0.0, "CT-0"),
-        (0.001, "CT-1"),
+        (0.00001, "CT-0/1"),
+        (0.003, "CT-0/1"),
+        (0.0031, "CT-1"),
         (0.25, "CT-1"),
         (0.2501, "CT-2"),
         (0.6, "CT-3"),

@@ -80,5 +80,6 @@ def test_every_command_of_the_recipe_takes_what_those_before_it_left(tmp_path: P
     before = {path: path.stat().st_mtime_ns for path in models.rglob("*.safetensors")}
     again = run_the_script(models, commands)
     assert again.returncode == 0, again.stderr[-2000:]
-    trained = {path for path in before if path.parent != models or "-lungs" in path.name}
+    means = {models / f"{name}.safetensors" for name in ("covidselfseg-default", "covidselfseg-lungs-slice")}
+    trained = before.keys() - means  # a mean is made again in seconds
     assert [path for path in trained if path.stat().st_mtime_ns != before[path]] == []
