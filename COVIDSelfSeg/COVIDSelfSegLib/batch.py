@@ -141,7 +141,7 @@ def segment_batch(jobs: Sequence[Job], output: Path, options: Options, tell: Tel
     outcomes: dict[str, Outcome] = {}
     waiting = []
     for job in jobs:
-        report = _finished(job, output, options, (package.sha256, lungs))
+        report = _finished(job, output, options, package, lungs)
         if report is None:
             waiting.append(job)
         else:
@@ -242,20 +242,25 @@ def _asked(job: Job, options: Options) -> dict[str, Any]:
     return chosen | {"files": len(files), "bytes": sum(s.st_size for s in stamps), "changed": changed}
 
 
-def _finished(job: Job, output: Path, options: Options, models: tuple[str, str]) -> dict[str, Any] | None:
+def _finished(
+    job: Job, output: Path, options: Options, package: ModelPackage, lungs: str
+) -> dict[str, Any] | None:
     """The report of an earlier run of this scan with these options and models; None otherwise.
 
     Args:
         job: the scan.
         output: folder of all results.
         options: of the run.
-        models: SHA-256 of the package and of the lung mask's weights.
+        package: as it is now.
+        lungs: SHA-256 of the lung mask's weights.
     """
     file = output / job.name / results.REPORT
     try:
         report: dict[str, Any] = json.loads(file.read_text())
         same = report["scan"] == str(job.scan) and report["asked"] == _asked(job, options)
-        same &= (report["model"]["sha256"], report["lung_mask"]["sha256"]) == models
+        same &= report["lung_mask"]["sha256"] == lungs
+        same &= report["model"]["sha256"] == package.sha256
+        same &= report["model"]["inference_sha256"] == package.card.inference.sha256
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return report if same else None

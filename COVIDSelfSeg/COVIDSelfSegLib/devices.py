@@ -20,7 +20,7 @@ class Device:
 
     Attributes:
         handle: the device, as torch names it.
-        precision: of convolutions and matrix products; sums and results stay float32.
+        precision: of convolutions and matrix products, and of what is added up from them.
         name: for people.
     """
 

@@ -7,6 +7,7 @@ schema and hash only, never by pickle. A user's own package is a peer of the shi
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -110,6 +111,11 @@ class Inference:
     least_lesion_ml: float = 0.05
     marked: bool = False
     mirrored: bool = False
+
+    @property
+    def sha256(self) -> str:
+        """Of all of this: the same weights, calibrated anew or at another threshold, find something else."""
+        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

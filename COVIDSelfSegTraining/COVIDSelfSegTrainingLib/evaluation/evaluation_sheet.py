@@ -14,7 +14,7 @@ from .comparison import add_ablation, add_help_card
 from .effusion_scores import EffusionScore, add_effusions
 from .evaluated import Evaluated
 from .lung_scores import LungScore, add_lung_masks
-from .model_card import RUN_HASH, run_hash
+from .model_card import RUN_HASH
 from .rescan_scores import RescanScore, add_rescans
 from .score_curves import add_calibration, add_groups, add_threshold_sweep
 from .score_tables import (
@@ -107,7 +107,7 @@ def _add_head(sheet: Sheet, evaluated: Evaluated, notes: Sequence[str]) -> None:
                 "licences": "; ".join(licences),
                 "code": card.code_version,
                 "SHA-256 of the weights": one.package.sha256,
-                RUN_HASH: run_hash(card.inference),
+                RUN_HASH: card.inference.sha256,
             }
         )
     sheet.table("packages", rows, digits=2)

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import csv
-import hashlib
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.models import Inference, ModelCard, ModelPackage, ThresholdKind, write_package
+from COVIDSelfSegLib.models import ModelCard, ModelPackage, ThresholdKind, write_package
 from COVIDSelfSegLib.volume import writing_to
 
 from .sheet import PAGE
 
 RUN_HASH = "SHA-256 of how they are run"
-"""Column of a sheet's packages; see :func:`run_hash`."""
+"""Column of a sheet's packages: :attr:`COVIDSelfSegLib.models.Inference.sha256`."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +62,6 @@ _SHARE_OF: dict[ThresholdKind, str] = {
 }
 
 
-def run_hash(inference: Inference) -> str:
-    """Of all that says how weights are run, calibration and threshold among it."""
-    return hashlib.sha256(json.dumps(asdict(inference)).encode()).hexdigest()
-
-
 def with_figures(package: ModelPackage, sheet: Path, label: str, failures: tuple[str, ...]) -> ModelPackage:
     """Write a sheet's figures into a package's card; weights and their hash stay.
 
@@ -100,7 +93,7 @@ def with_figures(package: ModelPackage, sheet: Path, label: str, failures: tuple
             why=f"A card holds figures at the package's own threshold, {own:g}.",
             fix="Run 'covidselfseg benchmark' without --threshold into another folder.",
         )
-    if rows[label].get(RUN_HASH, "") != run_hash(package.card.inference):
+    if rows[label].get(RUN_HASH, "") != package.card.inference.sha256:
         raise UserError(
             f"The sheet {sheet} was made when {package.path.name} was calibrated or run otherwise.",
             why="Its weights are the same, but their probabilities mean something else now.",

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from COVIDSelfSegLib.batch import Job, name_jobs, part_of
 from COVIDSelfSegLib.cli import main
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.events import StageProgress, parse_event
-from COVIDSelfSegLib.models import ModelPackage
+from COVIDSelfSegLib.models import ModelPackage, write_package
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.pipeline import segment
 from COVIDSelfSegLib.volume import array_view
@@ -147,6 +148,22 @@ def test_run_again_it_does_what_is_missing_alone(
     again = arguments(a_model, finished, str(scans[0]), "--threshold", "0.9")
     assert main(again) == ExitCode.DONE
     assert (finished / "sick" / LESIONS).stat().st_mtime_ns != stamp
+
+
+def test_the_same_weights_calibrated_anew_make_their_results_anew(
+    a_model: ModelPackage, scans: list[Path], tmp_path: Path
+) -> None:
+    weights = a_model.generator().state_dict(), a_model.segmenter().state_dict()
+    mine = write_package(tmp_path / "mine.safetensors", a_model.card, *weights)
+    typed = arguments(mine, tmp_path / "out", str(scans[0]))
+    for verdict in ("done", "already done"):
+        assert main(typed) == ExitCode.DONE
+        assert table(tmp_path / "out")[0]["verdict"] == verdict
+    inference = replace(mine.card.inference, calibration_shift=1.0)
+    anew = write_package(mine.path, replace(mine.card, inference=inference), *weights)
+    assert anew.sha256 == mine.sha256
+    assert main(typed) == ExitCode.DONE
+    assert table(tmp_path / "out")[0]["verdict"] == "done"
 
 
 def test_another_lung_network_makes_its_results_anew(
