@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 __all__ = [
     "LEFT",
     "RIGHT",
+    "WITHOUT_NETWORK",
     "LungMask",
     "find_lungs",
     "lung_volumes_ml",
@@ -34,13 +35,17 @@ __all__ = [
 ]
 
 
+WITHOUT_NETWORK = "built-in, without its network"
+"""Source of a mask that the network for dense lung had no part in, since it is missing or damaged."""
+
+
 @dataclass(frozen=True)
 class LungMask:
     """A lung mask and where it comes from.
 
     Attributes:
         image: uint8 on the scan's grid: 0 outside, 1 right lung, 2 left lung.
-        source: ``lungmask R231``, ``built-in`` or ``given``.
+        source: ``lungmask R231``, ``built-in``, :data:`WITHOUT_NETWORK` or ``given``.
         sha256: of the weights or of the file it comes from; empty where there are none.
     """
 
@@ -97,7 +102,9 @@ def _find(
         found = r231_lung_mask(scan, path, device or choose_device(), plain=plain)
         return LungMask(found, "lungmask R231", file_sha256(path))
     network = LungNetwork.shipped(device)
-    return LungMask(builtin_lung_mask(scan, network), "built-in", network.sha256 if network else "")
+    if network is None:
+        return LungMask(builtin_lung_mask(scan), WITHOUT_NETWORK, "")
+    return LungMask(builtin_lung_mask(scan, network), "built-in", network.sha256)
 
 
 def lung_weights_sha256(weights: Path | None = None, *, builtin: bool = False) -> str:

@@ -16,10 +16,10 @@ import torch
 
 from . import __version__, results
 from .devices import Device, choose_device
-from .doctor import examine, mend_orientation
+from .doctor import Finding, Severity, examine, mend_orientation
 from .errors import ExitCode, UserError
 from .events import Progress
-from .lungs import LungMask, find_lungs
+from .lungs import WITHOUT_NETWORK, LungMask, find_lungs
 from .models import DEFAULT_PACKAGE, ModelPackage, find_package
 from .partial_volume import without_partial_volume
 from .picture import draw_overview
@@ -216,7 +216,7 @@ def segment(
         "threshold": threshold,
         "least_lesion_ml": inference.least_lesion_ml,
         "threshold_curve": threshold_curve(probability, lungs.image).to_report(),
-        "findings": [asdict(finding) for finding in examination.findings],
+        "findings": [asdict(finding) for finding in (*examination.findings, *_findings_of(lungs))],
         "lung_mask": {"source": lungs.source, "sha256": lungs.sha256},
         "model": _describe(package),
         "device": str(device),
@@ -224,6 +224,17 @@ def segment(
         "notice": "For research use only. Not a medical device.",
     }
     return Run(scan, lungs, synthesis, made, probability, lesions, numbers, report)
+
+
+def _findings_of(lungs: LungMask) -> Iterator[Finding]:
+    if lungs.source == WITHOUT_NETWORK:
+        yield Finding(
+            Severity.WARNING,
+            "The lungs were found without the network for dense lung, which is missing or damaged.",
+            "Consolidated lung may have fallen out of the mask, and what lies outside of it is never found.",
+            "Install COVIDSelfSeg anew; a file lungs/covidselfseg-lungs.safetensors in a folder of models of "
+            "your own goes before the one that comes with it.",
+        )
 
 
 def _find_lungs(scan: sitk.Image, options: Options, device: Device) -> LungMask:
@@ -354,5 +365,10 @@ def _images(run: Run) -> dict[str, sitk.Image]:
 
 
 def _describe(package: ModelPackage) -> dict[str, Any]:
-    threshold = package.card.inference.threshold
-    return {"name": package.card.name, "sha256": package.sha256, "calibrated_threshold": threshold}
+    inference = package.card.inference
+    return {
+        "name": package.card.name,
+        "sha256": package.sha256,
+        "inference_sha256": inference.sha256,
+        "calibrated_threshold": inference.threshold,
+    }

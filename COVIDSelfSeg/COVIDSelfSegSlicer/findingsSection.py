@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from COVIDSelfSegLib.lungs import WITHOUT_NETWORK
 from slicer.i18n import tr as _
 
 from . import resultNodes
@@ -35,7 +36,11 @@ class FindingsSection:
 
 def _runText(report: dict[str, Any]) -> str:
     source = report["lung_mask"]["source"]
-    names = {"given": _("your own"), "built-in": _("by the built-in method")}
+    names = {
+        "given": _("your own"),
+        "built-in": _("by the built-in method"),
+        WITHOUT_NETWORK: _("by the built-in method, without its network"),
+    }
     return _("Lung mask: {source}. Device: {device}.").format(
         source=names.get(source, source), device=report["device"]
     )

@@ -105,12 +105,12 @@ class LungNetwork:
 
     @classmethod
     def shipped(cls, device: Device | None = None, *, weights: Path = SHIPPED_WEIGHTS) -> LungNetwork | None:
-        """A network that came with the program; None, and a line in the log, where it cannot be used.
+        """A network that came with the program; None, and a line in the log, where there is none to be used.
 
         Args:
             device: where to run.
             weights: :data:`SHIPPED_WEIGHTS` or :data:`SLICE_WEIGHTS`; a file of the same name in another
-                folder of models goes before it.
+                folder of models goes before it, unless it is damaged.
         """
         if find_spec("torch") is None:
             log.warning("The lung network is not used: torch is missing")
@@ -120,18 +120,15 @@ class LungNetwork:
         from ..weight_file import DamagedFileError, check_weights, read_weights  # noqa: PLC0415
 
         inside = Path(_SHIPPED.name) / weights.name
-        found = [folder / inside for folder in model_folders() if (folder / inside).is_file()]
-        path = found[0] if found and weights.parent == _SHIPPED else weights
-        if not path.is_file():
-            log.warning("The lung network is not used: its weights are missing (%s)", path)
-            return None
-        try:
-            about, digest = check_weights(path)
-            card = LungCard.from_json(about["card"])
-            return cls.of_weights(card, read_weights(path), digest, device or choose_device())
-        except (DamagedFileError, KeyError, ValueError, RuntimeError) as error:
-            log.warning("The lung network is not used: %s (%s)", error, path)
-            return None
+        own = [folder / inside for folder in model_folders()] if weights.parent == _SHIPPED else []
+        for path in dict.fromkeys([*(file for file in own if file.is_file()), weights]):
+            try:
+                about, digest = check_weights(path)
+                card = LungCard.from_json(about["card"])
+                return cls.of_weights(card, read_weights(path), digest, device or choose_device())
+            except (DamagedFileError, KeyError, ValueError, RuntimeError) as error:
+                log.warning("The lung network is not used: %s (%s)", error, path)
+        return None
 
     @classmethod
     def of_weights(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import SimpleITK as sitk
+from COVIDSelfSegLib.lung_masks.network import LungNetwork
 from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.volume import grid_difference, image_like, read_scan
@@ -82,6 +84,20 @@ def test_consolidated_lungs_go_through_with_a_lung_mask(
     code, events = run_here(typed(tmp_path / "scan.nrrd", tmp_path / "out", a_package, *mask))
     assert code == 0
     assert any("is used as it is" in finding["what"] for finding in events[-1].values["findings"])
+
+
+def test_that_the_lung_network_is_missing_is_a_finding(
+    a_scan_file: Path, a_package: ModelPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {}
+    for name in ("there", "missing"):
+        if name == "missing":
+            monkeypatch.setattr(LungNetwork, "shipped", lambda *_, **__: None)
+        code, events = run_here(typed(a_scan_file, tmp_path / name, a_package))
+        assert code == 0
+        whats = [finding["what"] for finding in events[-1].values["findings"]]
+        found[name] = any("without the network for dense lung" in what for what in whats)
+    assert found == {"there": False, "missing": True}
 
 
 def test_a_scan_of_700_slices_goes_through(a_package: ModelPackage, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from COVIDSelfSegLib.lung_masks.network import (
     LungCard,
     LungNetwork,
 )
-from COVIDSelfSegLib.lungs import find_lungs
+from COVIDSelfSegLib.lungs import WITHOUT_NETWORK, find_lungs
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.volume import array_view, image_like
 from COVIDSelfSegLib.weight_file import check_weights, write_weights
@@ -100,8 +100,19 @@ def test_without_usable_weights_the_lungs_are_found_without_them(
     assert "not used" in caplog.text
     monkeypatch.setattr(LungNetwork, "shipped", lambda *_, **__: None)
     found = find_lungs(a_phantom.scan, builtin=True)
-    assert found.sha256 == ""
+    assert (found.source, found.sha256) == (WITHOUT_NETWORK, "")
     assert array_view(found.image).any()
+
+
+def test_a_damaged_network_of_ones_own_gives_way_to_the_shipped_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lungs").mkdir()
+    (tmp_path / "lungs" / SHIPPED_WEIGHTS.name).write_bytes(SHIPPED_WEIGHTS.read_bytes()[:5000])
+    monkeypatch.setenv("COVIDSELFSEG_MODELS", str(tmp_path))
+    network = LungNetwork.shipped()
+    assert network is not None
+    assert network.sha256 == check_weights(SHIPPED_WEIGHTS)[1]
 
 
 def test_dense_disease_of_an_unseen_phantom_stays_inside_the_lung_mask(
