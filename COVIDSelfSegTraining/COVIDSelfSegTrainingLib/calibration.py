@@ -7,6 +7,7 @@ half (Lipton 2014).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -74,6 +75,11 @@ def calibrate(judged: Judged) -> Calibrated:
     probability = _sigmoid(slope * values + shift)
     threshold, dice = _best_threshold(probability, lesion)
     return Calibrated(slope, shift, threshold, dice, expected_calibration_error(probability, lesion))
+
+
+def stored_threshold(threshold: float) -> float:
+    """A threshold in four digits, rounded down: rounded up it would leave out the level that was chosen."""
+    return math.floor(1e4 * threshold) / 1e4
 
 
 def expected_calibration_error(

@@ -16,7 +16,7 @@ from COVIDSelfSegLib.segmentation import MARKS, ValueKind, lesion_logits, segmen
 from torch import Tensor, nn
 
 from .averaging import frozen_copy, update_average
-from .calibration import Judged, calibrate
+from .calibration import Judged, calibrate, stored_threshold
 from .checkpoint import load_checkpoint, save_checkpoint
 from .cohorts.cohort import CohortScan
 from .distributed import joint_rows, shared, with_joint_norms
@@ -150,7 +150,7 @@ class SegmenterTrainer:
         )
         inference = replace(
             preset.inference,
-            threshold=round(found.threshold, 3),
+            threshold=stored_threshold(found.threshold),
             calibration_slope=round(found.slope, 4),
             calibration_shift=round(found.shift, 4),
         )

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from COVIDSelfSegTrainingLib.calibration import Judged, calibrate, expected_calibration_error
+from COVIDSelfSegLib.threshold_curve import LEVELS, level_of
+from COVIDSelfSegTrainingLib.calibration import (
+    Judged,
+    calibrate,
+    expected_calibration_error,
+    stored_threshold,
+)
 
 
 def drawn(slope: float, shift: float, count: int = 200_000) -> tuple[np.ndarray, np.ndarray]:
@@ -31,6 +37,11 @@ def test_no_other_threshold_has_a_better_dice() -> None:
         assert 2 * (mask & lesion).sum() / (mask.sum() + lesion.sum()) <= found.dice + 1e-4
     # Lipton 2014: the best threshold of calibrated probabilities is half of the best F1.
     assert found.threshold == pytest.approx(found.dice / 2, abs=0.02)
+
+
+def test_a_stored_threshold_takes_in_the_level_that_was_chosen_and_none_below() -> None:
+    levels = range(1, LEVELS)
+    assert [level_of(stored_threshold(level / (LEVELS - 1))) for level in levels] == list(levels)
 
 
 def test_overconfidence_is_an_error_of_calibration() -> None:
