@@ -1,4 +1,4 @@
-"""Files of weights: safetensors, fp16, with text about them and the hash of their bytes; never pickle."""
+"""Files of weights: safetensors, fp16, with text about them, and hashes of both; never pickle."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import os
 import struct
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
 from torch import Tensor
 
-_HASH = "weights_sha256"
+_HASH, _HEADER_HASH = "weights_sha256", "header_sha256"
+"""Of the weights' bytes; and of the texts and the table that says which of the bytes are which weight."""
 _LARGEST_HEADER = 16 << 20
 
 
@@ -27,8 +29,11 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], about: Mapping[str,
     The file appears whole or not at all.
     """
     halves = {name: value.detach().cpu().half().contiguous() for name, value in weights.items()}
-    digest = hashlib.sha256(_buffer_of(safetensors.torch.save(halves))).hexdigest()
-    whole = safetensors.torch.save(halves, {**about, _HASH: digest})
+    plain = safetensors.torch.save(halves)
+    digest = hashlib.sha256(_buffer_of(plain)).hexdigest()
+    told = {**about, _HASH: digest}
+    table = json.loads(_header_of(plain))
+    whole = safetensors.torch.save(halves, {**told, _HEADER_HASH: _header_sha256(told, table)})
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_bytes(whole)
     temporary.replace(path)
@@ -46,7 +51,8 @@ def check_weights(path: Path) -> tuple[dict[str, str], str]:
     except OSError as error:
         raise DamagedFileError(f"it cannot be read ({error.strerror})") from error
     try:
-        about: dict[str, str] = json.loads(_header_of(content)).get("__metadata__", {})
+        table = json.loads(_header_of(content))
+        about: dict[str, str] = table.pop("__metadata__", {})
     except (ValueError, struct.error) as error:
         raise DamagedFileError("it is no safetensors file") from error
     if _HASH not in about:
@@ -54,6 +60,8 @@ def check_weights(path: Path) -> tuple[dict[str, str], str]:
     digest = hashlib.sha256(_buffer_of(content)).hexdigest()
     if digest != about[_HASH]:
         raise DamagedFileError("its weights have another SHA-256 than its card says, or are cut short")
+    if _HEADER_HASH in about and about[_HEADER_HASH] != _header_sha256(about, table):  # older files have none
+        raise DamagedFileError("its card, or which of its bytes are which weight, was changed")
     return about, digest
 
 
@@ -65,6 +73,11 @@ def read_weights(path: Path, prefix: str = "") -> dict[str, Tensor]:
             for key in file.keys()  # noqa: SIM118 (safe_open is no mapping)
             if key.startswith(prefix)
         }
+
+
+def _header_sha256(about: Mapping[str, str], table: Mapping[str, Any]) -> str:
+    told = {name: text for name, text in about.items() if name != _HEADER_HASH}
+    return hashlib.sha256(json.dumps([told, table], sort_keys=True).encode()).hexdigest()
 
 
 def _header_of(content: bytes) -> bytes:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -85,16 +86,40 @@ def test_weights_without_a_card_are_refused(tmp_path: Path) -> None:
 
 
 def test_another_schema_and_an_incomplete_card_are_refused(a_package: ModelPackage, tmp_path: Path) -> None:
-    content = a_package.path.read_bytes()
-    (length,) = struct.unpack_from("<Q", content)
-    header = json.loads(content[8 : 8 + length])
+    header, weights = taken_apart(a_package)
+    del header["__metadata__"]["header_sha256"]
     card = json.loads(header["__metadata__"]["card"])
     for name, change in (("schema", {"schema": 99}), ("incomplete", {"inference": None})):
         header["__metadata__"]["card"] = json.dumps(card | change)
-        text = json.dumps(header).encode()
-        path = tmp_path / f"{name}.safetensors"
-        path.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + length :])
-        refuse(path, name)
+        refuse(put_together(tmp_path / f"{name}.safetensors", header, weights), name)
+
+
+def test_a_changed_threshold_and_weights_that_changed_places_are_noticed(
+    a_package: ModelPackage, tmp_path: Path
+) -> None:
+    header, weights = taken_apart(a_package)
+    assert open_package(put_together(tmp_path / "same.safetensors", header, weights)) is not None
+    about = header["__metadata__"]
+    other = about | {"card": about["card"].replace('"threshold": 0.', '"threshold": 0.1')}
+    assert other != about
+    changed = put_together(tmp_path / "other.safetensors", header | {"__metadata__": other}, weights)
+    refuse(changed, "was changed")
+    one, two = [name for name in header if header[name].get("shape") == [8]][:2]
+    places = {one: header[two], two: header[one]}
+    refuse(put_together(tmp_path / "swapped.safetensors", header | places, weights), "was changed")
+
+
+def taken_apart(package: ModelPackage) -> tuple[dict[str, Any], bytes]:
+    """The header of a file of weights, and what comes after it."""
+    content = package.path.read_bytes()
+    (length,) = struct.unpack_from("<Q", content)
+    return json.loads(content[8 : 8 + length]), content[8 + length :]
+
+
+def put_together(path: Path, header: dict[str, Any], weights: bytes) -> Path:
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + weights)
+    return path
 
 
 def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
