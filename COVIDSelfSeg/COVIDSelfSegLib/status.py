@@ -29,30 +29,38 @@ REQUIRED = {
 def status() -> dict[str, Any]:
     """Versions of what is there, what is missing, the device, lungmask and its weights, the models."""
     missing = [package for module, package in REQUIRED.items() if find_spec(module) is None]
+    torch = _torch()
+    # Looking at the models imports torch too, which ends this process where it cannot be loaded.
+    can_look = not missing and torch is not None and "error" not in torch
     return {
         "python": platform.python_version(),
         "executable": sys.executable,
         "missing": missing,
-        "torch": _torch(),
+        "torch": torch,
         "lungmask": _lungmask(),
-        "models": [] if missing or find_spec("torch") is None else _models(),
+        "models": _models() if can_look else [],
     }
 
 
 def _torch() -> dict[str, Any] | None:
+    """Version and device; None where there is none, ``error`` and ``fix`` where it cannot be used."""
     if find_spec("torch") is None:
         return None
     try:
         torch = importlib.import_module("torch")
-    except (ImportError, OSError) as error:  # a CUDA library that is not there, say
-        return {"error": str(error)}
-    cuda = torch.cuda.is_available()
-    return {
-        "version": torch.__version__,
-        "device": torch.cuda.get_device_name() if cuda else "CPU",
-        "cuda": cuda,
-        "threads": torch.get_num_threads(),
-    }
+        cuda = torch.cuda.is_available()
+        return {
+            "version": torch.__version__,
+            "device": torch.cuda.get_device_name() if cuda else "CPU",
+            "cuda": cuda,
+            "threads": torch.get_num_threads(),
+        }
+    except Exception as error:  # a library that is not there, files that are gone: it is damaged somehow
+        return {
+            "error": str(error),
+            "fix": "Uninstall it (in Slicer: in the module PyTorch Utils, then restart Slicer) and install "
+            "it again.",
+        }
 
 
 def _lungmask() -> dict[str, Any]:

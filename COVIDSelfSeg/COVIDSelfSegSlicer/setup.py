@@ -98,7 +98,8 @@ def installTorch() -> None:
     """Install PyTorch through the PyTorch extension.
 
     Raises:
-        UserError: the extension is not installed, or its installation failed or was declined.
+        UserError: the extension is not installed, its installation failed or was declined, or what it
+            installed cannot be loaded.
     """
     try:
         import PyTorchUtils  # noqa: PLC0415 (a module of another extension)
@@ -108,7 +109,18 @@ def installTorch() -> None:
             why=_("It installs the PyTorch build that fits this computer and Slicer."),
             fix=_("Install the extension PyTorch in the Extensions Manager, restart Slicer, and try again."),
         ) from error
-    if PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=True) is None:
+    try:
+        torch = PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=True)
+    except ImportError as error:  # it imports what it installed; what is there, damaged or not, it leaves
+        raise UserError(
+            _("PyTorch is installed and cannot be loaded: {error}").format(error=error),
+            why=_("The networks cannot run without it, and what is damaged is not replaced."),
+            fix=_(
+                "Uninstall PyTorch in the module PyTorch Utils, restart Slicer, and install it again; or "
+                "choose another Python under Advanced."
+            ),
+        ) from error
+    if torch is None:
         raise UserError(
             _("PyTorch was not installed."),
             why=_("The networks cannot run without it."),

@@ -254,16 +254,17 @@ class SetupSection:
                     "Try again with an internet connection, or choose another Python under Advanced."
                 ).format(code=error.returncode)
             )
-        except (OSError, RuntimeError) as error:  # the user declines, say
+        except (ImportError, OSError, RuntimeError) as error:  # the user declines, say
             slicer.util.errorDisplay(_("That did not work: {error}").format(error=error))
-        self.refresh()
+        finally:
+            self.refresh()
 
 
 def _torchText(torch: dict[str, Any] | None) -> str:
     if torch is None:
         return _("missing")
     if "error" in torch:
-        return _("damaged: {error}").format(error=torch["error"])
+        return _("cannot be used: {error}. {fix}").format(error=torch["error"].rstrip("."), fix=torch["fix"])
     threads = "" if torch["cuda"] else _(", {count} threads").format(count=torch["threads"])
     return f"{torch['version']}, {torch['device']}{threads}"
 

@@ -16,7 +16,7 @@ import slicer
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.torch_hub import R231_FILE
 from COVIDSelfSegSlicer import resultNodes, sampleData, setup, workerProcess
-from host import bootstrap, dialogs, user
+from host import bootstrap, dialogs, slot_errors, user
 from host.slicerlib import packaging
 
 from Testing.slicer_samples import MODULE, ROOT, temporary_files_in
@@ -103,6 +103,23 @@ def test_an_interpreter_without_torch_is_described_and_starts_nothing(a_panel, a
     choose_python(a_panel, "")
     assert ui.segmentButton.enabled
     assert ui.installTorchButton.toolTip == "Install PyTorch through the PyTorch extension."
+
+
+def test_a_torch_that_cannot_be_loaded_is_told_and_can_be_mended(a_panel, tmp_path, monkeypatch, samples):
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text('raise OSError("libcudart.so.12 is not there")\n')
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    slicer.util.loadVolume(str(samples / "scan.nrrd"))
+    look_again(a_panel)
+    ui = a_panel.ui
+    assert "libcudart.so.12 is not there" in ui.torchStatusLabel.text
+    assert "PyTorch Utils" in ui.torchStatusLabel.text
+    assert ui.packagesStatusLabel.text == "present"
+    assert not ui.setupSection.collapsed
+    assert ui.installTorchButton.enabled
+    assert ui.installTorchButton.visible
+    assert not ui.segmentButton.enabled
+    assert "PyTorch cannot be used" in ui.segmentButton.toolTip
 
 
 def test_an_interpreter_that_is_none_is_told(a_panel, samples):
@@ -357,6 +374,42 @@ def test_torch_that_was_not_installed_is_told(a_panel_to_install_from, the_pytor
     user.press(a_panel_to_install_from.ui.installTorchButton)
     assert "PyTorch was not installed" in last_message()
     wait_for_the_answer(a_panel_to_install_from)
+
+
+def test_torch_that_was_installed_and_cannot_be_loaded_is_told_with_what_to_do(
+    a_panel_to_install_from, the_pytorch_extension, monkeypatch
+):
+    def install(_self, **_options):
+        raise ImportError("DLL load failed")  # its last line is "import torch"
+
+    panel = a_panel_to_install_from
+    monkeypatch.setattr(the_pytorch_extension, "installTorch", install)
+    dialogs.answer(qt.QMessageBox.Ok)
+    user.press(panel.ui.installTorchButton)
+    assert "DLL load failed" in last_message()
+    assert "PyTorch Utils, restart Slicer" in last_message()
+    assert "Looking" in panel.ui.setupSummaryLabel.text, "it looks again"
+    wait_for_the_answer(panel)
+
+
+def test_the_panel_looks_again_whatever_an_installation_met(a_panel_to_install_from, monkeypatch):
+    panel, met = a_panel_to_install_from, [ImportError("half installed"), ValueError("an error of ours")]
+
+    def fail():
+        raise met[0]
+
+    monkeypatch.setattr(setup, "installRequirements", fail)
+    dialogs.answer(qt.QMessageBox.Ok)
+    user.press(panel.ui.installPackagesButton)
+    assert "half installed" in last_message()
+    assert "Looking" in panel.ui.setupSummaryLabel.text
+    wait_for_the_answer(panel)
+    met.pop(0)
+    user.press(panel.ui.installPackagesButton)
+    assert "Looking" in panel.ui.setupSummaryLabel.text
+    assert slot_errors == met
+    slot_errors.clear()
+    wait_for_the_answer(panel)
 
 
 def test_without_the_pytorch_extension_torch_is_not_installed(a_panel_to_install_from):

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -327,3 +328,32 @@ def test_the_status_of_an_interpreter_is_told_without_its_packages(tmp_path: Pat
     assert isinstance(failure, Failure)
     assert done.returncode == failure.code == 3
     assert "is missing" in failure.what
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("raise OSError('libcudart.so.12 is not there')", "libcudart.so.12 is not there"),
+        ("raise RuntimeError('built for another Python')", "built for another Python"),
+        ("", "no attribute 'cuda'"),  # what an uninstallation left
+    ],
+)
+def test_a_torch_that_cannot_be_loaded_is_told_with_what_to_do(
+    tmp_path: Path, content: str, said: str
+) -> None:
+    status = status_with_torch(tmp_path, content)
+    assert said in status["torch"]["error"]
+    assert "Uninstall it" in status["torch"]["fix"]
+    assert status["models"] == []
+    assert status["missing"] == []
+
+
+def status_with_torch(folder: Path, content: str) -> dict[str, Any]:
+    """What an interpreter says of itself whose torch is this source text."""
+    (folder / "torch").mkdir()
+    (folder / "torch" / "__init__.py").write_text(content)
+    paths = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    arguments = [sys.executable, "-m", "COVIDSelfSegLib.status"]
+    environment = {**os.environ, "PYTHONPATH": paths}
+    done = subprocess.run(arguments, env=environment, capture_output=True, encoding="utf-8", check=True)
+    return json.loads(done.stdout)
