@@ -7,6 +7,9 @@
 set -eu
 bin=$1
 torch=torch==2.13.0
+if [ "$(uname -sm)" = "Darwin x86_64" ]; then
+    torch=torch==2.2.2 # the last one for Intel Macs
+fi
 
 if "$bin/python" -c 'import torch' 2>/dev/null; then
     exit 0

@@ -49,6 +49,13 @@ def _torch() -> dict[str, Any] | None:
     try:
         torch = importlib.import_module("torch")
         cuda = torch.cuda.is_available()
+        problem = _numpy_problem(torch)
+        if problem:
+            return {
+                "error": problem,
+                "fix": "Choose another Python under Advanced that has versions which go together, for "
+                "example PyTorch 2.2.2 and numpy 1.26.",
+            }
         return {
             "version": torch.__version__,
             "device": torch.cuda.get_device_name() if cuda else "CPU",
@@ -61,6 +68,21 @@ def _torch() -> dict[str, Any] | None:
             "fix": "Uninstall it (in Slicer: in the module PyTorch Utils, then restart Slicer) and install "
             "it again.",
         }
+
+
+def _numpy_problem(torch: Any) -> str:
+    """Why torch and numpy cannot share arrays; empty where they can, or where there is no numpy.
+
+    The last torch for Intel Macs, 2.2.2, loads beside numpy 2 and fails at the first array.
+    """
+    if find_spec("numpy") is None:
+        return ""
+    try:
+        torch.zeros(1).numpy()
+    except RuntimeError as error:
+        numpy = importlib.metadata.version("numpy")
+        return f"PyTorch {torch.__version__} does not work with numpy {numpy} ({error})"
+    return ""
 
 
 def _lungmask() -> dict[str, Any]:

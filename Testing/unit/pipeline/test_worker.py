@@ -348,6 +348,24 @@ def test_a_torch_that_cannot_be_loaded_is_told_with_what_to_do(
     assert status["missing"] == []
 
 
+def test_a_torch_that_does_not_work_with_the_numpy_beside_it_is_no_torch_to_use(tmp_path: Path) -> None:
+    """As the last torch for Intel Macs beside numpy 2: it loads, and fails at the first array."""
+    status = status_with_torch(
+        tmp_path,
+        "from types import SimpleNamespace\n"
+        "__version__ = '2.2.2'\n"
+        "cuda = SimpleNamespace(is_available=lambda: False)\n"
+        "get_num_threads = lambda: 1\n"
+        "class zeros:\n"
+        "    def __init__(self, _count): pass\n"
+        "    def numpy(self): raise RuntimeError('Numpy is not available')\n",
+    )
+    assert f"PyTorch 2.2.2 does not work with numpy {np.__version__}" in status["torch"]["error"]
+    assert "another Python under Advanced" in status["torch"]["fix"]
+    assert "version" not in status["torch"]
+    assert status["models"] == []
+
+
 def status_with_torch(folder: Path, content: str) -> dict[str, Any]:
     """What an interpreter says of itself whose torch is this source text."""
     (folder / "torch").mkdir()
