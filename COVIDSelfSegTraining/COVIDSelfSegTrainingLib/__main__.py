@@ -2,6 +2,13 @@
 
 import sys
 
-from .cli import main
+from COVIDSelfSegLib.missing_packages import saying_what_is_missing
 
-sys.exit(main())
+
+def _main() -> int:
+    from .cli import main  # noqa: PLC0415 (what it needs may be missing)
+
+    return main()
+
+
+sys.exit(saying_what_is_missing(_main))

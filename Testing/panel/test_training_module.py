@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,6 +110,27 @@ def _answering(monkeypatch: pytest.MonkeyPatch, seconds: str) -> list[bool]:
 
     monkeypatch.setattr(workerProcess, "WorkerProcess", start)
     return asked
+
+
+@pytest.mark.usefixtures("a_logic")
+def test_the_self_test_passes_with_a_worker(a_module: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    a_module.COVIDSelfSegTrainingTest().runTest()
+    assert "Test passed" in caplog.text
+
+
+def test_the_self_test_is_left_out_where_the_worker_has_no_torch(
+    a_module: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from COVIDSelfSegSlicer import setup
+
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec "{os.path.realpath(sys.executable)}" -S "$@"\n')
+    bare.chmod(0o755)
+    setup.setWorkerPython(str(bare))
+    caplog.set_level("INFO")
+    a_module.COVIDSelfSegTrainingTest().runTest()
+    assert "Not training: PyTorch or other Python packages are missing" in caplog.text
 
 
 def test_the_module_is_hidden_and_loads_after_the_one_it_needs(a_module: Any) -> None:

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from COVIDSelfSegLib import results
 from COVIDSelfSegLib.events import Failure, Result, StageProgress, parse_event
 from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.phantom import Phantom
@@ -25,6 +24,7 @@ from COVIDSelfSegLib.volume import grid_difference, image_like, read_scan
 from ..command_runs import Run, command, leftovers, refused, run_here, run_process, typed
 from ..conftest import finding_package
 
+ROOT = Path(__file__).resolve().parents[3]
 ALL_FILES = {
     "lungs.nrrd",
     "pseudo_healthy.nrrd",
@@ -305,29 +305,34 @@ def test_the_status_of_an_interpreter_is_told_without_its_packages(tmp_path: Pat
     status = json.loads(done.stdout)
     assert status["missing"] == []
     assert status["torch"]["version"]
-    bare = [sys.executable, "-S", "-c"]
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import runpy; sys.argv = ['x', '--events'];"
-    module_folder = str(Path(results.__file__).parents[1])
-    done = subprocess.run(
-        [*bare, code + "runpy.run_module('COVIDSelfSegLib.status', run_name='__main__')", module_folder],
-        capture_output=True,
-        encoding="utf-8",
-        check=True,
-        cwd=tmp_path,
-    )
+    done = run_bare(tmp_path, "COVIDSelfSegLib.status")
+    assert done.returncode == 0
     assert json.loads(done.stdout)["torch"] is None
     assert "numpy" in json.loads(done.stdout)["missing"]
-    done = subprocess.run(
-        [*bare, code + "runpy.run_module('COVIDSelfSegLib', run_name='__main__')", module_folder],
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-        cwd=tmp_path,
-    )
+
+
+@pytest.mark.parametrize("package", ["COVIDSelfSegLib", "COVIDSelfSegTrainingLib"])
+def test_a_package_that_is_missing_is_told_with_what_to_do(tmp_path: Path, package: str) -> None:
+    done = run_bare(tmp_path, package, "--events")
     failure = parse_event(done.stdout)
     assert isinstance(failure, Failure)
     assert done.returncode == failure.code == 3
     assert "is missing" in failure.what
+    done = run_bare(tmp_path, package)
+    assert done.returncode == 3
+    assert "Fix: Install it there" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def run_bare(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run one of our modules in an interpreter that has none of the packages that it needs."""
+    paths = [str(ROOT / "COVIDSelfSeg"), str(ROOT / "COVIDSelfSegTraining")]
+    code = (
+        f"import runpy, sys; sys.path[:0] = {paths!r}; sys.argv = ['x', *{list(arguments)!r}];"
+        f"runpy.run_module({module!r}, run_name='__main__')"
+    )
+    command = [sys.executable, "-S", "-c", code]
+    return subprocess.run(command, capture_output=True, encoding="utf-8", check=False, cwd=folder)
 
 
 @pytest.mark.parametrize(
