@@ -11,7 +11,6 @@ See :class:`COVIDSelfSegLogic` for what else it does.
 
 import logging
 import sys
-import time
 from pathlib import Path
 
 import qt
@@ -34,6 +33,7 @@ from COVIDSelfSegSlicer.runSection import RunSection
 from COVIDSelfSegSlicer.segmentationRun import Listeners, Progress, SegmentationRun
 from COVIDSelfSegSlicer.setupSection import SetupSection
 from COVIDSelfSegSlicer.thresholdSection import STEP, ThresholdSection, mayOverwrite
+from COVIDSelfSegSlicer.waiting import waitFor
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import (
@@ -479,7 +479,7 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
 
         Raises:
             UserError: the CT was refused, or something is missing; it says what, why and what to do.
-            RuntimeError: the run was cancelled from elsewhere.
+            RuntimeError: the run was cancelled from elsewhere, or Slicer was closed.
         """
         outcome = {}
 
@@ -501,10 +501,7 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
             threshold=threshold,
             listeners=listeners,
         )
-        while self.isRunning:
-            self.poll()
-            slicer.app.processEvents()
-            time.sleep(0.01)
+        waitFor(lambda: self.isRunning, self.poll, self.abandon)
         if "failure" in outcome:
             raise asError(outcome["failure"])
         if "files" not in outcome:

@@ -12,7 +12,6 @@ The result is a model package that COVIDSelfSeg uses like the shipped one. See
 
 import logging
 import os
-import time
 from pathlib import Path
 
 import slicer
@@ -62,10 +61,11 @@ class COVIDSelfSegTrainingLogic(ScriptedLoadableModuleLogic):
 
     Slicer stays alive meanwhile. ``callback`` is called with each step of progress; it has ``stage``,
     ``fraction`` (0 .. 1), ``message`` and, while training, ``values`` (the losses by name). :meth:`cancel`,
-    called in it or from a button, ends the work within two seconds. Called again, each goes on where it was.
+    called in it or from a button, ends the work within two seconds, and closing Slicer ends it at once.
+    Called again, each goes on where it was.
 
     All raise ``UserError`` with what, why and fix when something can be mended, and ``RuntimeError`` when the
-    work was cancelled or ended unexpectedly.
+    work was cancelled or ended unexpectedly, or Slicer was closed.
     """
 
     def __init__(self):
@@ -144,7 +144,7 @@ class COVIDSelfSegTrainingLogic(ScriptedLoadableModuleLogic):
             self._worker.cancel()
 
     def cleanup(self):
-        """End the work at once; for when Slicer closes."""
+        """End the work at once, as closing Slicer does."""
         if self.isRunning:
             self._worker.kill()
 
@@ -153,6 +153,7 @@ class COVIDSelfSegTrainingLogic(ScriptedLoadableModuleLogic):
         from COVIDSelfSegLib.errors import ExitCode, UserError
         from COVIDSelfSegLib.events import Failure, Result, StageProgress
         from COVIDSelfSegSlicer import setup
+        from COVIDSelfSegSlicer.waiting import waitFor
         from COVIDSelfSegSlicer.workerProcess import WorkerProcess
 
         if self.isRunning:
@@ -177,14 +178,9 @@ class COVIDSelfSegTrainingLogic(ScriptedLoadableModuleLogic):
             onExit=codes.append,
             folders=[FOLDER],
         )
-        try:
-            while self._worker.isRunning:
-                self._worker.poll()
-                slicer.app.processEvents()
-                time.sleep(0.02)
-        except BaseException:
-            self._worker.kill()
-            raise
+        waitFor(lambda: self.isRunning, self._worker.poll, self.cleanup)
+        if not codes:
+            raise RuntimeError("The work was ended; the same call goes on where it was.")
         last = outcome[-1] if outcome else None
         if isinstance(last, Failure):
             raise UserError(last.what, why=last.why, fix=last.fix, code=ExitCode(last.code))

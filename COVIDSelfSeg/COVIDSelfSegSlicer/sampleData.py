@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
 
 import slicer
@@ -13,6 +12,7 @@ from slicer.i18n import tr as _
 from . import display, setup
 from .runFailures import asError, startFailure
 from .temporaryFolder import makeTemporaryFolder
+from .waiting import waitFor
 from .workerProcess import WorkerProcess
 
 _NAME = "COVIDSelfSegPhantom"
@@ -23,6 +23,7 @@ def makePhantom(_source=None):
 
     Raises:
         UserError: the worker's Python cannot make it, or Slicer's temporary folder cannot be used.
+        RuntimeError: Slicer was closed.
     """
     folder = makeTemporaryFolder()
     try:
@@ -52,10 +53,7 @@ def _writePhantom(folder: Path) -> None:
         )
     except OSError as error:
         raise asError(startFailure(python, error)) from error
-    while process.isRunning:
-        process.poll()
-        slicer.app.processEvents()
-        time.sleep(0.02)
+    waitFor(lambda: process.isRunning, process.poll, process.kill)
     if codes != [0]:
         raise UserError(
             _("The phantom could not be made: {reason}").format(reason=log[-1] if log else codes),

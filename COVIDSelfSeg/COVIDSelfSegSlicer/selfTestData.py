@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import slicer
 
 from . import setup
 from .runFiles import RunFiles
+from .waiting import waitFor
 
 
 def madeUpRun():
@@ -59,8 +58,5 @@ def whatTheWorkerLacks() -> str:
             answers.append("")
 
     query = setup.StatusQuery(take)
-    while not answers:
-        query.poll()
-        slicer.app.processEvents()
-        time.sleep(0.02)
+    waitFor(lambda: not answers, query.poll, query.kill)
     return answers[0]

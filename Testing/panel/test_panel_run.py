@@ -12,9 +12,10 @@ import pytest
 import qt
 import slicer
 import vtk
-from COVIDSelfSegSlicer import layouts, resultNodes
+from COVIDSelfSegSlicer import layouts, resultNodes, sampleData
 from COVIDSelfSegSlicer.lesionSegments import LEFT_LUNG, LESION, RIGHT_LUNG
-from host import user
+from host import bootstrap, user
+from PySide6.QtCore import QTimer
 
 from Testing.mrml.sparse_lesions import sparse_lesions, sparse_threshold
 from Testing.slicer_samples import MODULE, show_truth, temporary_files_in
@@ -353,6 +354,19 @@ def test_a_model_is_a_file_as_seen_from_slicers_folder_or_a_name(
     ct = load(samples / "scan.nrrd")
     a_panel.logic.segment(ct, model=model, builtinLungs=True, device="cpu")
     assert resultNodes.reportOf(ct)["model"]["name"] == "small"
+
+
+def test_closing_slicer_ends_what_the_console_waits_for(a_panel, samples):
+    ct = load(samples / "scan.nrrd")
+    before = ids_of_all_nodes()
+    closing = bootstrap.start().lastWindowClosed
+    for work in (lambda: a_panel.logic.segment(ct), sampleData.makePhantom):
+        QTimer.singleShot(500, closing.emit)
+        with pytest.raises(RuntimeError, match="Slicer was closed"):
+            work()
+        assert not a_panel.logic.isRunning
+        assert ids_of_all_nodes() == before
+        assert temporary_folders() == []
 
 
 def test_three_lines_in_the_console_do_the_whole_job(samples, monkeypatch, a_module_panel):

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from host import bootstrap
+from PySide6.QtCore import QTimer
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = [str(ROOT / "COVIDSelfSeg"), str(ROOT / "COVIDSelfSegTraining")]
@@ -88,6 +90,24 @@ def test_cancel_in_the_callback_ends_the_child(a_logic: Any, monkeypatch: pytest
     with pytest.raises(RuntimeError, match="goes on where it was"):
         a_logic.train("cohort", "out", callback=lambda _event: a_logic.cancel())
     assert not a_logic.isRunning
+
+
+@pytest.mark.parametrize("signal", ["lastWindowClosed", "aboutToQuit"])
+def test_closing_slicer_ends_the_child(a_logic: Any, monkeypatch: pytest.MonkeyPatch, signal: str) -> None:
+    """Qt 5 sends the second one only after the wait, so either must do."""
+    _answering(monkeypatch, "60")
+    closing = getattr(bootstrap.start(), signal)
+    with pytest.raises(RuntimeError, match="Slicer was closed"):
+        a_logic.train("cohort", "out", callback=lambda _event: QTimer.singleShot(0, closing.emit))
+    assert not a_logic.isRunning
+    assert a_logic._worker._process.wait(timeout=10) < 0, "it was killed"
+    closing.emit()  # later there is nothing to end
+
+
+def test_work_that_is_ended_from_elsewhere_says_so(a_logic: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _answering(monkeypatch, "60")
+    with pytest.raises(RuntimeError, match="was ended"):
+        a_logic.train("cohort", "out", callback=lambda _event: a_logic.cleanup())
 
 
 def _answering(monkeypatch: pytest.MonkeyPatch, seconds: str) -> list[bool]:
