@@ -1,7 +1,6 @@
 """The module's own test, which Slicer runs, passes here too: with a worker and without."""
 
 import pytest
-from COVIDSelfSegSlicer import selfTestData
 
 
 @pytest.mark.usefixtures("a_panel")
@@ -22,10 +21,10 @@ def test_the_self_test_segments_a_phantom():
     COVIDSelfSeg.COVIDSelfSegTest().runTest()
 
 
-def test_it_is_told_what_the_worker_lacks(a_panel, tmp_path):
-    from COVIDSelfSegSlicer import setup
+@pytest.mark.usefixtures("an_application")
+def test_it_is_told_what_the_worker_lacks(tmp_path):
+    from COVIDSelfSegSlicer import selfTestData, setup
 
-    assert a_panel is not None
     bare = tmp_path / "python"
     bare.write_text("#!/bin/sh\nexit 1\n")
     bare.chmod(0o755)
