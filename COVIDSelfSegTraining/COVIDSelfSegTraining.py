@@ -11,7 +11,6 @@ The result is a model package that COVIDSelfSeg uses like the shipped one. See
 """
 
 import logging
-import os
 from pathlib import Path
 
 import slicer
@@ -24,6 +23,8 @@ from slicer.ScriptedLoadableModule import (
 )
 
 FOLDER = Path(__file__).resolve().parent
+_KILLED = (-9, 128 + 9)
+"""Exit codes of a process that was killed (SIGKILL), its own and the one that a launcher gives for it."""
 
 
 #
@@ -71,6 +72,7 @@ class COVIDSelfSegTrainingLogic(ScriptedLoadableModuleLogic):
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
         self._worker = None
+        self._isCancelled = False  # its exit code does not tell: Windows ends a process as if it had failed
 
     @property
     def isRunning(self):
@@ -141,6 +143,7 @@ class COVIDSelfSegTrainingLogic(ScriptedLoadableModuleLogic):
     def cancel(self):
         """End the work; checkpoints and finished scans stay and are gone on with next time."""
         if self.isRunning:
+            self._isCancelled = True
             self._worker.cancel()
 
     def cleanup(self):
@@ -159,6 +162,7 @@ class COVIDSelfSegTrainingLogic(ScriptedLoadableModuleLogic):
         if self.isRunning:
             raise RuntimeError("A child process works already.")
         outcome, log, codes = [], [], []
+        self._isCancelled = False
 
         def onEvent(event):
             if not isinstance(event, StageProgress):
@@ -186,14 +190,11 @@ class COVIDSelfSegTrainingLogic(ScriptedLoadableModuleLogic):
             raise UserError(last.what, why=last.why, fix=last.fix, code=ExitCode(last.code))
         if codes == [ExitCode.DONE] and isinstance(last, Result):
             return last.values
-        if codes == [ExitCode.CANCELLED] or codes[0] < 0 or self._wasEnded(codes[0]):
+        if self._isCancelled or codes == [ExitCode.CANCELLED]:
             raise RuntimeError("The work was cancelled; the same call goes on where it was.")
-        raise RuntimeError(f"The work ended unexpectedly (code {codes[0]}).\n" + "\n".join(log[-20:]))
-
-    @staticmethod
-    def _wasEnded(code):
-        """Whether a launcher says so of its child: 128 and the number of the signal."""
-        return os.name != "nt" and code in (128 + 15, 128 + 9)
+        cause = " The system probably ended it because memory ran out." if codes[0] in _KILLED else ""
+        words = "\n".join([f"The work ended unexpectedly (code {codes[0]}).{cause}", *log[-20:]])
+        raise RuntimeError(words)
 
 
 #

@@ -110,10 +110,50 @@ def test_work_that_is_ended_from_elsewhere_says_so(a_logic: Any, monkeypatch: py
         a_logic.train("cohort", "out", callback=lambda _event: a_logic.cleanup())
 
 
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", "memory"),
+        ("os._exit(137)", "memory"),  # as a launcher says it of its child
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "code -11"),
+        ("os._exit(143)", "code 143"),
+        ("os._exit(1)", "code 1"),
+    ],
+)
+def test_a_crash_is_no_cancelled_work_and_keeps_its_code_and_log(
+    a_logic: Any, monkeypatch: pytest.MonkeyPatch, end: str, said: str
+) -> None:
+    script = f"import os, signal, sys; print('the last words', file=sys.stderr, flush=True); {end}"
+    _running(monkeypatch, script)
+    with pytest.raises(RuntimeError, match="ended unexpectedly") as ended:
+        a_logic.train("cohort", "out")
+    assert said in str(ended.value)
+    assert "the last words" in str(ended.value)
+    assert ("memory" in str(ended.value)) == (said == "memory")
+
+
+@pytest.mark.parametrize("code", [1, 130])
+def test_what_was_cancelled_says_so_whatever_code_the_child_ends_with(
+    a_logic: Any, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Windows ends a child with code 1; 130 is said by a child that was stopped in a terminal."""
+    script = (
+        "import sys, time\n"
+        "if sys.argv[1] == 'prepare': exit(1)\n"
+        'print(\'{"stage": "gan", "fraction": 0.5, "message": "m"}\', flush=True)\n'
+        f"time.sleep(0.5); exit({code})\n"
+    )
+    _running(monkeypatch, script)
+    monkeypatch.setattr("os.killpg", lambda *_: None)  # it ends by itself, with its own code
+    ask = a_logic.cancel if code == 1 else lambda: None
+    with pytest.raises(RuntimeError, match="was cancelled"):
+        a_logic.train("cohort", "out", callback=lambda _event: ask())
+    with pytest.raises(RuntimeError, match="ended unexpectedly"):
+        a_logic.prepare("h", "c", "cohort")
+
+
 def _answering(monkeypatch: pytest.MonkeyPatch, seconds: str) -> list[bool]:
     """Let a small script stand in for the worker's package: it answers without training for hours."""
-    from COVIDSelfSegSlicer import workerProcess
-
     script = (
         "import json, sys, time\n"
         "event = {'stage': 'gan', 'fraction': .5, 'message': 'm', 'values': {'loss': 2}}\n"
@@ -121,6 +161,13 @@ def _answering(monkeypatch: pytest.MonkeyPatch, seconds: str) -> list[bool]:
         f"time.sleep({seconds})\n"
         "print(json.dumps({'result': {'arguments': sys.argv[1:]}}))\n"
     )
+    return _running(monkeypatch, script)
+
+
+def _running(monkeypatch: pytest.MonkeyPatch, script: str) -> list[bool]:
+    """Let this script stand in for the worker's package; the list grows with each start."""
+    from COVIDSelfSegSlicer import workerProcess
+
     real, asked = workerProcess.WorkerProcess, []
 
     def start(arguments: list[str], **options: Any) -> Any:
