@@ -156,6 +156,7 @@ class COVIDSelfSegTrainingLogic(ScriptedLoadableModuleLogic):
         from COVIDSelfSegLib.errors import ExitCode, UserError
         from COVIDSelfSegLib.events import Failure, Result, StageProgress
         from COVIDSelfSegSlicer import setup
+        from COVIDSelfSegSlicer.runFailures import asError, startFailure
         from COVIDSelfSegSlicer.waiting import waitFor
         from COVIDSelfSegSlicer.workerProcess import WorkerProcess
 
@@ -174,14 +175,18 @@ class COVIDSelfSegTrainingLogic(ScriptedLoadableModuleLogic):
             log.append(line)
             logging.info(line)
 
-        self._worker = WorkerProcess(
-            ["-m", "COVIDSelfSegTrainingLib", *arguments, "--events"],
-            python=setup.workerPython(),
-            onEvent=onEvent,
-            onLog=onLog,
-            onExit=codes.append,
-            folders=[FOLDER],
-        )
+        python = setup.workerPython()
+        try:
+            self._worker = WorkerProcess(
+                ["-m", "COVIDSelfSegTrainingLib", *arguments, "--events"],
+                python=python,
+                onEvent=onEvent,
+                onLog=onLog,
+                onExit=codes.append,
+                folders=[FOLDER],
+            )
+        except OSError as error:
+            raise asError(startFailure(python, error)) from error
         waitFor(lambda: self.isRunning, self._worker.poll, self.cleanup)
         if not codes:
             raise RuntimeError("The work was ended; the same call goes on where it was.")

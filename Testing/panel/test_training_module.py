@@ -47,6 +47,19 @@ def test_what_the_worker_refuses_reaches_the_console_with_its_three_lines(
     assert not a_logic.isRunning
 
 
+def test_a_python_that_is_gone_is_told_with_what_to_do(a_module: Any, tmp_path: Path) -> None:
+    from COVIDSelfSegLib.errors import UserError
+    from COVIDSelfSegSlicer import setup
+
+    setup.setWorkerPython(str(tmp_path / "gone"))
+    logic = a_module.COVIDSelfSegTrainingLogic()
+    with pytest.raises(UserError, match="Python could not be started") as refused:
+        logic.train("cohort", "out")
+    assert str(tmp_path / "gone") in refused.value.what
+    assert "under Advanced" in refused.value.fix
+    assert not logic.isRunning
+
+
 def test_the_answer_of_a_command_is_what_the_logic_returns(
     a_logic: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
