@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from COVIDSelfSegLib.lungs import WITHOUT_NETWORK
 from slicer.i18n import tr as _
 
 from . import resultNodes
@@ -39,7 +38,6 @@ def _runText(report: dict[str, Any]) -> str:
     names = {
         "given": _("your own"),
         "built-in": _("by the built-in method"),
-        WITHOUT_NETWORK: _("by the built-in method, without its network"),
     }
     return _("Lung mask: {source}. Device: {device}.").format(
         source=names.get(source, source), device=report["device"]

@@ -124,7 +124,10 @@ def installTorch() -> None:
         raise UserError(
             _("PyTorch was not installed."),
             why=_("The networks cannot run without it."),
-            fix=_("Try again with an internet connection, or choose another Python under Advanced."),
+            fix=_(
+                "Try again with an internet connection, carry it over as docs/slicer.md says (Behind a "
+                "firewall), or choose another Python under Advanced."
+            ),
         )
 
 

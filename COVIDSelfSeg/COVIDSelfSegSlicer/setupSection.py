@@ -251,7 +251,8 @@ class SetupSection:
                     "There may be no internet connection, or no version that goes with Slicer's own torch, "
                     "numpy and SimpleITK, which stay as they are. Slicer's Python console has pip's own "
                     "words.\n\n"
-                    "Try again with an internet connection, or choose another Python under Advanced."
+                    "Try again with an internet connection, carry them over as docs/slicer.md says (Behind a "
+                    "firewall), or choose another Python under Advanced."
                 ).format(code=error.returncode)
             )
         except (ImportError, OSError, RuntimeError) as error:  # the user declines, say
