@@ -13,9 +13,11 @@ from .pooled_scan import POOLED_MM, BoolArray, LabelArray, PooledScan, bounding_
 RIGHT, LEFT = 1, 2
 """Labels of a lung mask."""
 
-_LEAST_SIDE = 0.04
-"""Smallest share of the whole that counts as a lung of its own; less is a rest of the other one."""
+_LEAST_SEED = 0.04
+"""Smallest share of the whole that tells where a lung lies; less goes where the larger parts are."""
 _SIDES_APART_MM = 40.0
+_LEAST_ALONE = 0.97
+"""Share of a lung that does not reach across the middle of the other one; 1.0 in every real scan we have."""
 
 
 def split_lungs(mask: sitk.Image) -> sitk.Image:
@@ -35,43 +37,77 @@ def split_lungs(mask: sitk.Image) -> sitk.Image:
 
 
 def split_sides(lungs: BoolArray, pooled: PooledScan) -> LabelArray:
-    """Label right and left; lungs that touch are cut where the bridge between them is thinnest."""
+    """Label right and left; lungs that touch are cut where the bridge between them is thinnest.
+
+    A lung may be in several parts, as where a consolidation is left out. Each part is of one side, unless
+    it holds cores of both.
+    """
     if not lungs.any():
         return np.zeros(lungs.shape, np.uint8)
-    seeds = _two_seeds(lungs, pooled)
+    box = bounding_box(lungs)
+    seeds = _seeds(lungs[box], pooled.voxel_mm)
     if seeds is None:
         is_left = ndimage.center_of_mass(lungs)[2] > _body_middle(pooled)
         return np.where(lungs, LEFT if is_left else RIGHT, 0).astype(np.uint8)
-    box = bounding_box(lungs)
-    nearest = ndimage.distance_transform_edt(
-        seeds[box] == 0, sampling=pooled.voxel_mm, return_distances=False, return_indices=True
-    )
     sides = np.zeros(lungs.shape, np.uint8)
-    sides[box] = np.where(lungs[box], seeds[box][tuple(nearest)], 0)
+    sides[box] = _grown(seeds, lungs[box], pooled.voxel_mm)
     return sides
 
 
-def _two_seeds(lungs: BoolArray, pooled: PooledScan) -> LabelArray | None:
+def _seeds(lungs: BoolArray, voxel_mm: tuple[float, float, float]) -> LabelArray | None:
     """The cores of right and left lung, eroded as little as separates them; None for a single lung."""
-    box = bounding_box(lungs)
-    depth = ndimage.distance_transform_edt(np.pad(lungs[box], 1), sampling=pooled.voxel_mm)[1:-1, 1:-1, 1:-1]
+    depth = ndimage.distance_transform_edt(np.pad(lungs, 1), sampling=voxel_mm)[1:-1, 1:-1, 1:-1]
     for erosion in np.arange(0, 21, 2.5):
         parts, count = ndimage.label(depth > erosion)
-        if count < 2:
-            continue
         sizes = np.bincount(parts.ravel())[1:]
-        first, second = np.argsort(-sizes)[:2]
-        if sizes[second] < _LEAST_SIDE * lungs.sum():
+        large = 1 + np.flatnonzero(sizes >= _LEAST_SEED * np.count_nonzero(lungs))
+        if large.size < 2:
             continue
-        middles = ndimage.center_of_mass(parts > 0, parts, [first + 1, second + 1])
-        if abs(middles[0][2] - middles[1][2]) * pooled.voxel_mm[2] < _SIDES_APART_MM:
+        columns = np.array([middle[2] for middle in ndimage.center_of_mass(parts > 0, parts, large)])
+        order = np.argsort(columns)
+        gaps = np.diff(columns[order])
+        widest = int(gaps.argmax())
+        if gaps[widest] * voxel_mm[2] < _SIDES_APART_MM:
             continue  # upper and lower lobe of one lung, not two sides
-        if middles[0][2] > middles[1][2]:
-            first, second = second, first
-        seeds = np.zeros(lungs.shape, np.uint8)
-        seeds[box] = RIGHT * (parts == first + 1) + LEFT * (parts == second + 1)
-        return seeds
+        side_of = np.zeros(count + 1, np.uint8)
+        side_of[large[order[: widest + 1]]] = RIGHT
+        side_of[large[order[widest + 1 :]]] = LEFT
+        seeds: LabelArray = side_of[parts]
+        if _lie_apart(seeds):
+            return seeds
     return None
+
+
+def _lie_apart(seeds: LabelArray) -> bool:
+    """False where a seed reaches across: a part of one lung that is still tied to the other one."""
+    right, left = (np.nonzero(seeds == side)[2] for side in (RIGHT, LEFT))
+    alone = np.mean(right < left.mean()), np.mean(left > right.mean())
+    return bool(min(alone) > _LEAST_ALONE)
+
+
+def _grown(seeds: LabelArray, lungs: BoolArray, voxel_mm: tuple[float, float, float]) -> LabelArray:
+    """Each voxel of the lungs takes the nearest side; each part the side of most of it, unless it holds both.
+
+    A rest without a seed may lie nearer to the other lung than to its own: where it lies clearly on one side,
+    that counts.
+    """
+    nearest = ndimage.distance_transform_edt(
+        seeds == 0, sampling=voxel_mm, return_distances=False, return_indices=True
+    )
+    sides = seeds[tuple(nearest)]
+    middle = np.mean([np.nonzero(seeds == side)[2].mean() for side in (RIGHT, LEFT)])
+    parts, _ = ndimage.label(lungs)
+    for number, box in enumerate(ndimage.find_objects(parts), 1):
+        part = parts[box] == number
+        held = np.unique(seeds[box][part])
+        if {RIGHT, LEFT} <= set(held):
+            continue
+        off_middle = box[2].start + np.nonzero(part)[2].mean() - middle
+        is_left = sides[box][part].mean() > (RIGHT + LEFT) / 2
+        if not held.any() and abs(off_middle) * voxel_mm[2] > _SIDES_APART_MM / 2:
+            is_left = off_middle > 0
+        sides[box][part] = LEFT if is_left else RIGHT
+    return np.where(lungs, sides, 0).astype(np.uint8)
 
 
 def _body_middle(pooled: PooledScan) -> float:

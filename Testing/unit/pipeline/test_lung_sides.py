@@ -1,0 +1,94 @@
+"""Right and left of a mask that does not say which is which, however many parts its lungs are in."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from COVIDSelfSegLib.lung_masks.sides import split_lungs
+from COVIDSelfSegLib.phantom import make_phantom
+from COVIDSelfSegLib.volume import image_like
+
+from ..conftest import SMALL
+
+RIGHT, LEFT = 1, 2
+
+
+@pytest.fixture(scope="module")
+def true_lungs() -> sitk.Image:
+    """Of 2.2 l each, in slices 10 to 54 of 5 mm."""
+    return make_phantom(11, 1, SMALL).lungs
+
+
+def without_slice(labels: np.ndarray, slice_: int, side: int) -> np.ndarray:
+    """As where a dense band was left out of the mask."""
+    parted = labels.copy()
+    parted[slice_][labels[slice_] == side] = 0
+    return parted
+
+
+def joined_in_front(labels: np.ndarray) -> np.ndarray:
+    """Lungs that touch at the anterior junction, each voxel of the bridge of the side that it lies on."""
+    joined = labels.copy()
+    for plane in joined[38:44]:
+        gaps = []
+        for row, line in enumerate(plane):
+            right, left = np.flatnonzero(line == RIGHT), np.flatnonzero(line == LEFT)
+            if right.size and left.size:
+                gaps.append((left.min() - right.max(), row, right.max(), left.min()))
+        _, row, end, start = min(gaps)
+        bridge = plane[row - 2 : row + 3, end - 8 : start + 8]
+        sides = np.where(np.arange(end - 8, start + 8) <= (end + start) // 2, RIGHT, LEFT)
+        bridge[...] = np.where(bridge == 0, sides, bridge)
+    return joined
+
+
+def wrong_ml(truth: np.ndarray, grid: sitk.Image) -> float:
+    """What of a mask without sides is given the wrong one."""
+    split = sitk.GetArrayFromImage(split_lungs(image_like((truth > 0).astype(np.uint8), grid)))
+    assert np.array_equal(split > 0, truth > 0)
+    return np.count_nonzero(split != truth) * float(np.prod(grid.GetSpacing())) / 1000
+
+
+@pytest.mark.parametrize("band", [18, 26, 34, 42])
+@pytest.mark.parametrize("side", [RIGHT, LEFT])
+def test_a_lung_that_a_dense_band_parts_stays_one(true_lungs: sitk.Image, band: int, side: int) -> None:
+    labels = sitk.GetArrayFromImage(true_lungs)
+    assert wrong_ml(without_slice(labels, band, side), true_lungs) < 3
+
+
+def test_a_small_lung_beside_one_in_two_larger_parts_keeps_its_side(true_lungs: sitk.Image) -> None:
+    labels = without_slice(sitk.GetArrayFromImage(true_lungs), 34, RIGHT)
+    labels[30:][labels[30:] == LEFT] = 0
+    sizes = [np.count_nonzero(part) for part in (labels[:34] == RIGHT, labels[35:] == RIGHT, labels == LEFT)]
+    assert min(sizes) == sizes[2]
+    assert wrong_ml(labels, true_lungs) < 3
+
+
+def test_a_tip_that_lies_nearer_to_the_other_lung_keeps_its_side(true_lungs: sitk.Image) -> None:
+    """Of the right lung all from slice 28 to 50 is dense; of the left one nothing."""
+    labels = sitk.GetArrayFromImage(true_lungs)
+    for band in range(28, 51):
+        labels = without_slice(labels, band, RIGHT)
+    assert np.count_nonzero(labels[51:] == RIGHT) > 0
+    assert wrong_ml(labels, true_lungs) < 1
+
+
+@pytest.mark.parametrize("band", [22, 30, 34, 46])
+@pytest.mark.parametrize("side", [RIGHT, LEFT])
+def test_lungs_that_touch_are_told_apart_where_one_is_in_two_parts(
+    true_lungs: sitk.Image, band: int, side: int
+) -> None:
+    labels = joined_in_front(sitk.GetArrayFromImage(true_lungs))
+    assert wrong_ml(labels, true_lungs) < 3
+    assert wrong_ml(without_slice(labels, band, side), true_lungs) < 3
+
+
+def test_a_parted_lung_of_a_patient_who_lies_askew_stays_one(true_lungs: sitk.Image) -> None:
+    parted = image_like(without_slice(sitk.GetArrayFromImage(true_lungs), 34, RIGHT), true_lungs)
+    middle = [(count - 1) / 2 for count in parted.GetSize()]
+    askew = sitk.Euler3DTransform(
+        parted.TransformContinuousIndexToPhysicalPoint(middle), 0, np.deg2rad(25), 0
+    )
+    turned = sitk.Resample(parted, parted, askew, sitk.sitkNearestNeighbor)
+    assert wrong_ml(sitk.GetArrayFromImage(turned), parted) < 3
