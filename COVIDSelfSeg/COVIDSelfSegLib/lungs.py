@@ -67,8 +67,9 @@ def find_lungs(
 
     Args:
         scan: HU.
-        mask_file: a lung mask to use as it is. Labels 1 and 2 are right and left; any other labels all
-            mean lung, and the sides are told apart by where they lie.
+        mask_file: a lung mask to use as it is. Labels 1 and 2 are right and left, and 2 alone is the left
+            lung. 1 alone and any other labels all mean lung: the sides are told apart by where they lie, and
+            a single lung's by the side of the body.
         weights: R231 weights for lungmask; without it the torch hub folder is looked into.
         builtin: do not use lungmask even where it could be.
         plain: run lungmask as it does itself, on every slice in float32; see :mod:`.lung_masks.r231`.
@@ -174,6 +175,8 @@ def _given(scan: sitk.Image, path: Path) -> sitk.Image:
             why="Lesions are looked for inside the lungs only.",
             fix="Give the mask that holds the lungs, or run without a mask file.",
         )
-    if set(np.unique(labels)) == {0, RIGHT, LEFT}:
+    held = set(np.unique(labels)) - {0}
+    # What holds 1 alone may be both lungs or any of them.
+    if held in ({RIGHT, LEFT}, {LEFT}):
         return image_like(labels.astype(np.uint8), scan)
-    return split_lungs(image_like((labels != 0).astype(np.uint8), scan))
+    return split_lungs(image_like((labels != 0).astype(np.uint8), scan), scan)

@@ -16,7 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scan", type=Path, help="NIfTI, NRRD or MHA file, or a folder of DICOM slices")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument("--series", metavar="ID", help="DICOM series to take, if the folder holds several")
-    parser.add_argument("--lung-mask", type=Path, metavar="FILE", help="a lung mask on the scan's grid")
+    parser.add_argument(
+        "--lung-mask",
+        type=Path,
+        metavar="FILE",
+        help="a lung mask on the scan's grid: 1 right, 2 left; all 1: the sides are told by their place",
+    )
     add_run_options(parser)
     parser.set_defaults(command=_segment)
 

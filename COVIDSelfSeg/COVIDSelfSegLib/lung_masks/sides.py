@@ -20,12 +20,20 @@ _LEAST_ALONE = 0.97
 """Share of a lung that does not reach across the middle of the other one; 1.0 in every real scan we have."""
 
 
-def split_lungs(mask: sitk.Image) -> sitk.Image:
-    """Label right (1) and left (2) in a mask of both lungs (uint8, non-zero inside); the same grid."""
+def split_lungs(mask: sitk.Image, scan: sitk.Image) -> sitk.Image:
+    """Label right (1) and left (2) in a mask of one lung or both.
+
+    Args:
+        mask: uint8, non-zero inside.
+        scan: HU on the same grid: on which side of the body a single lung lies.
+
+    Returns:
+        uint8 on the same grid.
+    """
     frame = LungFrame.whole_scan(mask, POOLED_MM)
-    share = frame.to_network(mask, fill=0)
-    pooled = PooledScan(np.where(share > 0.5, -850.0, 40.0).astype(np.float32), frame.voxel_mm)
-    sides = split_sides(share > 0.5, pooled)
+    sides = split_sides(
+        frame.to_network(mask, fill=0) > 0.5, PooledScan(frame.to_network(scan), frame.voxel_mm)
+    )
     # Voxels that pooling lost take the side of the nearest that it kept.
     nearest = ndimage.distance_transform_edt(
         sides == 0, sampling=frame.voxel_mm, return_distances=False, return_indices=True

@@ -1,12 +1,15 @@
-"""Right and left of a mask that does not say which is which, however many parts its lungs are in."""
+"""Right and left of a mask that does not say which is which; lungs in several parts, and a single one."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.lung_masks.sides import split_lungs
-from COVIDSelfSegLib.phantom import make_phantom
+from COVIDSelfSegLib.lungs import find_lungs
+from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.volume import image_like
 
 from ..conftest import SMALL
@@ -15,9 +18,14 @@ RIGHT, LEFT = 1, 2
 
 
 @pytest.fixture(scope="module")
-def true_lungs() -> sitk.Image:
-    """Of 2.2 l each, in slices 10 to 54 of 5 mm."""
-    return make_phantom(11, 1, SMALL).lungs
+def a_chest() -> Phantom:
+    """With lungs of 2.2 l each, in slices 10 to 54 of 5 mm."""
+    return make_phantom(11, 1, SMALL)
+
+
+@pytest.fixture
+def true_lungs(a_chest: Phantom) -> sitk.Image:
+    return a_chest.lungs
 
 
 def without_slice(labels: np.ndarray, slice_: int, side: int) -> np.ndarray:
@@ -45,7 +53,8 @@ def joined_in_front(labels: np.ndarray) -> np.ndarray:
 
 def wrong_ml(truth: np.ndarray, grid: sitk.Image) -> float:
     """What of a mask without sides is given the wrong one."""
-    split = sitk.GetArrayFromImage(split_lungs(image_like((truth > 0).astype(np.uint8), grid)))
+    soft_tissue = image_like(np.full(truth.shape, 40, np.int16), grid)
+    split = sitk.GetArrayFromImage(split_lungs(image_like((truth > 0).astype(np.uint8), grid), soft_tissue))
     assert np.array_equal(split > 0, truth > 0)
     return np.count_nonzero(split != truth) * float(np.prod(grid.GetSpacing())) / 1000
 
@@ -92,3 +101,29 @@ def test_a_parted_lung_of_a_patient_who_lies_askew_stays_one(true_lungs: sitk.Im
     )
     turned = sitk.Resample(parted, parted, askew, sitk.sitkNearestNeighbor)
     assert wrong_ml(sitk.GetArrayFromImage(turned), parted) < 3
+
+
+@pytest.mark.parametrize("side", [RIGHT, LEFT])
+@pytest.mark.parametrize("empty_columns", [(0, 120), (120, 0)], ids=["at the right", "at the left"])
+def test_a_single_lung_is_on_the_side_of_the_body_wherever_that_lies_in_the_image(
+    a_chest: Phantom, tmp_path: Path, side: int, empty_columns: tuple[int, int]
+) -> None:
+    before, after = ([columns, 0, 0] for columns in empty_columns)
+    scan = sitk.ConstantPad(a_chest.scan, before, after, -1000)
+    lung = sitk.ConstantPad(a_chest.lungs, before, after, 0) == side
+    found = find_lungs(scan, mask_file=written(lung, tmp_path)).image
+    assert np.array_equal(sitk.GetArrayFromImage(found), side * sitk.GetArrayFromImage(lung))
+
+
+def test_what_a_given_mask_calls_left_is_left_whatever_its_place_would_say(
+    a_chest: Phantom, tmp_path: Path
+) -> None:
+    named_left = LEFT * (a_chest.lungs == RIGHT)
+    found = find_lungs(a_chest.scan, mask_file=written(named_left, tmp_path)).image
+    assert np.array_equal(sitk.GetArrayFromImage(found), sitk.GetArrayFromImage(named_left))
+
+
+def written(mask: sitk.Image, folder: Path) -> Path:
+    path = folder / "mask.nrrd"
+    sitk.WriteImage(mask, str(path))
+    return path

@@ -125,7 +125,7 @@ def test_a_body_without_lungs_is_refused(a_phantom: Phantom) -> None:
 
 def test_splitting_a_mask_loses_no_voxel(a_phantom: Phantom) -> None:
     both = image_like((labels(a_phantom.lungs) > 0).astype(np.uint8), a_phantom.scan)
-    split = labels(split_lungs(both))
+    split = labels(split_lungs(both, a_phantom.scan))
     assert np.array_equal(split > 0, labels(both) > 0)
 
 
