@@ -21,8 +21,9 @@ from . import results
 from .devices import choose_device
 from .errors import ExitCode, UserError
 from .lungs import lung_weights_sha256
+from .memory import fitting_into_memory
 from .models import ModelPackage, find_package
-from .pipeline import Options, Run, StageClock, not_enough_memory, segment, write_results
+from .pipeline import Options, Run, StageClock, segment, write_results
 from .volume import read_scan, reading_from, writing_to
 
 _ENDINGS = re.compile(r"\.(nii|nii\.gz|nrrd|nhdr|mha|mhd)$", re.IGNORECASE)
@@ -180,11 +181,12 @@ def _work(jobs: Sequence[Job], output: Path, options: Options, package: ModelPac
         for job, clock, read in _read_ahead(jobs):
             result: Future[dict[str, Any]] = Future()
             try:
-                run = segment(read.result(), package, options, clock)
+                with fitting_into_memory():
+                    run = segment(read.result(), package, options, clock)
                 if pending is not None:
                     wait([pending[1]])  # at most one run waits in memory for its files
                 result = writing.submit(_write, run, job, output, options, clock)
-            except (UserError, MemoryError) as error:
+            except UserError as error:
                 result.set_exception(error)
             if pending is not None:
                 yield _outcome(*pending)
@@ -215,19 +217,16 @@ def _read(job: Job, clock: StageClock) -> sitk.Image:
 def _outcome(job: Job, result: Future[dict[str, Any]]) -> Outcome:
     try:
         return Outcome(job, "done", "", result.result())
-    except MemoryError:
-        refusal = not_enough_memory()
     except UserError as error:
         if error.code in _FATAL:
             raise
-        refusal = error
-    return Outcome(job, "refused", f"{refusal.what} {refusal.fix}", {})
+        return Outcome(job, "refused", f"{error.what} {error.fix}", {})
 
 
 def _write(run: Run, job: Job, output: Path, options: Options, clock: StageClock) -> dict[str, Any]:
     with reading_from(job.scan):
         about = {"scan": str(job.scan), "asked": _asked(job, options)}
-    with results.results_folder(output / job.name) as folder:
+    with fitting_into_memory(), results.results_folder(output / job.name) as folder:
         return write_results(run, folder, about, clock)
 
 

@@ -17,6 +17,7 @@ import SimpleITK as sitk
 
 from .errors import UserError
 from .file_names import itk_name
+from .memory import is_out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -162,6 +163,8 @@ def read_series(series: Series) -> sitk.Image:
             return sitk.ReadImage(str(series.slices[0].path), imageIO="GDCMImageIO")
         return reader.Execute()
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         log.debug("reading series %s failed: %s", series.series_id, error)
         raise UserError(
             f"A slice of the series '{series.description}' cannot be read.",

@@ -17,9 +17,9 @@ import torch
 from . import __version__, results
 from .devices import Device, choose_device
 from .doctor import Finding, Severity, examine, mend_orientation
-from .errors import ExitCode, UserError
 from .events import Progress
 from .lungs import WITHOUT_NETWORK, LungMask, find_lungs
+from .memory import fitting_into_memory, is_out_of_memory, not_enough_memory
 from .models import DEFAULT_PACKAGE, ModelPackage, find_package
 from .partial_volume import without_partial_volume
 from .picture import draw_overview
@@ -145,15 +145,12 @@ def segment_file(scan_path: Path, output: Path, options: Options, progress: Prog
         UserError: refused input (2), unusable model (3), not enough memory (4), unwritable output (5).
     """
     clock = StageClock(progress)
-    try:
-        with results.results_folder(output) as folder:
-            package = find_package(options.model)
-            with clock.stage("read"):
-                scan = read_scan(scan_path, options.series_id)
-            run = segment(scan, package, options, clock)
-            return write_results(run, folder, {"scan": str(scan_path)}, clock)
-    except MemoryError as error:
-        raise not_enough_memory() from error
+    with fitting_into_memory(), results.results_folder(output) as folder:
+        package = find_package(options.model)
+        with clock.stage("read"):
+            scan = read_scan(scan_path, options.series_id)
+        run = segment(scan, package, options, clock)
+        return write_results(run, folder, {"scan": str(scan_path)}, clock)
 
 
 def write_results(
@@ -326,7 +323,7 @@ def _where_it_fits(work: Callable[[Device, int], T], device: Device, batch: int)
         try:
             return work(device, batch), device
         except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             log.warning("%s ran out of memory at batch %d", device, batch)
             if batch > 1:
@@ -334,23 +331,7 @@ def _where_it_fits(work: Callable[[Device, int], T], device: Device, batch: int)
             elif device.handle.type == "cuda":
                 device, batch = choose_device("cpu"), _CPU_BATCH
             else:
-                raise not_enough_memory() from error
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    # torch raises a plain RuntimeError when the CPU's allocator fails.
-    out_of_cuda = isinstance(error, torch.cuda.OutOfMemoryError)
-    return out_of_cuda or isinstance(error, MemoryError) or "can't allocate memory" in str(error)
-
-
-def not_enough_memory() -> UserError:
-    """What to say when no batch is small enough."""
-    return UserError(
-        "There is not enough memory for this scan.",
-        why="Smaller batches and the CPU were tried already.",
-        fix="Close other programs, or crop the scan to the chest.",
-        code=ExitCode.OUT_OF_MEMORY,
-    )
+                raise not_enough_memory("Smaller batches and the CPU were tried already.") from error
 
 
 def _images(run: Run) -> dict[str, sitk.Image]:

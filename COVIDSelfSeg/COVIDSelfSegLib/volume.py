@@ -23,6 +23,7 @@ import SimpleITK as sitk
 from .dicom import choose_chest_ct, list_series, read_series
 from .errors import ExitCode, UserError
 from .file_names import itk_name
+from .memory import fitting_into_memory, is_out_of_memory
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +54,9 @@ def read_scan(path: Path, series_id: str | None = None) -> sitk.Image:
 
     Raises:
         UserError: the path is missing, unreadable, truncated, not 3D, has an impossible spacing, or the
-            folder holds no CT series.
+            folder holds no CT series (exit code 2); it does not fit into memory (4).
     """
-    with reading_from(path):
+    with reading_from(path), fitting_into_memory("The whole scan is read at once."):
         if not path.exists():
             raise UserError(
                 f"{path} does not exist.",
@@ -115,6 +116,8 @@ def write_image(image: sitk.Image, path: Path) -> None:
     try:
         writer.Execute(image)
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         log.debug("writing %s failed: %s", path, error)
         raise output_not_writable(path) from error
 
@@ -216,6 +219,8 @@ def _read_file(path: Path) -> sitk.Image:
         _check_dimensions(path, reader.GetSize(), reader.GetNumberOfComponents())
         image = reader.Execute()
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise  # the file may be as it should be
         _refuse_unreadable(path, str(error))
     return image[:, :, :, 0] if image.GetDimension() == 4 else image
 

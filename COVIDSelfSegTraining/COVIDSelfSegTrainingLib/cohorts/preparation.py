@@ -20,6 +20,7 @@ import numpy as np
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.events import Progress
 from COVIDSelfSegLib.lungs import lung_weights_sha256
+from COVIDSelfSegLib.memory import fitting_into_memory
 from COVIDSelfSegLib.models import Inference
 from COVIDSelfSegLib.volume import writing_to
 
@@ -191,15 +192,15 @@ def _begin(folder: Path, settings: Settings) -> None:
 def _cut(one: Found, folder: Path, inference: Inference, choice: LungChoice) -> Row | _Stop:
     """Work of one process: a row, whatever the scan is like."""
     try:
-        return Row(
-            one.source, "used", facts=cut_source(one.source, folder / one.source.name, inference, choice)
-        )
+        with fitting_into_memory():
+            facts = cut_source(one.source, folder / one.source.name, inference, choice)
+        return Row(one.source, "used", facts=facts)
     except UserError as error:
         if error.code == ExitCode.OUTPUT_NOT_WRITABLE:
             return _Stop(error.what, error.why, error.fix)
+        if error.code == ExitCode.OUT_OF_MEMORY:
+            return _died(one.source)
         return Row.refused(one.source, error)
-    except MemoryError:
-        return _died(one.source)
     except Exception as error:
         log.exception("Cutting %s failed", one.source.name)
         return Row(

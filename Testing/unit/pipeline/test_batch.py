@@ -81,16 +81,19 @@ def test_each_scan_has_the_results_that_it_has_alone(
         assert reports[0]["seconds"].keys() == reports[1]["seconds"].keys()
 
 
+@pytest.mark.parametrize("step", ["segment", "write_results"])
 def test_a_scan_too_large_for_the_memory_is_a_row_and_the_next_is_done(
-    a_model: ModelPackage, scans: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: str, a_model: ModelPackage, scans: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def segment_with_little_memory(scan: sitk.Image, *arguments: Any) -> Any:
-        if array_view(scan).mean() == sick:
-            raise MemoryError
-        return segment(scan, *arguments)
+    def with_little_memory_at_first(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 1:
+            sitk.Image(100_000, 100_000, 100_000, sitk.sitkUInt8)
+        return real(*arguments)
 
-    sick = array_view(sitk.ReadImage(str(scans[0]))).mean()
-    monkeypatch.setattr(batch, "segment", segment_with_little_memory)
+    calls: list[Any] = []
+    real = getattr(batch, step)
+    monkeypatch.setattr(batch, step, with_little_memory_at_first)
     assert main(arguments(a_model, tmp_path, str(scans[0]), str(scans[3]))) == ExitCode.DONE
     rows = table(tmp_path)
     assert [row["verdict"] for row in rows] == ["refused", "done"]

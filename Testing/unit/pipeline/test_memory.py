@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from COVIDSelfSegLib import pipeline
 from COVIDSelfSegLib.cli import main
@@ -28,6 +32,15 @@ def ask_numpy() -> None:
     np.empty(A_PETABYTE, np.uint8)
 
 
+def ask_itk() -> None:
+    sitk.Image(100_000, 100_000, 100_000, sitk.sitkUInt8)
+
+
+def ask_torch_on_windows() -> None:
+    """What it says there."""
+    raise RuntimeError("[enforce fail at alloc_cpu.cpp:114] data. DefaultCPUAllocator: not enough memory")
+
+
 def ask_cuda() -> None:
     """What its allocator raises; there need not be a GPU here to fill."""
     raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
@@ -47,7 +60,7 @@ class Work:
         return f"done by {batch}"
 
 
-@pytest.mark.parametrize("ask_too_much", [ask_torch, ask_numpy])
+@pytest.mark.parametrize("ask_too_much", [ask_torch, ask_numpy, ask_itk, ask_torch_on_windows])
 def test_the_batch_is_halved_until_it_fits(ask_too_much: Callable[[], None]) -> None:
     work = Work(lambda _, batch: batch <= 2, ask_too_much)
     cpu = choose_device("cpu")
@@ -91,14 +104,17 @@ def test_any_other_error_is_no_reason_to_try_again() -> None:
     assert len(work.tries) == 1
 
 
+@pytest.mark.parametrize("stage", ["examine", "predict_logits", "measure", "write_image", "draw_overview"])
 def test_a_run_without_enough_memory_exits_with_4_and_writes_nothing(
+    *,
+    stage: str,
     a_scan_file: Path,
     a_package: ModelPackage,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(pipeline, "predict_logits", lambda *_, **__: ask_torch())
+    monkeypatch.setattr(pipeline, stage, lambda *_, **__: ask_itk())
     output, model = tmp_path / "out", str(a_package.path)
     arguments = ["segment", str(a_scan_file), "--output", str(output), "--model", model]
     assert main([*arguments, "--builtin-lungs", "--device", "cpu", "--events"]) == 4
@@ -107,3 +123,63 @@ def test_a_run_without_enough_memory_exits_with_4_and_writes_nothing(
     assert failure.code == 4
     assert "not enough memory" in failure.what
     assert [path.name for path in tmp_path.iterdir()] == ["scan.nii.gz"]
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from COVIDSelfSegLib import batch, pipeline
+from COVIDSelfSegLib.cli import main
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+limit = pages * resource.getpagesize() + (1 << 30)
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+sys.exit(main(sys.argv[1:]))
+"""
+"""A process that may have one GiB more than its libraries take."""
+
+
+def run_with_a_gib(*arguments: str) -> subprocess.CompletedProcess[str]:
+    pytest.importorskip("resource")
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("this system does not say how much memory a process has")
+    # Each thread would otherwise reserve a share of what is left.
+    quiet = os.environ | {"MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", LIMITED, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=quiet)
+
+
+@pytest.fixture
+def a_large_scan(tmp_path: Path) -> Path:
+    """A whole file of 2 GiB, all of it a hole that takes no room on the disk."""
+    path = tmp_path / "large.nrrd"
+    header = (
+        b"NRRD0004\ntype: int16\ndimension: 3\nspace: left-posterior-superior\nsizes: 512 512 4096\n"
+        b"space directions: (0.7,0,0) (0,0.7,0) (0,0,0.3)\nkinds: domain domain domain\n"
+        b"endian: little\nencoding: raw\nspace origin: (0,0,0)\n\n"
+    )
+    with path.open("wb") as file:
+        file.write(header)
+        file.truncate(len(header) + 2 * 512 * 512 * 4096)
+    return path
+
+
+def test_a_scan_that_cannot_be_read_for_want_of_memory_is_not_called_damaged(
+    a_large_scan: Path, a_package: ModelPackage, tmp_path: Path
+) -> None:
+    fixed = ["--output", str(tmp_path / "out"), "--model", str(a_package.path), "--builtin-lungs"]
+    done = run_with_a_gib("segment", str(a_large_scan), *fixed)
+    assert done.returncode == ExitCode.OUT_OF_MEMORY, done.stderr
+    assert "not enough memory" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_batch_goes_on_after_a_scan_that_could_not_be_read_for_want_of_memory(
+    a_large_scan: Path, a_scan_file: Path, a_package: ModelPackage, tmp_path: Path
+) -> None:
+    fixed = ["--output", str(tmp_path / "out"), "--model", str(a_package.path), "--builtin-lungs"]
+    done = run_with_a_gib("batch", str(a_large_scan), str(a_scan_file), *fixed, "--device", "cpu")
+    assert done.returncode == ExitCode.DONE, done.stderr
+    rows = (tmp_path / "out" / "batch.csv").read_text().splitlines()
+    assert "refused" in rows[1]
+    assert "not enough memory" in rows[1]
+    assert "done" in rows[2]

@@ -17,10 +17,15 @@ import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.events import Event, Failure, Result, StageProgress
+from COVIDSelfSegLib.models import Inference
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.volume import array_view
 from COVIDSelfSegTrainingLib.cli import main
+from COVIDSelfSegTrainingLib.cohorts import cutting, preparation
 from COVIDSelfSegTrainingLib.cohorts.cohort import open_cohort, open_scan
+from COVIDSelfSegTrainingLib.cohorts.cutting import LungChoice
+from COVIDSelfSegTrainingLib.cohorts.rows import Row
+from COVIDSelfSegTrainingLib.cohorts.scan_folders import Found
 from COVIDSelfSegTrainingLib.cohorts.sources import Source
 from COVIDSelfSegTrainingLib.commands import prepare as prepare_command
 from COVIDSelfSegTrainingLib.presets import PRESETS
@@ -55,6 +60,22 @@ def typed(scans: Path, cohort: Path, *more: str) -> list[str]:
 
 def run(arguments: list[str]) -> tuple[int, list[Event]]:
     return run_here(arguments, main)
+
+
+def test_a_scan_for_which_memory_ran_out_is_tried_again_the_next_time(
+    scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what is rejected for a reason of its own is not."""
+
+    def read_with_little_memory(_path: Path) -> sitk.Image:
+        return sitk.Image(100_000, 100_000, 100_000, sitk.sitkUInt8)
+
+    monkeypatch.setattr(cutting, "read_scan", read_with_little_memory)
+    source = Source("a", "healthy", "CC BY-NC 4.0", str(scans / "healthy" / "a.nii.gz"))
+    row = preparation._cut(Found(source, ()), tmp_path, Inference(), LungChoice(builtin=True))
+    assert isinstance(row, Row)
+    assert row.verdict == "failed"
+    assert "not enough memory" in row.reason
 
 
 def is_there(group: int) -> bool:
