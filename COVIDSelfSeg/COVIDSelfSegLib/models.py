@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
@@ -38,6 +39,9 @@ _NETWORKS: dict[str, type[nn.Module]] = {
     "r50-vit-b16": R50VitTransUNet,
 }
 _NON_COMMERCIAL = re.compile(r"\bNC\b|non-?\s?commercial", re.IGNORECASE)
+
+GRID_SIDE = 16
+"""The sides of both networks' grids are multiples of it."""
 
 ThresholdKind = Literal["absolute", "volume", "slice"]
 """What a threshold is a share of: certainty, the scan's highest probability, or that of each slice.
@@ -118,6 +122,20 @@ class Inference:
         return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()
 
 
+_RANGES = {
+    "margin_mm": (0.0, math.inf),
+    "neighbour_mm": (0.0, math.inf),
+    "residual_hu": (-math.inf, math.inf),
+    "threshold": (0.0, 1.0),
+    "calibration_slope": (-math.inf, math.inf),
+    "calibration_shift": (-math.inf, math.inf),
+    "calibration_equalised_slope": (-math.inf, math.inf),
+    "calibration_equalised_shift": (-math.inf, math.inf),
+    "least_lesion_ml": (0.0, math.inf),
+}
+"""Least and largest value of each number of :class:`Inference`; all are finite."""
+
+
 @dataclass(frozen=True)
 class TrainingScan:
     """One thing a package was trained on."""
@@ -167,7 +185,7 @@ class ModelCard:
         """Read a card.
 
         Raises:
-            ValueError: not a card of this schema.
+            ValueError: not a card of this schema, or the networks cannot be run as it says.
         """
         values = json.loads(text)
         if not isinstance(values, dict) or values.pop("schema", None) != SCHEMA:
@@ -179,6 +197,7 @@ class ModelCard:
             for name in ("generator_grid", "slice_plane"):
                 inference[name] = tuple(inference[name])
             values["inference"] = Inference(**inference)
+            _check_inference(values["inference"])
             values["trained_on"] = tuple(TrainingScan(**one) for one in values["trained_on"])
             values["metrics"] = tuple(values["metrics"])
             values["known_failures"] = tuple(values["known_failures"])
@@ -189,6 +208,35 @@ class ModelCard:
     def to_json(self) -> str:
         """Write the card; :meth:`from_json` reads it."""
         return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1)
+
+
+def _check_inference(inference: Inference) -> None:
+    """Of a card that anybody may have written: a run shall not end half-way, nor with a senseless result.
+
+    Raises:
+        ValueError: a value of another type, not a finite number, or out of its range.
+    """
+    for name, count in (("generator_grid", 3), ("slice_plane", 2)):
+        sides = getattr(inference, name)
+        whole = all(_is_whole(side) and side > 0 and side % GRID_SIDE == 0 for side in sides)
+        if len(sides) != count or not whole:
+            raise ValueError(f"its {name} {list(sides)} is not {count} multiples of {GRID_SIDE}")
+    if not _is_whole(inference.latent_draws) or inference.latent_draws < 1:
+        raise ValueError(f"its latent_draws {inference.latent_draws!r} is not a count of at least 1")
+    for name, (least, most) in _RANGES.items():
+        value = getattr(inference, name)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not math.isfinite(value) or not least <= value <= most:
+            raise ValueError(f"its {name} {value!r} is not a number from {least:g} to {most:g}")
+    if inference.threshold_kind not in get_args(ThresholdKind):
+        raise ValueError(f"its threshold_kind {inference.threshold_kind!r} is unknown")
+    for name in ("marked", "mirrored"):
+        if not isinstance(getattr(inference, name), bool):
+            raise ValueError(f"its {name} {getattr(inference, name)!r} is neither true nor false")
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,13 @@ import inspect
 from collections.abc import Iterator
 
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.models import Architecture
+from COVIDSelfSegLib.models import GRID_SIDE, Architecture
 
 from .options import GanPreset, NoisePreset, PseudoMaskPreset, SegmenterPreset
 from .presets import Preset
 
 Fault = tuple[str, str]
 """What is wrong, and what to do."""
-
-_SIDE = 16
 
 
 def check_preset(preset: Preset, source: str) -> None:
@@ -177,8 +175,8 @@ def _network(phase: SegmenterPreset) -> Iterator[Fault]:
 def _grids(preset: Preset) -> Iterator[Fault]:
     inference = preset.inference
     for name, grid in (("generator_grid", inference.generator_grid), ("slice_plane", inference.slice_plane)):
-        if any(side <= 0 or side % _SIDE for side in grid):
-            yield f"inference.{name} is {list(grid)}", f"Its sides must be multiples of {_SIDE}."
+        if any(side <= 0 or side % GRID_SIDE for side in grid):
+            yield f"inference.{name} is {list(grid)}", f"Its sides must be multiples of {GRID_SIDE}."
     yield from _positive("inference", latent_draws=inference.latent_draws, threshold=inference.threshold)
     if inference.threshold >= 1:
         yield f"inference.threshold is {inference.threshold}", "A threshold lies between 0 and 1."

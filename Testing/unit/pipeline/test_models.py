@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import tomllib
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -85,13 +86,26 @@ def test_weights_without_a_card_are_refused(tmp_path: Path) -> None:
     refuse(path, "no COVIDSelfSeg model card")
 
 
-def test_another_schema_and_an_incomplete_card_are_refused(a_package: ModelPackage, tmp_path: Path) -> None:
-    header, weights = taken_apart(a_package)
-    del header["__metadata__"]["header_sha256"]
-    card = json.loads(header["__metadata__"]["card"])
-    for name, change in (("schema", {"schema": 99}), ("incomplete", {"inference": None})):
-        header["__metadata__"]["card"] = json.dumps(card | change)
-        refuse(put_together(tmp_path / f"{name}.safetensors", header, weights), name)
+def taken_apart(package: ModelPackage) -> tuple[dict[str, Any], bytes]:
+    """The header of a file of weights, and what comes after it."""
+    content = package.path.read_bytes()
+    (length,) = struct.unpack_from("<Q", content)
+    return json.loads(content[8 : 8 + length]), content[8 + length :]
+
+
+def put_together(path: Path, header: dict[str, Any], weights: bytes) -> Path:
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + weights)
+    return path
+
+
+def with_card(package: ModelPackage, path: Path, **changed: object) -> Path:
+    """A package whose weights are whole and whose card says something else, as one of an older version."""
+    header, weights = taken_apart(package)
+    about = header["__metadata__"]
+    del about["header_sha256"]
+    about["card"] = json.dumps(json.loads(about["card"]) | changed)
+    return put_together(path, header, weights)
 
 
 def test_a_changed_threshold_and_weights_that_changed_places_are_noticed(
@@ -109,17 +123,45 @@ def test_a_changed_threshold_and_weights_that_changed_places_are_noticed(
     refuse(put_together(tmp_path / "swapped.safetensors", header | places, weights), "was changed")
 
 
-def taken_apart(package: ModelPackage) -> tuple[dict[str, Any], bytes]:
-    """The header of a file of weights, and what comes after it."""
-    content = package.path.read_bytes()
-    (length,) = struct.unpack_from("<Q", content)
-    return json.loads(content[8 : 8 + length]), content[8 + length :]
+def test_another_schema_and_an_incomplete_card_are_refused(a_package: ModelPackage, tmp_path: Path) -> None:
+    refuse(with_card(a_package, tmp_path / "other.safetensors", schema=99), "schema")
+    refuse(with_card(a_package, tmp_path / "part.safetensors", inference=None), "incomplete")
 
 
-def put_together(path: Path, header: dict[str, Any], weights: bytes) -> Path:
-    text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text + weights)
-    return path
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"threshold": "0.3"},
+        {"threshold": float("nan")},
+        {"threshold": 1.5},
+        {"threshold": True},
+        {"threshold_kind": "some"},
+        {"latent_draws": 0},
+        {"latent_draws": 1.5},
+        {"slice_plane": [192]},
+        {"slice_plane": [100, 100]},
+        {"slice_plane": ["192", "256"]},
+        {"generator_grid": [0, 32, 32]},
+        {"margin_mm": -5},
+        {"neighbour_mm": None},
+        {"residual_hu": float("inf")},
+        {"calibration_slope": float("nan")},
+        {"least_lesion_ml": -0.1},
+        {"mirrored": "no"},
+    ],
+    ids=str,
+)
+def test_a_card_by_which_the_networks_cannot_be_run_is_refused_before_they_are(
+    a_package: ModelPackage, tmp_path: Path, changed: dict[str, object]
+) -> None:
+    inference = asdict(a_package.card.inference) | changed
+    refuse(with_card(a_package, tmp_path / "odd.safetensors", inference=inference), next(iter(changed)))
+
+
+def test_whole_numbers_will_do_where_others_are_usual(a_package: ModelPackage, tmp_path: Path) -> None:
+    inference = asdict(a_package.card.inference) | {"threshold": 1, "margin_mm": 5}
+    opened = open_package(with_card(a_package, tmp_path / "whole.safetensors", inference=inference))
+    assert opened.card.inference.threshold == 1
 
 
 def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
