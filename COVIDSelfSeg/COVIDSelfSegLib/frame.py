@@ -281,6 +281,10 @@ class LungFrame:
         )
         return down, across
 
+    def stored_slice(self, z: int) -> int:
+        """Number, from 1, of a slice of the turned scan in the order in which the scan is stored."""
+        return _of_axes(self.size, self.axes)[0] - z if self.flips[0] else z + 1
+
     def image(self, array: npt.NDArray[Any]) -> sitk.Image:
         """Make an image on the scan's grid of an array in the scan's own axes."""
         image = sitk.GetImageFromArray(array)

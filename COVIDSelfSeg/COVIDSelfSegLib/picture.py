@@ -83,12 +83,13 @@ def draw_overview(
         lesions: non-zero inside a lesion.
         numbers: what was measured.
     """
-    view, first = _cut_view(scan, lungs, made, lesions)
+    frame = LungFrame.around_lungs(lungs, (None, 16, 16), margin_mm=12)
+    view = _cut_view(frame, scan, lungs, made, lesions)
     rows = []
     for z in _most_infected(view):
         plane = view.slice(z)
         share = 100 * np.count_nonzero(plane.lesions) / (np.count_nonzero(plane.lungs) or 1)
-        name = f"slice {first + z + 1}: {share:.0f} % of its lung"
+        name = f"slice {frame.stored_slice(frame.box[0].start + z)}: {share:.0f} % of its lung"
         titles = (name, "pseudo-healthy", "HU above healthy", "lesions")
         rows.append(_row(list(zip(titles, _four(plane), strict=True))))
     counts = view.lesions.any(axis=0).sum(axis=1)
@@ -111,11 +112,11 @@ def draw_overview(
     return _page(rows)
 
 
-def _cut_view(scan: sitk.Image, lungs: sitk.Image, made: Heatmap, lesions: sitk.Image) -> tuple[_View, int]:
-    """The view, and the scan's slice that is its first."""
-    frame = LungFrame.around_lungs(lungs, (None, 16, 16), margin_mm=12)
+def _cut_view(
+    frame: LungFrame, scan: sitk.Image, lungs: sitk.Image, made: Heatmap, lesions: sitk.Image
+) -> _View:
     box = frame.box
-    view = _View(
+    return _View(
         hu=frame.turned(scan)[box],
         healthy=frame.turned(made.pseudo_healthy)[box],
         excess=frame.turned(made.excess)[box],
@@ -123,7 +124,6 @@ def _cut_view(scan: sitk.Image, lungs: sitk.Image, made: Heatmap, lesions: sitk.
         lesions=frame.turned(lesions)[box],
         voxel_mm=LungFrame.whole_scan(scan, 0.0).voxel_mm,
     )
-    return view, box[0].start
 
 
 def _most_infected(view: _View) -> list[int]:

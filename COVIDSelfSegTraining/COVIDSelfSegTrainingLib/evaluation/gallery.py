@@ -44,8 +44,8 @@ def draw_case(images: CaseImages, run: Run, path: Path) -> None:
         ct = gray(hu[z])
         outlined = outline(outline(ct, truth[z] > 0, TRUTH), found[z] > 0, LESION)
         hot = heat(excess[z], lungs[z] > 0, ct)
-        first = box.box[0].start
-        titles = (f"slice {first + z + 1}", "result red, truth green", "HU above healthy")
+        number = box.stored_slice(box.box[0].start + z)
+        titles = (f"slice {number}", "result red, truth green", "HU above healthy")
         rows.append(_row([ct, outlined, hot], titles, voxel_mm[1] / voxel_mm[2]))
     solids = [render_solids(lungs > 0, mask > 0, voxel_mm) for mask in (found, truth)]
     names = ["3D, result", "3D, truth"] if images.truth is not None else ["3D, result"]

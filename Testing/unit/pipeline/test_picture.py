@@ -1,11 +1,18 @@
-"""The 3D view of the overview: right on the left, head up, what is in front before what is behind."""
+"""The overview: slices numbered as in the file; in 3D right on the left, head up, front before back."""
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
+import SimpleITK as sitk
+from COVIDSelfSegLib import picture as overview
 from COVIDSelfSegLib.colors import LESION
-from COVIDSelfSegLib.picture import render_solids
+from COVIDSelfSegLib.phantom import Phantom
+from COVIDSelfSegLib.picture import draw_overview, render_solids
+from COVIDSelfSegLib.quantification import measure
+from COVIDSelfSegLib.synthesis import Heatmap
 
 SHAPE, VOXEL_MM = (40, 60, 70), (5.0, 2.0, 2.0)
 EMPTY = np.zeros(SHAPE, bool)
@@ -48,3 +55,38 @@ def test_sizes_are_those_of_the_body_whatever_its_voxels() -> None:
     for picture in (coarse, fine):
         assert picture.shape[:2] == pytest.approx((200 / 1.5, turned_mm / 1.5), abs=1.5)
     assert coarse.any(axis=2).mean() == pytest.approx(fine.any(axis=2).mean(), abs=0.02)
+
+
+def drawn_slices(scan: sitk.Image, lungs: sitk.Image, lesions: sitk.Image) -> list[tuple[int, int]]:
+    """Number and infected percentage that the overview says of each of its slices."""
+    titles = []
+    real = overview._row
+
+    def row(panels: list) -> object:
+        titles.append(panels[0][0])
+        return real(panels)
+
+    nothing = sitk.Cast(scan * 0, sitk.sitkInt16)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(overview, "_row", row)
+        draw_overview(scan, lungs, Heatmap(scan, nothing, nothing), lesions, measure(scan, lungs, lesions))
+    told = [re.fullmatch(r"slice (\d+): (\d+) % of its lung", title) for title in titles]
+    return [(int(one[1]), int(one[2])) for one in told if one]
+
+
+@pytest.mark.parametrize("orientation", ["LPS", "LPI", "SAL", "ARI"])
+def test_slices_are_numbered_as_they_are_stored(a_phantom: Phantom, orientation: str) -> None:
+    scan, lungs, lesions = (
+        sitk.DICOMOrient(image, orientation) for image in (a_phantom.scan, a_phantom.lungs, a_phantom.lesions)
+    )
+    along = 2 - next(axis for axis, letter in enumerate(orientation) if letter in "SI")
+    inside, sick = (np.moveaxis(sitk.GetArrayFromImage(image), along, 0) for image in (lungs, lesions))
+    shares = [
+        100 * np.count_nonzero(s) / (np.count_nonzero(i) or 1) for s, i in zip(sick, inside, strict=True)
+    ]
+    drawn = drawn_slices(scan, lungs, lesions)
+    assert len(drawn) == 3
+    for number, percent in drawn:
+        assert percent == round(shares[number - 1]) > 0
+    worst = 1 + int(np.argmax(np.count_nonzero(sick, axis=(1, 2))))
+    assert worst in [number for number, _ in drawn]
