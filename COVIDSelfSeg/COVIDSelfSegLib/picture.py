@@ -127,16 +127,18 @@ def _cut_view(
 
 
 def _most_infected(view: _View) -> list[int]:
-    """Three slices with the most lesion (or lung, where there is none), apart from each other."""
-    infected = view.lesions.astype(bool).sum(axis=(1, 2)).astype(float)
-    if not infected.any():
-        infected = (view.lungs > 0).sum(axis=(1, 2)).astype(float)
-    apart = max(1, round(25 / view.voxel_mm[0]))
+    """Up to three slices with the most lesion (then the most lung), apart from each other; highest first."""
+    lung = (view.lungs > 0).sum(axis=(1, 2))
+    lesion = (view.lesions > 0).sum(axis=(1, 2))
+    most = np.where(lung > 0, lesion + lung / (lung.max() + 1), -1.0)
+    held = int(np.count_nonzero(lung))
+    # In a thin slab they lie closer, so that two leave room for the third.
+    apart = max(0, min(round(25 / view.voxel_mm[0]), (held - 3) // 4))
     chosen: list[int] = []
-    for _ in range(min(3, len(infected))):
-        z = int(np.argmax(infected))
+    for _ in range(min(3, held)):
+        z = int(np.argmax(most))
         chosen.append(z)
-        infected[max(0, z - apart) : z + apart + 1] = -1
+        most[max(0, z - apart) : z + apart + 1] = -1
     return sorted(chosen, reverse=True)
 
 

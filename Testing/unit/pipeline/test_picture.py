@@ -9,7 +9,8 @@ import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib import picture as overview
 from COVIDSelfSegLib.colors import LESION
-from COVIDSelfSegLib.phantom import Phantom
+from COVIDSelfSegLib.phantom import Phantom, make_phantom
+from COVIDSelfSegLib.phantom_parts.scanner import Acquisition
 from COVIDSelfSegLib.picture import draw_overview, render_solids
 from COVIDSelfSegLib.quantification import measure
 from COVIDSelfSegLib.synthesis import Heatmap
@@ -90,3 +91,27 @@ def test_slices_are_numbered_as_they_are_stored(a_phantom: Phantom, orientation:
         assert percent == round(shares[number - 1]) > 0
     worst = 1 + int(np.argmax(np.count_nonzero(sick, axis=(1, 2))))
     assert worst in [number for number, _ in drawn]
+
+
+@pytest.mark.parametrize(("slices", "rows"), [(30, 3), (12, 3), (3, 3), (2, 2)])
+@pytest.mark.parametrize("severity", [0, 2])
+def test_a_thin_slab_shows_no_slice_twice(slices: int, rows: int, severity: int) -> None:
+    slab = Acquisition(size=(100, 90, 200), pixel_mm=3.6, slice_mm=1.0, noise_hu=12.0)
+    made = make_phantom(3, severity, slab)
+    part = slice(100, 100 + slices)
+    drawn = drawn_slices(made.scan[:, :, part], made.lungs[:, :, part], made.lesions[:, :, part])
+    numbers = [number for number, _ in drawn]
+    assert len(set(numbers)) == len(numbers) == rows
+    if slices == 30:
+        assert min(-np.diff(numbers)) > 5, "apart as far as the slab allows"
+
+
+def test_where_few_slices_are_sick_the_others_show_lung(a_phantom: Phantom) -> None:
+    lungs = sitk.GetArrayFromImage(a_phantom.lungs)
+    one = np.zeros_like(lungs)
+    one[30, 60:70][lungs[30, 60:70] > 0] = 1
+    lesions = sitk.GetImageFromArray(one)
+    lesions.CopyInformation(a_phantom.lungs)
+    numbers = [number for number, _ in drawn_slices(a_phantom.scan, a_phantom.lungs, lesions)]
+    assert 31 in numbers
+    assert all((lungs[number - 1] > 0).mean() > 0.05 for number in numbers)
