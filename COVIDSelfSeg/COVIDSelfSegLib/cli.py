@@ -47,7 +47,14 @@ def run(commands: Sequence[Command], arguments: Sequence[str] | None) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     # ITK writes warnings about headers to stderr, which the doctor says better.
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    signal.signal(signal.SIGTERM, _cancel)
+    asked_to_end = False
+
+    def cancel(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal asked_to_end
+        asked_to_end = True
+        raise Cancelled
+
+    signal.signal(signal.SIGTERM, cancel)
     writer = EventWriter() if getattr(parsed, "events", False) else None
     try:
         parsed.command(parsed)
@@ -65,8 +72,11 @@ def run(commands: Sequence[Command], arguments: Sequence[str] | None) -> int:
         # Whoever read stdout is gone, as `head` is after ten lines; what is left would be written on exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitCode.OUTPUT_NOT_WRITABLE)
+    except Exception:
+        # What is raised in the middle of a library may come out of it as an error of its own.
+        if not asked_to_end:
+            raise
+        logging.getLogger(__name__).debug("Cancelled", exc_info=True)
+        sys.stderr.write("Cancelled.\n")
+        return int(ExitCode.CANCELLED)
     return int(ExitCode.DONE)
-
-
-def _cancel(_signal: int, _frame: FrameType | None) -> None:
-    raise Cancelled

@@ -209,12 +209,41 @@ def test_a_cancelled_run_ends_soon_and_leaves_nothing(
         if isinstance(event, StageProgress) and event.stage == stage:
             break
     worker.send_signal(signal_)
-    assert worker.wait(timeout=60) == 130
-    assert "Cancelled" in worker.stderr.read()
-    worker.stdout.close()
-    worker.stderr.close()
+    _, said = worker.communicate(timeout=60)
+    assert worker.returncode == 130, said
+    assert "Cancelled" in said
     assert not output.exists()
     assert leftovers(output) == []
+
+
+SWALLOWING = """
+import os, signal, sys
+from COVIDSelfSegLib import cli
+from COVIDSelfSegLib.commands import models
+
+def work(parsed):
+    try:
+        if asked:
+            os.kill(os.getpid(), signal.SIGTERM)
+            signal.pause()
+    finally:
+        raise SystemError("of a library")
+
+asked = sys.argv[1] == "asked"
+models.add_arguments = lambda parser: parser.set_defaults(command=work)
+sys.exit(cli.main(["models"]))
+"""
+
+
+@pytest.mark.parametrize(("asked", "code"), [("asked", 130), ("not asked", 1)])
+def test_a_cancellation_that_a_library_makes_an_error_of_its_own_is_one_all_the_same(
+    asked: str, code: int
+) -> None:
+    command_line = [sys.executable, "-c", SWALLOWING, asked]
+    done = subprocess.run(command_line, check=False, capture_output=True, text=True)
+    assert done.returncode == code
+    assert ("Cancelled" in done.stderr) == (asked == "asked")
+    assert ("of a library" in done.stderr) == (asked != "asked")
 
 
 def test_what_a_killed_run_left_is_cleared_by_the_next(
