@@ -204,7 +204,8 @@ def lesion_logits(network: nn.Module, x: Tensor, *, mirrored: bool) -> Tensor:
 def smooth_along_z(logits: FloatArray, slices: LungSlices) -> FloatArray:
     """Let neighbouring slices agree: the network judges each by itself, a lesion goes through several.
 
-    A Gaussian of :data:`_AGREE_MM` over the slices that hold lung; thick slices stay as they are.
+    A Gaussian of :data:`_AGREE_MM` over the lung alone, for outside it the network has learnt nothing; thick
+    slices stay as they are.
     """
     sigma = _AGREE_MM / slices.frame.voxel_mm[0]
     holding = np.flatnonzero(slices.lungs.any(axis=(1, 2)))
@@ -212,7 +213,12 @@ def smooth_along_z(logits: FloatArray, slices: LungSlices) -> FloatArray:
         return logits
     smooth = logits.copy()
     part = slice(holding[0], holding[-1] + 1)
-    smooth[part] = ndimage.gaussian_filter1d(logits[part], sigma, axis=0, mode="nearest", truncate=2.0)
+    inside = slices.lungs[part] > 0
+    total, weight = (
+        ndimage.gaussian_filter1d(values, sigma, axis=0, mode="nearest", truncate=2.0)
+        for values in (logits[part] * inside, inside.astype(np.float32))
+    )
+    np.divide(total, weight, out=smooth[part], where=inside)
     return smooth
 
 
@@ -270,7 +276,23 @@ def probability_image(
     ``kind`` is explained at :func:`relative_probability`.
     """
     probability = relative_probability(calibration.probability(logits), slices.lungs, kind)
-    return slices.frame.to_scan(255 * probability, dtype=np.uint8, within=lungs)
+    return slices.frame.to_scan(255 * _with_rim(probability, slices.lungs), dtype=np.uint8, within=lungs)
+
+
+def _with_rim(probability: FloatArray, lungs: npt.NDArray[np.uint8]) -> FloatArray:
+    """Let the lung's outermost pixels go on for one pixel beyond it.
+
+    The scan's voxels at the rim lie between these and pixels outside, of which the network has learnt
+    nothing.
+    """
+    inside = lungs > 0
+    total, share = (
+        ndimage.uniform_filter(values, (1, 3, 3), mode="constant")
+        for values in (probability * inside, inside.astype(np.float32))
+    )
+    filled = probability.copy()
+    np.divide(total, share, out=filled, where=~inside & (share > 0.5 / 9))
+    return filled
 
 
 def lesion_mask(probability: sitk.Image, threshold: float, least_ml: float) -> sitk.Image:

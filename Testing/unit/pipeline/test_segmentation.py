@@ -290,7 +290,26 @@ def test_neighbouring_thin_slices_agree_and_thick_ones_keep_their_own(a_phantom:
     assert np.array_equal(smooth_along_z(logits, slices), logits), "slices of 5 mm"
     thin = replace(slices, frame=replace(slices.frame, spacing=(2.3, 2.3, 1.0)))
     smooth = smooth_along_z(logits, thin)
-    assert smooth[middle].max() < 0
+    lung = slices.lungs > 0
+    assert smooth[middle][lung[middle]].max() < 0
     assert np.allclose(smooth[: middle - 6], -3)
     steady = np.full_like(logits, 2.0)
     assert np.allclose(smooth_along_z(steady, thin), steady)
+
+
+@pytest.mark.parametrize("plane", [(48, 64), (192, 256)], ids=["coarser than the scan", "finer"])
+def test_what_the_network_says_of_tissue_outside_the_lung_never_gets_into_it(plane: tuple[int, int]) -> None:
+    """It has learnt nothing there, and slices are smoothed along z and interpolated at the lung's rim."""
+    thin = make_phantom(3, 1, replace(SMALL, size=(96, 96, 130), slice_mm=2.0))
+    slices = LungSlices.of_scan(thin.scan, thin.lungs, plane=plane, margin_mm=5, neighbour_mm=2.5)
+    inside = slices.lungs > 0
+    told = np.random.default_rng(0).normal(-1, 2, inside.shape).astype(np.float32)
+    images = []
+    for outside in (-15.0, 15.0):
+        logits = np.where(inside, told, np.float32(outside))
+        smooth = smooth_along_z(logits, slices)
+        image = probability_image(smooth, slices, Calibration(), thin.lungs, "absolute")
+        images.append(sitk.GetArrayFromImage(image).astype(int))
+    lung = sitk.GetArrayFromImage(thin.lungs) > 0
+    assert images[0][lung].max() > 200
+    assert (images[0] != images[1])[lung].mean() < 1e-4
