@@ -29,7 +29,7 @@ REQUIRED = {
 def status() -> dict[str, Any]:
     """Versions of what is there, what is missing, the device, lungmask and its weights, the models."""
     missing = [package for module, package in REQUIRED.items() if find_spec(module) is None]
-    torch = _torch()
+    torch = torch_status()
     # Looking at the models imports torch too, which ends this process where it cannot be loaded.
     can_look = not missing and torch is not None and "error" not in torch
     return {
@@ -42,7 +42,7 @@ def status() -> dict[str, Any]:
     }
 
 
-def _torch() -> dict[str, Any] | None:
+def torch_status() -> dict[str, Any] | None:
     """Version and device; None where there is none, ``error`` and ``fix`` where it cannot be used."""
     if find_spec("torch") is None:
         return None

@@ -11,4 +11,10 @@ def _main() -> int:
     return main()
 
 
-sys.exit(saying_what_is_missing(_main))
+def main() -> int:
+    """The command line; returns the exit code."""
+    return saying_what_is_missing(_main)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -351,6 +352,29 @@ def test_a_package_that_is_missing_is_told_with_what_to_do(tmp_path: Path, packa
     assert done.returncode == 3
     assert "Fix: Install it there" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("package", ["COVIDSelfSegLib", "COVIDSelfSegTrainingLib"])
+def test_a_command_line_whose_torch_cannot_be_loaded_says_what_to_do(tmp_path: Path, package: str) -> None:
+    (tmp_path / "torch.py").write_text("raise OSError('libtorch_cpu.so: cannot open shared object file')")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    command = [sys.executable, "-m", package, "segment", "scan.nrrd", "--output", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, env=environment)
+    assert done.returncode == 3
+    assert "libtorch_cpu.so" in done.stderr
+    assert "Fix: Uninstall it" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_installed_command_tells_of_what_is_missing_too(tmp_path: Path) -> None:
+    script = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]["covidselfseg"]
+    module, _, function = script.partition(":")
+    (tmp_path / "installed.py").write_text(
+        f"from {module} import {function} as main\nraise SystemExit(main())"
+    )
+    done = run_bare(tmp_path, "installed")
+    assert done.returncode == 3
+    assert "Fix: Install it there" in done.stderr
 
 
 def run_bare(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
