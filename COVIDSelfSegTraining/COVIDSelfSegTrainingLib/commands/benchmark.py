@@ -46,9 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--phantoms", type=int, default=8, metavar="N", help="seeds of phantoms (8)")
     parser.add_argument(
-        "--as-they-came",
+        "--without-rescans",
         action="store_true",
-        help="leave out the scans made otherwise (thick slices, soft kernel, noise)",
+        help="leave out the scans acquired differently (thick slices, soft kernel, noise)",
     )
     add_sheet_options(parser)
     parser.set_defaults(command=_benchmark)
@@ -82,13 +82,13 @@ def _benchmark(parsed: argparse.Namespace) -> None:
         title="Benchmark",
         notes=notes,
         slice_files=sets,
-        score_further=partial(_score_further, masks, parsed.as_they_came),
+        score_further=partial(_score_further, masks, parsed.without_rescans),
     )
 
 
 def _score_further(
     masks: Sequence[tuple[str, Path, Path]],
-    as_they_came: bool,
+    without_rescans: bool,
     evaluated: Evaluated,
     options: Options,
     progress: Progress,
@@ -104,5 +104,5 @@ def _score_further(
         effusions=score_effusions(
             evaluated.cases, device, lambda name: progress("lungs", 1.0, f"effusions in {name}")
         ),
-        rescans=() if as_they_came else score_rescans(evaluated, options, progress),
+        rescans=() if without_rescans else score_rescans(evaluated, options, progress),
     )

@@ -1,6 +1,6 @@
-"""Whether a result holds when a patient is scanned otherwise.
+"""Whether a result holds when a patient is scanned again differently.
 
-Needs no truth: a package is compared with itself on the scan as it came.
+Needs no truth: a package is compared with itself on the original scan.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _THIN_MM = 3.1
 
 @dataclass(frozen=True)
 class RescanScore:
-    """A package on a scan and on the same scan made otherwise.
+    """A package on a scan and on the same scan acquired differently.
 
     Attributes:
         method: label of the package.
@@ -42,7 +42,7 @@ class RescanScore:
         healthy: whether anything found is wrong.
         rescan: what is other.
         dice: with what is expected; NaN where nothing is found in either.
-        expected_ml: volume found in the scan as it came, in the slices that are left.
+        expected_ml: volume found in the original scan, in the slices that are left.
         found_ml: volume found in the other.
         found_share: the same as a share of the lung, 0 .. 1; NaN where the other was refused.
         refused: why the other was not segmented, which counts as Dice 0; empty otherwise.
@@ -60,10 +60,10 @@ class RescanScore:
 
 
 def score_rescans(evaluated: Evaluated, options: Options, progress: Progress) -> list[RescanScore]:
-    """Run every package on every real scan of thin slices made otherwise; what an earlier run scored is kept.
+    """Run every package on every thin-slice real scan acquired differently; scores of earlier runs are kept.
 
     Args:
-        evaluated: the packages and what they found in the scans as they came.
+        evaluated: the packages and what they found in the original scans.
         options: of the runs.
         progress: told of each scan.
 
@@ -83,7 +83,7 @@ def score_rescans(evaluated: Evaluated, options: Options, progress: Progress) ->
             made = _score_case(case, scan, unscored, options)
             for one in unscored:
                 _save(one, case, options, made[one.label])
-            progress("rescans", 1.0, f"{case.name} scanned otherwise")
+            progress("rescans", 1.0, f"{case.name} acquired differently")
             kept = [
                 made[one.label] if own is None else own
                 for one, own in zip(evaluated.contenders, kept, strict=True)
@@ -164,7 +164,7 @@ def add_rescans(sheet: Sheet, scores: Sequence[RescanScore]) -> None:
     if not scores:
         return
     sheet.section(
-        "The same scan made otherwise",
+        "The same scan acquired differently",
         "Each package against itself: what it finds in a real scan of thin slices, and in the same scan with "
         "slices averaged, left out, blurred, or with noise. Agreement says nothing of who is right. Averaged "
         "slices hold partial volume of vessels, small lesions and borders, so that some disagreement lies in "
@@ -177,7 +177,7 @@ def add_rescans(sheet: Sheet, scores: Sequence[RescanScore]) -> None:
     for (healthy, rescan, method), own in sorted(groups.items()):
         row: dict[str, Cell] = {
             "scans": "healthy lungs" if healthy else "diseased",
-            "made otherwise": rescan,
+            "acquired differently": rescan,
             "method": method,
             "count": len(own),
             "refused": sum(bool(score.refused) for score in own),
@@ -187,11 +187,11 @@ def add_rescans(sheet: Sheet, scores: Sequence[RescanScore]) -> None:
             row["falsely infected, %, mean"] = summarise(shares).mean
             row["falsely infected, %, worst"] = max(shares, default=float("nan"))
         else:
-            row["Dice with the scan as it came, mean"] = summarise(score.dice for score in own).mean
+            row["Dice with the original scan, mean"] = summarise(score.dice for score in own).mean
             row["Dice, worst"] = min((one.dice for one in own if not isnan(one.dice)), default=float("nan"))
-            # Where nothing was found in the scan as it came there is nothing to compare volumes with.
+            # Where nothing was found in the original scan there is nothing to compare volumes with.
             ratios = [one.found_ml / one.expected_ml for one in own if one.expected_ml > 0]
-            row["volume, times that of the scan as it came"] = summarise(ratios).mean
+            row["volume, times that of the original scan"] = summarise(ratios).mean
         rows.append(row)
     sheet.table("rescans", rows)
     sheet.table(

@@ -30,7 +30,7 @@ class Rescan:
     Attributes:
         name: of what is other.
         scan: HU.
-        expected: what was found in the scan as it came, (z, y, x) on the grid of ``scan``.
+        expected: what was found in the original scan, (z, y, x) on the grid of ``scan``.
     """
 
     name: str

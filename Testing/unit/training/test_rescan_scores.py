@@ -1,4 +1,4 @@
-"""The same scan made otherwise: what becomes of the voxels, and what is counted."""
+"""The same scan acquired differently: what becomes of the voxels, and what is counted."""
 
 from __future__ import annotations
 
@@ -86,9 +86,9 @@ def test_diseased_and_healthy_scans_are_told_apart(tmp_path: Path) -> None:
     with (tmp_path / "rescans.csv").open(newline="") as file:
         diseased, healthy = csv.DictReader(file)
     assert (diseased["scans"], healthy["scans"]) == ("diseased", "healthy lungs")
-    assert float(diseased["Dice with the scan as it came, mean"]) == pytest.approx(0.7)
+    assert float(diseased["Dice with the original scan, mean"]) == pytest.approx(0.7)
     assert float(diseased["Dice, worst"]) == pytest.approx(0.6)
-    assert float(diseased["volume, times that of the scan as it came"]) == pytest.approx(0.75)
+    assert float(diseased["volume, times that of the original scan"]) == pytest.approx(0.75)
     assert float(healthy["falsely infected, %, worst"]) == pytest.approx(0.2)
     assert diseased["refused"] == healthy["refused"] == "0"
 
