@@ -47,11 +47,6 @@ def findNode(ctNode, role: str):
     return None
 
 
-def findCT(node):
-    """The CT that a result node belongs to, or None."""
-    return node.GetNodeReference(CT_REFERENCE) if node is not None else None
-
-
 def hasResults(ctNode) -> bool:
     """Whether there is what the slider and the displays need."""
     return all(findNode(ctNode, role) is not None for role in (SEGMENTATION, PROBABILITY))

@@ -13,8 +13,6 @@ from torch.nn import functional
 
 from .slice_network import SliceNetwork, every
 
-_SHRINKAGE = 16
-
 
 class R50VitTransUNet(SliceNetwork):
     """A ResNet-50 (group norm, standardised weights) to 1/16, a ViT-B on that grid, a cascaded upsampler.
