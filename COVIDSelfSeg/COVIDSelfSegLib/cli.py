@@ -19,6 +19,7 @@ import SimpleITK as sitk
 from .commands.command import Command, make_parser
 from .errors import Cancelled, ExitCode, UserError
 from .events import EventWriter
+from .memory import is_out_of_memory, memory_ran_out
 
 COMMANDS = (
     Command("segment", "find lesions in a chest CT", "COVIDSelfSegLib.commands.segment"),
@@ -60,11 +61,7 @@ def run(commands: Sequence[Command], arguments: Sequence[str] | None) -> int:
         parsed.command(parsed)
         sys.stdout.flush()
     except UserError as error:
-        if writer is not None:
-            writer.error(error)
-        else:
-            sys.stderr.write(f"{error}\n")
-        return int(error.code)
+        return _tell(error, writer)
     except (KeyboardInterrupt, Cancelled) as stop:
         sys.stderr.write(f"{str(stop) or 'Cancelled; nothing was written.'}\n")
         return int(ExitCode.CANCELLED)
@@ -72,11 +69,23 @@ def run(commands: Sequence[Command], arguments: Sequence[str] | None) -> int:
         # Whoever read stdout is gone, as `head` is after ten lines; what is left would be written on exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return int(ExitCode.OUTPUT_NOT_WRITABLE)
-    except Exception:
+    except Exception as error:
         # What is raised in the middle of a library may come out of it as an error of its own.
-        if not asked_to_end:
-            raise
-        logging.getLogger(__name__).debug("Cancelled", exc_info=True)
-        sys.stderr.write("Cancelled.\n")
-        return int(ExitCode.CANCELLED)
+        if asked_to_end:
+            logging.getLogger(__name__).debug("Cancelled", exc_info=True)
+            sys.stderr.write("Cancelled.\n")
+            return int(ExitCode.CANCELLED)
+        if is_out_of_memory(error):
+            logging.getLogger(__name__).debug("Out of memory", exc_info=True)
+            return _tell(memory_ran_out(), writer)
+        raise
     return int(ExitCode.DONE)
+
+
+def _tell(error: UserError, writer: EventWriter | None) -> int:
+    """Say what happened to whoever listens; returns the exit code."""
+    if writer is not None:
+        writer.error(error)
+    else:
+        sys.stderr.write(f"{error}\n")
+    return int(error.code)

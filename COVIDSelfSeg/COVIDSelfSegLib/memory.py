@@ -48,3 +48,14 @@ def not_enough_memory(why: str) -> UserError:
         fix="Close other programs, or crop the scan to the chest.",
         code=ExitCode.OUT_OF_MEMORY,
     )
+
+
+def memory_ran_out() -> UserError:
+    """What to say when memory ran out in a command that does more than one scan."""
+    return UserError(
+        "Memory ran out.",
+        why="What was being worked on does not fit into it. What was finished before is kept.",
+        fix="Close other programs, or give the command less at a time: smaller scans, fewer workers, or a "
+        "preset with a smaller batch.",
+        code=ExitCode.OUT_OF_MEMORY,
+    )

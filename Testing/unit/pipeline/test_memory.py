@@ -14,6 +14,7 @@ import SimpleITK as sitk
 import torch
 from COVIDSelfSegLib import pipeline
 from COVIDSelfSegLib.cli import main
+from COVIDSelfSegLib.commands import phantom
 from COVIDSelfSegLib.devices import Device, choose_device
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.events import Failure, parse_event
@@ -123,6 +124,20 @@ def test_a_run_without_enough_memory_exits_with_4_and_writes_nothing(
     assert failure.code == 4
     assert "not enough memory" in failure.what
     assert [path.name for path in tmp_path.iterdir()] == ["scan.nii.gz"]
+
+
+@pytest.mark.parametrize("ask", [ask_torch, ask_numpy, ask_itk, ask_cuda])
+def test_a_command_that_has_no_way_out_of_its_own_says_that_memory_ran_out(
+    ask: Callable[[], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(phantom, "make_phantom", lambda *_, **__: ask())
+    assert main(["phantom", "--output", str(tmp_path / "out")]) == 4
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "Memory ran out."
+    assert told[2].strip().startswith("Fix: Close other programs")
 
 
 LIMITED = """
