@@ -529,7 +529,7 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
             RuntimeError: a run is going on.
         """
         if self.isRunning:
-            raise RuntimeError("A run is going on.")
+            raise RuntimeError("A run is already in progress.")
         ready, reason = self.isReady(ctNode)
         if not ready:
             raise UserError(

@@ -161,7 +161,7 @@ class COVIDSelfSegTrainingLogic(ScriptedLoadableModuleLogic):
         from COVIDSelfSegSlicer.workerProcess import WorkerProcess
 
         if self.isRunning:
-            raise RuntimeError("A child process works already.")
+            raise RuntimeError("A child process is already running.")
         outcome, log, codes = [], [], []
         self._isCancelled = False
 
@@ -189,14 +189,14 @@ class COVIDSelfSegTrainingLogic(ScriptedLoadableModuleLogic):
             raise asError(startFailure(python, error)) from error
         waitFor(lambda: self.isRunning, self._worker.poll, self.cleanup)
         if not codes:
-            raise RuntimeError("The work was ended; the same call goes on where it was.")
+            raise RuntimeError("The work was ended; the same call continues where it stopped.")
         last = outcome[-1] if outcome else None
         if isinstance(last, Failure):
             raise UserError(last.what, why=last.why, fix=last.fix, code=ExitCode(last.code))
         if codes == [ExitCode.DONE] and isinstance(last, Result):
             return last.values
         if self._isCancelled or codes == [ExitCode.CANCELLED]:
-            raise RuntimeError("The work was cancelled; the same call goes on where it was.")
+            raise RuntimeError("The work was cancelled; the same call continues where it stopped.")
         cause = " The system probably ended it because memory ran out." if codes[0] in _KILLED else ""
         words = "\n".join([f"The work ended unexpectedly (code {codes[0]}).{cause}", *log[-20:]])
         raise RuntimeError(words)

@@ -26,7 +26,7 @@ COMMANDS = (
     Command("batch", "find lesions in many chest CTs", "COVIDSelfSegLib.commands.batch"),
     Command("phantom", "make a synthetic chest CT with its truth", "COVIDSelfSegLib.commands.phantom"),
     Command("doctor", "is this a chest CT in Hounsfield units?", "COVIDSelfSegLib.commands.doctor"),
-    Command("models", "list and check the model packages at hand", "COVIDSelfSegLib.commands.models"),
+    Command("models", "list and check the available model packages", "COVIDSelfSegLib.commands.models"),
     Command("demo", "segment a phantom (or a scan) and show the result", "COVIDSelfSegLib.commands.demo"),
 )
 """Those of this package; training has more."""

@@ -140,7 +140,7 @@ def _grid_findings(scan: sitk.Image) -> Iterator[Finding]:
     if scan.GetDimension() != 3 or scan.GetNumberOfComponentsPerPixel() != 1:
         yield _refusal(
             "The image is not one 3D volume.",
-            "A chest CT is a stack of slices with one HU value a voxel.",
+            "A chest CT is a stack of slices with one HU value per voxel.",
             "Export the CT as a single gray 3D volume.",
         )
         return
@@ -206,7 +206,7 @@ def _value_findings(scan: sitk.Image) -> Iterator[Finding]:
         )
     elif high - low < 300:
         yield _refusal(
-            f"The values run from {low:g} to {high:g}, which is no Hounsfield scale.",
+            f"The values run from {low:g} to {high:g}, which is not a Hounsfield scale.",
             "A chest holds air (-1000 HU) and soft tissue (about 40 HU).",
             "Export the original CT series without normalisation.",
         )
@@ -300,8 +300,8 @@ def _airless_finding(look: _Look, lungs_given: bool) -> Finding:
     if lungs_given:
         return _warning(
             f"Hardly any aerated lung was found ({ml}); the lung mask that was given is used as it is.",
-            "Whether the scan lies upside down could not be checked.",
-            "Check by eye that it does not, and that the mask covers the lungs.",
+            "It could not be checked whether the scan lies upside down.",
+            "Check by eye that it is the right way up, and that the mask covers the lungs.",
         )
     return _refusal(
         f"No lungs were found ({ml} of lung-like tissue).",
@@ -318,10 +318,10 @@ def _anatomy_findings(look: _Look) -> Iterator[Finding]:
     if cut_ends or sum(int(face.sum()) for face in faces) * look.voxel_mm[0] * look.voxel_mm[1] / 100 > 5:
         yield _warning(
             "The lungs reach the edge of the scan.",
-            "A part of them is missing, so volumes and the infected share are about the rest."
-            + (" Whether the scan lies upside down could not be checked." if look.ends_bluntly else ""),
+            "A part of them is missing, so volumes and the infected share describe only the rest."
+            + (" It could not be checked whether the scan lies upside down." if look.ends_bluntly else ""),
             "If the whole scan is at hand, use it."
-            + (" Else check by eye that it does not." if look.ends_bluntly else ""),
+            + (" Otherwise check by eye that it is the right way up." if look.ends_bluntly else ""),
         )
     if not look.has_both_lungs:
         missing = "left" if left < right else "right"
@@ -404,7 +404,7 @@ def _flip_finding(flipped: tuple[bool, bool, bool]) -> Finding:
         name for name, flip in zip(("upside down", "back to front", "mirrored"), flipped, strict=True) if flip
     ]
     return _warning(
-        f"The scan lies {' and '.join(names)} against what its header says.",
+        f"The scan lies {' and '.join(names)}, contrary to its header.",
         "The networks expect a patient the right way up; it is turned for them, and the results are put "
         "back on the scan's own grid. Right and left may be exchanged.",
         "Correct the direction in the header, and check the side labels.",

@@ -153,7 +153,7 @@ def r231_weights(named: Path | None = None) -> Path | None:
         return None
     raise UserError(
         f"The lung model {path} cannot be used: {problem}.",
-        why="It was asked for by name; another lung mask would be a silent change of the result.",
+        why="It was asked for by name; using another lung mask would silently change the result.",
         fix=f"Install lungmask and put the published {R231_FILE} there, or run without a lung model.",
         code=ExitCode.MODEL_UNUSABLE,
     )
@@ -165,7 +165,7 @@ def _given(scan: sitk.Image, path: Path) -> sitk.Image:
     if difference is not None:
         raise UserError(
             f"The lung mask {path.name} is not on the scan's grid: {difference}.",
-            why="Each voxel of the mask must be the same place as that voxel of the scan.",
+            why="Each voxel of the mask must lie where the same voxel of the scan lies.",
             fix="Export the mask with the CT as its reference geometry, or resample it to the CT.",
         )
     labels = array_view(mask)

@@ -304,7 +304,7 @@ def open_package(path: Path) -> ModelPackage:
         raise UserError(
             f"The model file {path} does not exist.",
             why="Without its weights the networks cannot run.",
-            fix="Name another model file, or see 'covidselfseg models' for those at hand.",
+            fix="Name another model file, or see 'covidselfseg models' for the available ones.",
             code=ExitCode.MODEL_UNUSABLE,
         )
     try:
@@ -345,7 +345,7 @@ def find_package(name: str = DEFAULT_PACKAGE) -> ModelPackage:
             return open_package(path)
     looked = "\n".join(f"    {folder}" for folder in model_folders()) or "    (no folder at all)"
     raise UserError(
-        f"The model package '{name}' is not here.",
+        f"The model package '{name}' was not found.",
         why=f"Without its weights the networks cannot run. Looked in\n{looked}",
         fix=f"Put {name}.safetensors into one of these folders, or name a model file.",
         code=ExitCode.MODEL_UNUSABLE,

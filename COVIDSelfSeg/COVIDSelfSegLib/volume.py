@@ -231,7 +231,7 @@ def _check_dimensions(path: Path, size: tuple[int, ...], components: int) -> Non
     if not is_volume or components != 1:
         raise UserError(
             f"{path.name} is not one 3D volume ({shape}).",
-            why="A chest CT is a stack of slices with one HU value a voxel.",
+            why="A chest CT is a stack of slices with one HU value per voxel.",
             fix="Export the CT as a single 3D volume: one time point, gray values, no colour.",
         )
 

@@ -27,7 +27,9 @@ def checkFit(ctNode, files: RunFiles) -> None:
     fix = _("Run again on the volume as it is now.")
     if slicer.mrmlScene.GetNodeByID(ctNode.GetID() or "") is not ctNode:
         raise UserError(
-            _("The CT was removed during the run."), why=_("Its results have no place any more."), fix=fix
+            _("The CT was removed during the run."),
+            why=_("There is nothing to attach its results to."),
+            fix=fix,
         )
     if ctNode.GetImageData().GetDimensions()[::-1] != files.probability.shape:
         raise UserError(

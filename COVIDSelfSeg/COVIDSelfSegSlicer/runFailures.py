@@ -43,6 +43,6 @@ def crash(code: int, log: list[str]) -> Failure:
     return Failure(
         code,
         _("The worker ended unexpectedly (code {code}). {last}").format(code=code, last=last).strip(),
-        _("It was ended from outside, ran out of memory, or met an error of ours."),
+        _("It was ended from outside, ran out of memory, or met an error in this program."),
         _("Look at the log below; try again with other programs closed, or with the device set to CPU."),
     )

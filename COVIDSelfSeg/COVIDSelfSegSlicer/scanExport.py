@@ -68,7 +68,7 @@ def ijkToLpsOfWorld(ctNode) -> np.ndarray:
                 _("{ct} lies under a transform that bends it ({transform}).").format(
                     ct=ctNode.GetName(), transform=transform.GetName()
                 ),
-                why=_("The result would lie elsewhere than the lesions that it shows."),
+                why=_("The result would not lie where the lesions are."),
                 fix=_("Harden the transform (Transforms module), then run again on the hardened volume."),
             )
         toWorld = vtk.vtkMatrix4x4()
@@ -111,7 +111,7 @@ def _lungsOfLabels(labelNode, ctNode) -> np.ndarray:
             _("The lung mask {mask} is not on the grid of {ct}.").format(
                 mask=labelNode.GetName(), ct=ctNode.GetName()
             ),
-            why=_("Each voxel of the mask must be the same place as that voxel of the CT."),
+            why=_("Each voxel of the mask must lie where the same voxel of the CT lies."),
             fix=_("Resample the mask to the CT, or convert it to a segmentation and choose that."),
         )
     if not labels.any():

@@ -113,8 +113,8 @@ def installTorch() -> None:
         torch = PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=True)
     except ImportError as error:  # it imports what it installed; what is there, damaged or not, it leaves
         raise UserError(
-            _("PyTorch is installed and cannot be loaded: {error}").format(error=error),
-            why=_("The networks cannot run without it, and what is damaged is not replaced."),
+            _("PyTorch is installed but cannot be loaded: {error}").format(error=error),
+            why=_("The networks cannot run without it, and a damaged installation is not replaced."),
             fix=_(
                 "Uninstall PyTorch in the module PyTorch Utils, restart Slicer, and install it again; or "
                 "choose another Python under Advanced."
@@ -125,7 +125,7 @@ def installTorch() -> None:
             _("PyTorch was not installed."),
             why=_("The networks cannot run without it."),
             fix=_(
-                "Try again with an internet connection, carry it over as docs/slicer.md says (Behind a "
+                "Try again with an internet connection, carry it over (docs/slicer.md, Behind a "
                 "firewall), or choose another Python under Advanced."
             ),
         )
@@ -182,7 +182,7 @@ def addModel(path: Path) -> Path:
         raise UserError(
             _("{name} is not a model package.").format(name=path.name),
             why=_("A model package is one .safetensors file with a COVIDSelfSeg card."),
-            fix=_("Choose the file that 'covidselfseg train' or the download gave."),
+            fix=_("Choose the file that 'covidselfseg train' wrote or that you downloaded."),
         )
     target, number = modelFolder() / path.name, 2
     try:

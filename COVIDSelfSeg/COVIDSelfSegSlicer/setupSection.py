@@ -32,7 +32,7 @@ class SetupSection:
     def __init__(self, ui: Any, onChange: Callable[[], None]) -> None:
         self._ui, self._onChange = ui, onChange
         self._status: dict[str, Any] | None = None
-        self._reason = _("It is still being looked at what is installed.")
+        self._reason = _("The installation is still being checked.")
         self._query: setup.StatusQuery | None = None
         self._answered = False
         self._askAt: float | None = None
@@ -92,7 +92,7 @@ class SetupSection:
     def _forget(self) -> None:
         self.stop()
         self._askAt = None
-        self._status, self._reason = None, _("It is still being looked at what is installed.")
+        self._status, self._reason = None, _("The installation is still being checked.")
         self._ui.setupSummaryLabel.text = _("Looking at what is installed ...")
         self._enableButtons()
         self._onChange()
@@ -144,7 +144,7 @@ class SetupSection:
         ui = self._ui
         unknown = self._reason if self._status is None else ""
         own = setup.isSlicersPython()
-        foreign = "" if own else _("Only Slicer's own Python is installed into from here.")
+        foreign = "" if own else _("From here, packages can be installed into Slicer's own Python only.")
         for button in (ui.installTorchButton, ui.installPackagesButton, ui.installLungmaskButton):
             enable(button, unknown or foreign)
         for button in (ui.addLungWeightsButton, ui.deleteLungWeightsButton):
@@ -184,7 +184,7 @@ class SetupSection:
         self._showDeletable()
 
     def _showDeletable(self) -> None:
-        shipped = _("The model packages that came with the extension are not deleted.")
+        shipped = _("Model packages that came with the extension cannot be deleted.")
         enable(self._ui.deleteModelButton, "" if self._deletableModel() else shipped)
 
     def _onCheck(self) -> None:
@@ -248,10 +248,10 @@ class SetupSection:
             slicer.util.errorDisplay(
                 _(
                     "pip could not install the packages (code {code}).\n\n"
-                    "There may be no internet connection, or no version that goes with Slicer's own torch, "
-                    "numpy and SimpleITK, which stay as they are. Slicer's Python console has pip's own "
-                    "words.\n\n"
-                    "Try again with an internet connection, carry them over as docs/slicer.md says (Behind a "
+                    "There may be no internet connection, or no version that works with Slicer's own torch, "
+                    "numpy and SimpleITK, which stay as they are. Slicer's Python console shows pip's own "
+                    "messages.\n\n"
+                    "Try again with an internet connection, carry them over (docs/slicer.md, Behind a "
                     "firewall), or choose another Python under Advanced."
                 ).format(code=error.returncode)
             )

@@ -140,8 +140,8 @@ def mayOverwrite(ctNode, files: RunFiles | None = None) -> bool:
     names = ", ".join(segmentation.GetSegment(segmentID).GetName() for segmentID in edited)
     return slicer.util.confirmYesNoDisplay(
         _(
-            "Edited by hand: {names}. The new result takes their place. Overwrite the edits?\n\n"
-            "No keeps what was edited as segments of their own."
+            "Edited by hand: {names}. The new result will replace them. Overwrite the edits?\n\n"
+            "No keeps your edits as separate segments."
         ).format(names=names),
         windowTitle=_("Edited segments"),
     )

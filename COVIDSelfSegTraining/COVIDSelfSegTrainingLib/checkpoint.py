@@ -85,9 +85,9 @@ def load_checkpoint(
             _load_optimiser(optimiser, f"{_OPTIMISER}.{name}.", tensors)
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(
-            f"The checkpoint {path} cannot be gone on with: {str(error).splitlines()[0]}",
+            f"The checkpoint {path} cannot be resumed: {str(error).splitlines()[0]}",
             why="It is damaged, or holds other networks than this preset's.",
-            fix="Train into another folder, or delete the checkpoint to start this phase anew.",
+            fix="Train into another folder, or delete the checkpoint to start this phase again.",
             code=ExitCode.MODEL_UNUSABLE,
         ) from error
     return iteration
@@ -131,7 +131,7 @@ def _check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
     wrong = [key for key, value in tensors.items() if not torch.isfinite(value).all()]
     if wrong:
         raise UserError(
-            f"The weights are no numbers any more ({wrong[0]} and {len(wrong) - 1} others).",
-            why="The training diverged; going on would keep nothing.",
+            f"The weights are no longer numbers ({wrong[0]} and {len(wrong) - 1} others).",
+            why="The training diverged; there is nothing left to continue with.",
             fix=f"Start again with a lower learning rate; the last good checkpoint is {path}.",
         )

@@ -30,10 +30,10 @@ COMMANDS = (
     Command("train-lungs", "train the network that finds dense lung", _LUNGS),
     Command("mean", "average the weights of packages that were trained one from another", _MEAN, "add_mean"),
     Command("mean-lungs", "average the weights of lung networks in the same way", _MEAN, "add_mean_lungs"),
-    Command("calibrate", "fit anew what a package's probabilities mean, without training", _CALIBRATE),
+    Command("calibrate", "recalibrate a package's probabilities, without training", _CALIBRATE),
     Command("evaluate", "score a model package on a cohort", _EVALUATE, "add_evaluate"),
     Command("compare", "did it help? two or more model packages on the same scans", _EVALUATE, "add_compare"),
-    Command("benchmark", "score model packages on everything at hand", _BENCHMARK),
+    Command("benchmark", "score model packages on all available data", _BENCHMARK),
     Command("card", "print a package's model card", _CARD),
 )
 

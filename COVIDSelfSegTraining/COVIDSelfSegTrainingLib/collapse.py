@@ -53,7 +53,7 @@ class CollapseWatch:
             found.append(
                 Warned(
                     "The discriminator is always right.",
-                    why="It has won: what it tells the generator has no direction any more.",
+                    why="It has won: its signal no longer tells the generator what to change.",
                     fix="Lower gan.discriminator_rate (to a half or a quarter), raise gan.gradient_penalty, "
                     "or set gan.adversarial_loss to 'least-squares' or 'non-saturating'.",
                 )
@@ -70,7 +70,7 @@ class CollapseWatch:
         if iteration >= self._patience and self._all("error_left", above=_COPYING):
             found.append(
                 Warned(
-                    "The generator copies its input: it mends nothing of the corrupted lungs.",
+                    "The generator copies its input: it restores nothing in the corrupted lungs.",
                     why="The pseudo-masks would be empty.",
                     fix="Raise gan.lesion_weight or gan.reconstruction, lower gan.untouched, or raise "
                     "gan.generator_rate; with gan.composite, more iterations may be all it needs.",

@@ -180,7 +180,7 @@ class _Pending:
                     raise UserError(
                         f"The loss '{name}' became {float(value)} at step {iteration}, "
                         f"in the batch of {', '.join(names)}.",
-                        why="A scan of that batch holds values that are no HU, or the training diverged.",
+                        why="A scan of that batch holds values that are not HU, or the training diverged.",
                         fix="Look at these scans and take a damaged one out, or lower the learning rate. "
                         f"The last good checkpoint was kept: {checkpoint}",
                     )

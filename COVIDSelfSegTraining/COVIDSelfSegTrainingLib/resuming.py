@@ -80,7 +80,7 @@ def check_resumable(path: Path, phase: str, preset: Preset, recipe: dict[str, st
         raise UserError(
             f"{path} belongs to a training that started from {_weights(kept.get('start', ''))}; this one is "
             f"to start from {_weights(recipe['start'])}.",
-            why="Its weights go on from where it stopped, so another start would be without effect.",
+            why="Its weights continue from where it stopped, so another start would have no effect.",
             fix="Name the same --start-from as before, or train into another folder.",
         )
     if kept.get("scans") != recipe["scans"]:

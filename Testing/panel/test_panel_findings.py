@@ -13,7 +13,7 @@ from Testing.slicer_samples import show_truth
 
 UPSIDE_DOWN = {
     "severity": "warning",
-    "what": "The scan lies upside down against what its header says.",
+    "what": "The scan lies upside down, contrary to its header.",
     "why": "Right and left may be exchanged.",
     "fix": "Correct the direction in the header, and check the side labels.",
 }

@@ -160,7 +160,7 @@ def test_a_model_is_added_used_and_deleted(a_panel, samples, tmp_path):
     wait_for_the_answer(a_panel)
     assert not copy.exists()
     assert not a_panel.ui.deleteModelButton.enabled
-    assert "not deleted" in a_panel.ui.deleteModelButton.toolTip
+    assert "cannot be deleted" in a_panel.ui.deleteModelButton.toolTip
 
 
 def offered(panel):

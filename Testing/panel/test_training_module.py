@@ -100,7 +100,7 @@ def test_the_answer_of_a_command_is_what_the_logic_returns(
 
 def test_cancel_in_the_callback_ends_the_child(a_logic: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     _answering(monkeypatch, "60")
-    with pytest.raises(RuntimeError, match="goes on where it was"):
+    with pytest.raises(RuntimeError, match="continues where it stopped"):
         a_logic.train("cohort", "out", callback=lambda _event: a_logic.cancel())
     assert not a_logic.isRunning
 

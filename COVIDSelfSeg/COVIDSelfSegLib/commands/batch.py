@@ -18,10 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``batch`` takes."""
     parser.description = (
         "Segments each scan into a folder of its own and writes one table of numbers. A scan "
-        "that is refused is a row of the table. Stopped and run again, it goes on where it was."
+        "that is refused is a row of the table. If stopped and run again, it continues where it stopped."
     )
     parser.add_argument("scans", type=Path, nargs="*", help="files, or folders of one DICOM series each")
-    parser.add_argument("--list", type=Path, metavar="FILE", help="text file with one more scan a line")
+    parser.add_argument("--list", type=Path, metavar="FILE", help="text file with more scans, one per line")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
     parser.add_argument(
         "--part", type=_part, default=(1, 1), metavar="I/N", help="do the I-th of N parts; for job arrays"
@@ -84,7 +84,7 @@ def _listed(file: Path) -> list[Path]:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"The list {file} cannot be read: {error}.",
-            why="It should name one scan a line.",
+            why="It should name one scan per line.",
             fix="Check its name, and save it as UTF-8 text.",
         ) from error
     return [Path(line.strip()) for line in lines if line.strip()]

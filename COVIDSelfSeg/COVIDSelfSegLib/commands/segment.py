@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--lung-mask",
         type=Path,
         metavar="FILE",
-        help="a lung mask on the scan's grid: 1 right, 2 left; all 1: the sides are told by their place",
+        help="a lung mask on the scan's grid: 1 right, 2 left; if all 1, sides are told apart by position",
     )
     add_run_options(parser)
     parser.set_defaults(command=_segment)

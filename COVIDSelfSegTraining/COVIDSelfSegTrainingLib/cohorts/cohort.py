@@ -211,7 +211,7 @@ def open_scan(folder: Path, content_sha256: str = "") -> CohortScan:
         raise UserError(
             f"The cohort scan {folder} is damaged ({error}).",
             why="Training on a part of it, or on other bytes than were written, would go unnoticed.",
-            fix="Run the command that made the cohort again with --verify: it makes what is damaged anew.",
+            fix="Run the command that made the cohort again with --verify: it remakes what is damaged.",
         ) from error
     return scan
 

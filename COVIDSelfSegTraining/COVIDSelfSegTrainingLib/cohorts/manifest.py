@@ -59,7 +59,7 @@ def read_manifest(folder: Path) -> tuple[list[Row], dict[str, Any]]:
         raise UserError(
             f"{folder} holds no readable cohort manifest ({error}).",
             why="It says which scans are used, and what they were made from.",
-            fix="Make the cohort with 'covidselfseg prepare'; run again, it goes on where it was.",
+            fix="Make the cohort with 'covidselfseg prepare'; run again, it continues where it stopped.",
         ) from error
 
 

@@ -273,5 +273,5 @@ def _nothing_usable(rows: Sequence[Row]) -> UserError:
     return UserError(
         f"None of the {len(rows)} scans can be used.",
         why=f"The first reasons:\n{reasons}",
-        fix="See the reasons above; 'covidselfseg doctor SCAN' says more of a single scan.",
+        fix="See the reasons above; 'covidselfseg doctor SCAN' says more about a single scan.",
     )

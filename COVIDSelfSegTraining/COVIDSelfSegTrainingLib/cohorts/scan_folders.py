@@ -79,7 +79,7 @@ def search(roots: Iterable[Root]) -> Search:
     for number, root in enumerate(roots):
         if not root.folder.is_dir():
             raise UserError(
-                f"{root.folder} is no folder.",
+                f"{root.folder} is not a folder.",
                 why="A cohort is made of folders of scans.",
                 fix="Check the spelling of the path, and that the disk it lies on is connected.",
             )
@@ -285,7 +285,7 @@ def _contradiction(root: Root, source: Source) -> UserError | None:
         return UserError(
             f"{source.path} lies in a folder {stated}, but was given as {root.group}.",
             why="CT-0 means no sign of disease; the other classes mean disease.",
-            fix="Give the folder above CT-0 .. CT-4 with --mosmed, which takes each for what it is.",
+            fix="Give the folder above CT-0 .. CT-4 with --mosmed, which treats each as what it is.",
         )
     return None
 

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--without-rescans",
         action="store_true",
-        help="leave out the scans acquired differently (thick slices, soft kernel, noise)",
+        help="leave out the degraded scans (thick slices, soft kernel, noise)",
     )
     add_sheet_options(parser)
     parser.set_defaults(command=_benchmark)

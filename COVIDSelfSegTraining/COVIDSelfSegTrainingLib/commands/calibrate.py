@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--equalised",
         action="store_true",
-        help="for pictures whose contrast was equalised alone; scans and the threshold stay as they are",
+        help="only for contrast-equalised pictures; scans in HU and the threshold stay as they are",
     )
     parser.add_argument(
         "--batches",

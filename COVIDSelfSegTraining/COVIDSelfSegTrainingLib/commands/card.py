@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threshold",
         type=float,
         metavar="T",
-        help="0..1; the package's own from now on. Figures of the old one leave the card",
+        help="0..1: make it the package's own; figures of the old one are removed from the card",
     )
     parser.set_defaults(command=_card)
 

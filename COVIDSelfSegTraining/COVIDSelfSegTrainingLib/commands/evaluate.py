@@ -29,7 +29,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     """What ``evaluate`` takes."""
     parser.description = (
         "Runs the package on the held-out scans of a cohort and writes every table and figure "
-        "to one page, with CSV files beside it. Stopped and run again, it goes on where it was."
+        "to one page, with CSV files beside it. If stopped and run again, it continues where it stopped."
     )
     parser.add_argument(
         "--model", action="append", metavar="[LABEL=]NAME|FILE", help="package; may be given several times"

@@ -74,7 +74,7 @@ def _share(text: str) -> float:
         return float(text)
     except ValueError as error:
         raise UserError(
-            f"'{text}' is no share.",
+            f"'{text}' is not a share.",
             why="Each network counts with a share of the mean, such as 0.5.",
             fix="Give --of FILE SHARE for each of them.",
         ) from error

@@ -31,8 +31,8 @@ from .arguments import whole_number
 def add_prepare(parser: argparse.ArgumentParser) -> None:
     """What ``prepare`` takes."""
     parser.description = (
-        "Judges every scan, cuts those that can be used, and writes a table of all. Killed and "
-        "run again, it goes on where it was."
+        "Judges every scan, cuts those that can be used, and writes a table of all. If killed and "
+        "run again, it continues where it stopped."
     )
     for option, text in (
         ("--healthy", "scans without disease"),
@@ -42,7 +42,7 @@ def add_prepare(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(option, type=Path, action="append", default=[], metavar="DIR", help=text)
     parser.add_argument("--licence", metavar="TEXT", help="of the scans, for the model card")
     parser.add_argument(
-        "--corrections", type=Path, metavar="CSV", help="a copy of cohort.csv with patients etc. put right"
+        "--corrections", type=Path, metavar="CSV", help="a copy of cohort.csv with patients etc. corrected"
     )
     parser.add_argument(
         "--held-out", type=float, default=0.2, metavar="SHARE", help="share of the patients held out (0.2)"
@@ -75,7 +75,7 @@ def _add_common(parser: argparse.ArgumentParser, *, with_output: bool = True) ->
         metavar="N",
         help=f"processes, 0.6 to 2 GB each (here {cores}); a single one uses a GPU for the lungs",
     )
-    parser.add_argument("--verify", action="store_true", help="compare hashes, make anew what is damaged")
+    parser.add_argument("--verify", action="store_true", help="compare hashes, and remake what is damaged")
     parser.add_argument("--events", action="store_true", help="progress as JSON lines on stdout")
 
 
@@ -112,7 +112,7 @@ def _prepare(parsed: argparse.Namespace) -> None:
 def _prepare_shipped(parsed: argparse.Namespace) -> None:
     data = data_folder()
     if data is None:
-        sys.stderr.write("No real scans were found; the cohort will hold phantoms alone.\n")
+        sys.stderr.write("No real scans were found; the cohort will hold only phantoms.\n")
     scans = [
         Found(source, (Path(source.path),) if source.path else ())
         for source in sorted(shipped_sources(data), key=lambda source: source.name)

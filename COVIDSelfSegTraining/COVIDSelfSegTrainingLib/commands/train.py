@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``train`` takes."""
     parser.description = (
         "Trains both networks on a cohort that 'covidselfseg prepare' made, and writes a model "
-        "package. Killed and run again, it goes on where it was. On several GPUs: "
+        "package. If killed and run again, it continues where it stopped. On several GPUs: "
         "torchrun --nproc-per-node=N -m COVIDSelfSegTrainingLib train ..."
     )
     parser.add_argument("cohort", type=Path, nargs="?", help="folder that 'prepare' wrote")
@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume",
         choices=("auto", "must", "never"),
         default="auto",
-        help="auto: go on if the output folder has a checkpoint; must: refuse if it has none; "
+        help="auto: resume if the output folder has a checkpoint; must: refuse if it has none; "
         "never: refuse if it has one",
     )
     parser.add_argument(
@@ -145,14 +145,14 @@ def _check_resume(resume: str, output: Path) -> None:
     if resume == "must" and not found:
         raise UserError(
             f"{output} holds no checkpoint.",
-            why="--resume must goes on with a training and never starts one.",
+            why="--resume must continues a training and never starts one.",
             fix="Name the folder of the training, or leave --resume out to start one.",
         )
     if resume == "never" and found:
         raise UserError(
             f"{output} holds a checkpoint already: {found[0].name}.",
             why="--resume never starts afresh and deletes nothing.",
-            fix="Name another folder, or leave --resume out to go on.",
+            fix="Name another folder, or leave --resume out to continue.",
         )
 
 

@@ -41,10 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed",
         type=whole_number,
         metavar="N",
-        help="instead of the preset's: a training that goes on from another draws anew with one of its own",
+        help="instead of the preset's; one that starts from another training should have its own",
     )
     parser.add_argument(
-        "--start-from", type=Path, metavar="FILE", help="go on from the weights of this lung network"
+        "--start-from", type=Path, metavar="FILE", help="start from the weights of this lung network"
     )
     parser.add_argument(
         "--teacher",
@@ -73,7 +73,7 @@ def _train(parsed: argparse.Namespace) -> None:
         teacher = as_teacher(read_network(parsed.teacher), choose_device(parsed.device))
         preset = replace(preset, taught_by=teacher.sha256)
     if _is_made(parsed.output, preset):
-        log.info("%s is there, made with this very recipe; delete it to train it anew", parsed.output)
+        log.info("%s exists already, made with the same recipe; delete it to train it again", parsed.output)
         return
     chests, licences = [], []
     for chest, licence in shipped_chests(data_folder(), preset.grid_mm, teacher):

@@ -97,7 +97,7 @@ class Case:
         if difference is not None:
             raise UserError(
                 f"The lesion mask {source.lesion_mask} is not on the grid of {source.path}: {difference}.",
-                why="Each voxel of the mask must be the same place as that voxel of the scan.",
+                why="Each voxel of the mask must lie where the same voxel of the scan lies.",
                 fix="Export the mask with the CT as its reference geometry, or resample it to the CT.",
             )
         return CaseImages(scan, image_like((array_view(mask) > 0).astype(np.uint8), scan))

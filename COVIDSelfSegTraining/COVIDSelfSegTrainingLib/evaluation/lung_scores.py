@@ -85,7 +85,7 @@ def score_lung_masks(
         if difference is not None:
             raise UserError(
                 f"The lung mask {mask_file} is not on the grid of {scan_file}: {difference}.",
-                why="Each voxel of the mask must be the same place as that voxel of the scan.",
+                why="Each voxel of the mask must lie where the same voxel of the scan lies.",
                 fix="Restore the files of the shared data.",
             )
         for method, find in methods.items():

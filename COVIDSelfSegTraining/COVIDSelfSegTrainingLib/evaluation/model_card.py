@@ -95,7 +95,7 @@ def with_figures(package: ModelPackage, sheet: Path, label: str, failures: tuple
         )
     if rows[label].get(RUN_HASH, "") != package.card.inference.sha256:
         raise UserError(
-            f"The sheet {sheet} was made when {package.path.name} was calibrated or run otherwise.",
+            f"The sheet {sheet} was made when {package.path.name} was calibrated or run differently.",
             why="Its weights are the same, but their probabilities mean something else now.",
             fix="Run 'covidselfseg benchmark' again.",
         )
@@ -119,7 +119,7 @@ def with_threshold(package: ModelPackage, threshold: float) -> ModelPackage:
     """
     if not 0 < threshold < 1:
         raise UserError(
-            f"{threshold:g} is no threshold.",
+            f"{threshold:g} is not a threshold.",
             why="Probabilities lie between 0 and 1; at 0 the whole lung would be lesion, at 1 nothing.",
             fix="Give a number between them, such as 0.35.",
         )

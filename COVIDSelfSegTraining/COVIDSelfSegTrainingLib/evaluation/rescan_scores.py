@@ -83,7 +83,7 @@ def score_rescans(evaluated: Evaluated, options: Options, progress: Progress) ->
             made = _score_case(case, scan, unscored, options)
             for one in unscored:
                 _save(one, case, options, made[one.label])
-            progress("rescans", 1.0, f"{case.name} acquired differently")
+            progress("rescans", 1.0, f"{case.name} degraded")
             kept = [
                 made[one.label] if own is None else own
                 for one, own in zip(evaluated.contenders, kept, strict=True)
@@ -164,11 +164,11 @@ def add_rescans(sheet: Sheet, scores: Sequence[RescanScore]) -> None:
     if not scores:
         return
     sheet.section(
-        "The same scan acquired differently",
+        "The same scan, degraded",
         "Each package against itself: what it finds in a real scan of thin slices, and in the same scan with "
-        "slices averaged, left out, blurred, or with noise. Agreement says nothing of who is right. Averaged "
-        "slices hold partial volume of vessels, small lesions and borders, so that some disagreement lies in "
-        "the scans.",
+        "slices averaged, left out, blurred, or with noise. Agreement does not say which result is right. "
+        "Averaged slices hold partial volume of vessels, small lesions and borders, so some disagreement "
+        "lies in the scans.",
     )
     groups: dict[tuple[bool, str, str], list[RescanScore]] = {}
     for score in scores:
@@ -177,7 +177,7 @@ def add_rescans(sheet: Sheet, scores: Sequence[RescanScore]) -> None:
     for (healthy, rescan, method), own in sorted(groups.items()):
         row: dict[str, Cell] = {
             "scans": "healthy lungs" if healthy else "diseased",
-            "acquired differently": rescan,
+            "change": rescan,
             "method": method,
             "count": len(own),
             "refused": sum(bool(score.refused) for score in own),

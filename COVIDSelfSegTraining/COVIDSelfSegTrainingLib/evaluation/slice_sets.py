@@ -85,7 +85,7 @@ def read_slices(path: Path) -> Iterator[AnnotatedSlice]:
     if path.is_file() and path.suffix == ".npz":
         return read_radiopaedia(path)
     raise UserError(
-        f"{path} is no set of annotated slices.",
+        f"{path} is not a set of annotated slices.",
         why="A set is a folder with 'images' and 'masks' (PNG files of the same names), or an .npz file "
         "with image, lung, infection and case.",
         fix="Check the path.",
@@ -111,7 +111,7 @@ def check_sets(paths: Iterable[Path]) -> None:
         if other is not path:
             raise UserError(
                 f"{other} and {path} would both be called '{name_of_set(path)}'.",
-                why="A set of annotated slices is called on the sheet as its folder.",
+                why="On the sheet, a set of annotated slices is named after its folder.",
                 fix="Put them into folders of different names.",
             )
 

@@ -117,7 +117,7 @@ def read_network(path: Path) -> TrainedLungs:
     except (DamagedFileError, KeyError, ValueError, RuntimeError) as error:
         raise UserError(
             f"The lung network {path} cannot be used ({error}).",
-            why="What is made of other weights than were named would not be what it says it is.",
+            why="A result of other weights than the named ones would not be what it claims to be.",
             fix="Name a file that 'covidselfseg train-lungs' wrote.",
             code=ExitCode.MODEL_UNUSABLE,
         ) from error
@@ -154,7 +154,7 @@ def as_teacher(lungs: TrainedLungs, device: Device) -> LungNetwork:
     if lungs.card.flat:
         raise UserError(
             "The lung network that is to find the lungs of diseased scans is for single slices.",
-            why="What lies dense at the border of a lung is told from its walls by the chest around it.",
+            why="Dense tissue at the border of a lung is told from the chest wall by the chest around it.",
             fix="Name a network of whole chests, which 'covidselfseg train-lungs' writes without --slices.",
         )
     return LungNetwork.of_weights(lungs.card, lungs.weights, lungs.sha256, device)
@@ -235,7 +235,7 @@ class LungTrainer:
             raise UserError(
                 f"{path} was made with another recipe.",
                 why="Going on under changed options would give weights that no recipe describes.",
-                fix="Give the --iterations of that training again, or delete the checkpoint to start anew.",
+                fix="Give the --iterations of that training again, or delete the checkpoint to start again.",
             )
         self.iteration = load_checkpoint(path, self._networks(), {"lungs": self.optimiser})
 

@@ -163,10 +163,10 @@ def test_run_again_it_segments_no_scan_that_it_has_scored(
 def test_scans_made_otherwise_can_be_left_out(
     data: Path, sheet: Path, a_model: ModelPackage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "acquired differently" in (sheet / "sheet.html").read_text()
+    assert "The same scan, degraded" in (sheet / "sheet.html").read_text()
     with left_as_it_was(sheet):
-        assert benchmark(monkeypatch, data, "small", a_model, "--without-rescans") == ExitCode.DONE
-        assert "acquired differently" not in (sheet / "sheet.html").read_text()
+        assert benchmark(monkeypatch, data, "small", a_model, "--as-they-came") == ExitCode.DONE
+        assert "The same scan, degraded" not in (sheet / "sheet.html").read_text()
 
 
 def test_lung_masks_are_scored_with_the_published_one_and_on_dense_phantoms(
@@ -276,7 +276,7 @@ def test_a_card_refuses_the_figures_of_its_weights_as_they_were_calibrated_befor
     anew = write_package(tmp_path / "anew.safetensors", card, *weights)
     assert anew.sha256 == a_model.sha256
     assert main(["card", str(anew.path), "--sheet", str(sheet), "--label", "small"]) == ExitCode.INPUT_REFUSED
-    assert "calibrated or run otherwise" in capsys.readouterr().err
+    assert "calibrated or run differently" in capsys.readouterr().err
     assert open_package(anew.path).card.metrics == ()
 
 

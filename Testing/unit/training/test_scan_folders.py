@@ -142,7 +142,7 @@ def test_names_are_unique_and_stay_when_scans_are_added(tmp_path: Path) -> None:
 
 def test_a_folder_without_scans_or_no_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing here")
-    for folder, words in ((tmp_path, "No scan was found"), (tmp_path / "none", "is no folder")):
+    for folder, words in ((tmp_path, "No scan was found"), (tmp_path / "none", "is not a folder")):
         with pytest.raises(UserError, match=words) as caught:
             search([Root(folder, "healthy", "")])
         assert caught.value.fix

@@ -156,7 +156,7 @@ def test_a_lesion_is_as_likely_as_it_is_if_here_is_lung_times_that_here_is_lung(
 
 def test_what_is_no_set_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.npz"):
-        with pytest.raises(UserError, match="no set of annotated slices"):
+        with pytest.raises(UserError, match="not a set of annotated slices"):
             read_slices(path)
 
 

@@ -216,7 +216,7 @@ def test_a_damaged_checkpoint_is_refused(training_scans: list[CohortScan], tmp_p
     train(TINY, training_scans, tmp_path)
     path = training.checkpoint_of(tmp_path, "segmenter")
     path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(UserError, match="cannot be gone on with") as refused:
+    with pytest.raises(UserError, match="cannot be resumed") as refused:
         train(TINY, training_scans, tmp_path)
     assert refused.value.code == ExitCode.MODEL_UNUSABLE
 
@@ -253,7 +253,7 @@ def test_weights_that_are_no_numbers_never_replace_good_ones(tmp_path: Path) -> 
     kept = path.read_bytes()
     with torch.no_grad():
         network.weight[0, 0] = torch.inf
-    with pytest.raises(UserError, match="no numbers"):
+    with pytest.raises(UserError, match="no longer numbers"):
         save_checkpoint(path, 2, {"n": network}, {})
     assert path.read_bytes() == kept
 
