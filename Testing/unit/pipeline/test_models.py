@@ -219,7 +219,7 @@ def test_an_installed_wheel_finds_the_models_that_came_with_it(tmp_path: Path) -
 
 def test_a_missing_package_says_where_was_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COVIDSELFSEG_MODELS", str(tmp_path))
-    with pytest.raises(UserError, match="'mine' is not here") as caught:
+    with pytest.raises(UserError, match="'mine' was not found") as caught:
         find_package("mine")
     assert str(tmp_path) in caught.value.why
     with pytest.raises(UserError, match="does not exist"):

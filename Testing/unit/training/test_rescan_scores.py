@@ -1,4 +1,4 @@
-"""The same scan acquired differently: what becomes of the voxels, and what is counted."""
+"""The same scan degraded: what becomes of the voxels, and what is counted."""
 
 from __future__ import annotations
 
