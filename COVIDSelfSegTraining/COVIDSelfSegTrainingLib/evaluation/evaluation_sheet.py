@@ -35,7 +35,7 @@ class FurtherFindings(NamedTuple):
     Attributes:
         masks: of lungs, against published and true ones.
         effusions: lung masks of healthy lungs with an effusion painted in.
-        rescans: of real scans acquired differently.
+        rescans: of degraded copies of real scans.
     """
 
     masks: Sequence[LungScore] = ()

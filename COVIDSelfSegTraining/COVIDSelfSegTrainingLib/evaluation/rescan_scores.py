@@ -34,7 +34,7 @@ _THIN_MM = 3.1
 
 @dataclass(frozen=True)
 class RescanScore:
-    """A package on a scan and on the same scan acquired differently.
+    """A package on a scan and on a degraded copy of it.
 
     Attributes:
         method: label of the package.
@@ -60,7 +60,7 @@ class RescanScore:
 
 
 def score_rescans(evaluated: Evaluated, options: Options, progress: Progress) -> list[RescanScore]:
-    """Run every package on every thin-slice real scan acquired differently; scores of earlier runs are kept.
+    """Run every package on degraded copies of every thin-slice real scan; earlier scores are kept.
 
     Args:
         evaluated: the packages and what they found in the original scans.
