@@ -25,8 +25,6 @@ LEAST_FILLING = 0.045
 
 _FAR_MM = 1e5
 
-BoolArray = npt.NDArray[np.bool_]
-
 
 @dataclass(frozen=True)
 class LungSites:

@@ -28,8 +28,6 @@ from .networks.slice_network import SliceNetwork
 from .threshold_curve import level_of
 from .volume import array_view, image_like, voxel_volume_ml
 
-BoolArray = npt.NDArray[np.bool_]
-
 ValueKind = Literal["hu", "picture", "equalised"]
 """What the values of a slice are: HU; those of an 8-bit picture, mapped to approximate HU; or those of one
 whose contrast was equalised, where only contrast within the lung counts."""

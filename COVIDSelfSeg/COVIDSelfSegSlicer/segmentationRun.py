@@ -80,7 +80,6 @@ class SegmentationRun:
         self._hasMask = files.lungs is not None
         self._started = time.monotonic()
         self._phase = _Phase.EXPORT
-        self.stage = ""
         self._cancelled = False
         self._outcome: Result | Failure | None = None
         self._log: list[str] = []
@@ -200,7 +199,6 @@ class SegmentationRun:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _tell(self, stage: str, fraction: float, message: str) -> None:
-        self.stage = stage
         spent = time.monotonic() - self._started
         left = spent * (1 - fraction) / fraction if fraction > 0.05 else None
         self._listeners.onProgress(Progress(stage, fraction, message, left))

@@ -96,9 +96,9 @@ class LungNetwork:
         network: LungUNet,
         device: Device,
         *,
-        grid_mm: float = LUNG_GRID_MM,
-        sha256: str = "",
-        trained_on: frozenset[str] = frozenset(),
+        grid_mm: float,
+        sha256: str,
+        trained_on: frozenset[str],
     ) -> None:
         self._network, self._device, self.grid_mm, self.sha256 = network, device, grid_mm, sha256
         self.trained_on = trained_on

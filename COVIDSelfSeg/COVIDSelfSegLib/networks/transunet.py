@@ -10,9 +10,6 @@ from torch.nn import functional
 
 from .slice_network import SliceNetwork, every
 
-SHRINKAGE = 16
-"""Input sides are multiples of this."""
-
 
 class CompactTransUNet(SliceNetwork):
     """Residual stages to 1/16, a ViT on that grid, an upsampler with a skip at every finer level.
@@ -55,10 +52,7 @@ class CompactTransUNet(SliceNetwork):
         self.project = nn.Linear(deepest, projection)
 
     def forward_with_embedding(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Lesion logits and the unit-length embedding (batch, projection) for the contrastive loss.
-
-        One encoder serves both, so that the contrastive loss shapes what the segmentation uses.
-        """
+        """See :meth:`.SliceNetwork.forward_with_embedding`; sides are multiples of 16."""
         x = self.stem(x)
         skips = []
         for stage in self.stages:

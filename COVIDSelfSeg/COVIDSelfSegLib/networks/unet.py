@@ -8,9 +8,6 @@ from torch.nn import functional
 
 from .slice_network import SliceNetwork
 
-SHRINKAGE = 8
-"""Input sides are multiples of this."""
-
 
 class DenseLstmUNet(SliceNetwork):
     """A U-Net with densely connected bottleneck blocks and convolutional LSTMs that join the skips.
@@ -57,7 +54,7 @@ class DenseLstmUNet(SliceNetwork):
         nn.init.constant_(last.bias, -2.0)
 
     def forward_with_embedding(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Lesion logits and the unit-length embedding (batch, projection) for the contrastive loss."""
+        """See :meth:`.SliceNetwork.forward_with_embedding`; sides are multiples of 8."""
         skips = []
         for encoder in self.encoders:
             x = encoder(x)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
 Depth = Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 
 _LEAST_RADIUS_MM = 0.36

@@ -38,9 +38,9 @@ class Row:
     facts: Facts | None = None
 
     @classmethod
-    def refused(cls, source: Source, error: UserError, verdict: Verdict = "rejected") -> Row:
+    def refused(cls, source: Source, error: UserError) -> Row:
         """The row of a scan that cannot be used."""
-        return cls(source, verdict, f"{error.what} {error.why}", error.fix)
+        return cls(source, "rejected", f"{error.what} {error.why}", error.fix)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Row:

@@ -142,16 +142,15 @@ def cases_of_cohort(folder: Path, split: Split | None, labels: Path | None = Non
     return cases
 
 
-def phantom_cases(seeds: Sequence[int], *, twins: bool = True) -> list[Case]:
-    """Phantoms with all severities, each with the scanner of its seed; and some without disease.
+def phantom_cases(seeds: Sequence[int]) -> list[Case]:
+    """Phantoms with all severities, each with the scanner of its seed; a healthy one too of every other seed.
 
     Args:
         seeds: below 1000, which nothing is trained on.
-        twins: add a healthy phantom for every other seed.
     """
     cases = []
     for number, seed in enumerate(seeds):
-        severities = [1 + seed % 4] + ([0] if twins and number % 2 == 0 else [])
+        severities = [1 + seed % 4] + ([0] if number % 2 == 0 else [])
         for severity in severities:
             group: Literal["healthy", "diseased"] = "diseased" if severity else "healthy"
             source = Source(

@@ -98,7 +98,7 @@ def test_a_scan_that_is_refused_when_made_otherwise_is_counted_and_said(
 ) -> None:
     found = array_view(a_phantom.lesions) > 0
     empty = Rescan("one grey", a_phantom.scan * 0 + 40, found)
-    (case,) = phantom_cases([203], twins=False)
+    case, _ = phantom_cases([203])
     nothing = Rescan("one grey", empty.scan, np.zeros_like(found))
     assert rescan_scores._score("m", case, nothing, "refused").dice == 0
     package = finding_package(tmp_path / "small.safetensors", seed=1)
