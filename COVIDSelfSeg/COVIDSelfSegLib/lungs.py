@@ -23,18 +23,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-__all__ = [
-    "LEFT",
-    "RIGHT",
-    "WITHOUT_NETWORK",
-    "LungMask",
-    "find_lungs",
-    "lung_volumes_ml",
-    "lung_weights_sha256",
-    "r231_weights",
-]
-
-
 WITHOUT_NETWORK = "built-in, without its network"
 """Source of a mask that the network for dense lung had no part in, since it is missing or damaged."""
 

@@ -19,7 +19,7 @@ from COVIDSelfSegLib.networks.generator import VolumeGenerator
 
 from .cohorts.cohort import CohortScan
 from .distributed import rows, wait_for_all
-from .presets import PseudoMaskPreset
+from .options import PseudoMaskPreset
 from .pseudo_masks import PseudoMask, make_pseudo_mask
 
 _ARRAYS = ("target", "burden", "spread")

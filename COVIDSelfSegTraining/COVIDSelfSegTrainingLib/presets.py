@@ -10,9 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from COVIDSelfSegLib.models import Inference
 
-from .options import GanPreset, NoisePreset, PseudoMaskPreset, SegmenterPreset
-
-__all__ = ["PRESETS", "GanPreset", "NoisePreset", "Preset", "PseudoMaskPreset", "SegmenterPreset"]
+from .options import GanPreset, PseudoMaskPreset, SegmenterPreset
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from scipy import ndimage
 
 from .cohorts.cohort import CohortScan
 from .distributed import gathered_lists, rows
-from .presets import PseudoMaskPreset
+from .options import PseudoMaskPreset
 
 _VESSEL_HU = 120.0
 

@@ -16,7 +16,7 @@ from .cohorts.cohort import CohortScan
 from .cohorts.slabs import Slab
 from .corruption import paint_slabs
 from .distributed import rows
-from .presets import SegmenterPreset
+from .options import SegmenterPreset
 from .pseudo_masks import PseudoMask
 from .residence import Residence
 from .slice_selection import (

@@ -22,9 +22,12 @@ from COVIDSelfSegLib.models import (
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.phantom_parts.scanner import Acquisition
 from COVIDSelfSegLib.weight_file import check_weights, read_weights, write_weights
-from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan, Source, prepare_cohort
+from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan, open_scan
+from COVIDSelfSegTrainingLib.cohorts.cutting import cut_source
 from COVIDSelfSegTrainingLib.cohorts.shipped import data_folder
-from COVIDSelfSegTrainingLib.presets import GanPreset, Preset, SegmenterPreset
+from COVIDSelfSegTrainingLib.cohorts.sources import Source
+from COVIDSelfSegTrainingLib.options import GanPreset, SegmenterPreset
+from COVIDSelfSegTrainingLib.presets import Preset
 
 SMALL = Acquisition(size=(160, 136, 66), pixel_mm=2.3, slice_mm=5.0, noise_hu=12.0)
 """A whole chest in few voxels; not square, so that rows and columns cannot be mixed up unseen."""
@@ -98,7 +101,14 @@ def training_scans(tmp_path_factory: pytest.TempPathFactory) -> list[CohortScan]
         sitk.WriteImage(phantom.lungs, str(lungs))
         group = "diseased" if severity else "healthy"
         sources.append(Source(f"{group}_{seed}", group, "none needed", str(scan), str(lungs)))
-    return prepare_cohort(sources, folder, SMALL_GRIDS, lambda _name: None)
+    return cut_scans(sources, folder)
+
+
+def cut_scans(sources: list[Source], folder: Path) -> list[CohortScan]:
+    """A cohort of these scans on small grids."""
+    for source in sources:
+        cut_source(source, folder / source.name, SMALL_GRIDS)
+    return [open_scan(folder / source.name) for source in sources]
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,9 @@
-"""Scans of a training, cut once into the networks' grids and read back as memory-mapped arrays."""
+"""Scans of a training as :mod:`.cutting` wrote them, read back as memory-mapped arrays."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,14 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.frame import LungFrame
-from COVIDSelfSegLib.models import Inference
 from COVIDSelfSegLib.painting import LungSites, extent_of
 
-from .cutting import FORMAT, cut_source, holding_lung, lung_cm2
+from .cutting import FORMAT, holding_lung, lung_cm2
 from .manifest import used_scans
-from .sources import Group, Source, Split
-
-__all__ = ["CohortScan", "Group", "Source", "Split", "open_cohort", "open_scan", "prepare_cohort"]
+from .sources import Source, Split
 
 _SLICE_STEP, _VOLUME_STEP = (1, 4, 4), (1, 2, 2)
 """Every fourth row and column of the slices, and every second of the volume, may be where a lesion starts."""
@@ -117,29 +113,6 @@ class CohortScan:
 
     def _array(self, name: str) -> npt.NDArray[Any]:
         return np.load(self.folder / f"{name}.npy", mmap_mode="r")
-
-
-def prepare_cohort(
-    sources: Iterable[Source], folder: Path, inference: Inference, progress: Callable[[str], object]
-) -> list[CohortScan]:
-    """Cut a few scans one after the other, or take them as an earlier call left them.
-
-    For folders of scans see :mod:`.preparation`, which judges each and works in several processes.
-
-    Args:
-        sources: what is to enter.
-        folder: of the cohort; one folder a scan.
-        inference: the grids.
-        progress: called with the name of each scan as it is done.
-    """
-    scans = []
-    for source in sources:
-        target = folder / source.name
-        if not (target / "scan.json").is_file():
-            cut_source(source, target, inference)
-        progress(source.name)
-        scans.append(open_scan(target))
-    return scans
 
 
 def open_cohort(folder: Path, split: Split | None = "train") -> list[CohortScan]:

@@ -20,8 +20,8 @@ from COVIDSelfSegLib.phantom_parts.scanner import Acquisition
 from COVIDSelfSegLib.volume import read_scan
 from scipy import ndimage
 
-from ..cohorts.cohort import Source
 from ..cohorts.shipped import shipped_sources
+from ..cohorts.sources import Source
 from .batches import Chest
 
 _SEEDS = range(3000, 3080)

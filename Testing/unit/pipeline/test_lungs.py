@@ -13,9 +13,10 @@ from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.lung_masks import r231
 from COVIDSelfSegLib.lung_masks.sides import split_lungs
-from COVIDSelfSegLib.lungs import R231_FILE, find_lungs, lung_volumes_ml, r231_weights
+from COVIDSelfSegLib.lungs import find_lungs, lung_volumes_ml, r231_weights
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.quantification import dice
+from COVIDSelfSegLib.torch_hub import R231_FILE
 from COVIDSelfSegLib.volume import array_view, grid_difference, image_like
 
 from ..conftest import SMALL

@@ -12,15 +12,16 @@ from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegTrainingLib import corruption, patterns, segmenter_batches
 from COVIDSelfSegTrainingLib.augmentation import vary_mask
 from COVIDSelfSegTrainingLib.cohorts import cutting
-from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan, Source, prepare_cohort
+from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan
 from COVIDSelfSegTrainingLib.cohorts.slabs import Slab
+from COVIDSelfSegTrainingLib.cohorts.sources import Source
 from COVIDSelfSegTrainingLib.corruption import paint_slabs
 from COVIDSelfSegTrainingLib.options import SegmenterPreset
 from COVIDSelfSegTrainingLib.segmenter_batches import SegmenterBatches
 from COVIDSelfSegTrainingLib.slice_selection import any_slice
 from scipy import ndimage
 
-from ..conftest import SMALL, SMALL_GRIDS
+from ..conftest import SMALL, cut_scans
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,7 @@ def a_scan(tmp_path_factory: pytest.TempPathFactory) -> CohortScan:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cutting, "draw_acquisition", lambda _rng: SMALL)
         source = Source("healthy", "healthy", "none needed", seed=1)
-        return prepare_cohort([source], tmp_path_factory.mktemp("cohort"), SMALL_GRIDS, lambda _name: None)[0]
+        return cut_scans([source], tmp_path_factory.mktemp("cohort"))[0]
 
 
 def test_nets_are_faint_with_bright_lines_and_lesion_between_them_too(

@@ -11,7 +11,7 @@ import torch
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.networks.generator import Encoded, Healthy, VolumeGenerator
 from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan
-from COVIDSelfSegTrainingLib.presets import PseudoMaskPreset
+from COVIDSelfSegTrainingLib.options import PseudoMaskPreset
 from COVIDSelfSegTrainingLib.pseudo_masks import make_pseudo_mask
 from scipy import ndimage
 from torch import Tensor

@@ -13,12 +13,13 @@ from COVIDSelfSegLib.models import ModelPackage, open_package
 from COVIDSelfSegTrainingLib import training
 from COVIDSelfSegTrainingLib.cli import main
 from COVIDSelfSegTrainingLib.cohorts import cutting
-from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan, Source, prepare_cohort
+from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan
+from COVIDSelfSegTrainingLib.cohorts.sources import Source
 from COVIDSelfSegTrainingLib.preset_files import write_preset
 from COVIDSelfSegTrainingLib.presets import Preset
 from torch import nn
 
-from ..conftest import SMALL, SMALL_GRIDS, TINY
+from ..conftest import SMALL, TINY, cut_scans
 
 CPU = Device(torch.device("cpu"), torch.float32, "CPU")
 
@@ -39,7 +40,7 @@ def a_part(folder: Path, prefix: str, licence: str) -> list[CohortScan]:
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cutting, "draw_acquisition", lambda _rng: SMALL)
-        return prepare_cohort(sources, folder, SMALL_GRIDS, lambda _name: None)
+        return cut_scans(sources, folder)
 
 
 @pytest.fixture(scope="module")
