@@ -27,3 +27,8 @@ def to_unit(hu: Values) -> Values:
 def to_hu(unit: Values) -> Values:
     """Unit HU (0..1) to HU."""
     return unit * HU_PER_UNIT + LOWEST_HU
+
+
+def as_stored(hu: npt.NDArray[np.floating]) -> npt.NDArray[np.int16]:
+    """HU as scans are stored: whole numbers within :data:`STORED_HU`."""
+    return np.clip(np.rint(hu), *STORED_HU).astype(np.int16)

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from scipy import ndimage
 
 from ..frame import FloatArray, LungFrame
+from ..hounsfield import as_stored
 from ..painting import FILLED_HU, LEAST_FILLING
 from .anatomy import Anatomy, Body, smooth_noise
 from .scanner import Acquisition
@@ -67,8 +68,8 @@ def render(scene: Scene, seed: int) -> tuple[sitk.Image, sitk.Image, sitk.Image,
     def make(z: int) -> None:
         healthy, excess, lungs[z], lesions[z] = painter.slice(z)
         noise = _noise(scene.acquisition, np.random.default_rng([seed, 1, z]))
-        twin[z] = _as_hu(healthy + noise)
-        scan[z] = np.where(lesions[z], _as_hu(healthy + excess + noise), twin[z])
+        twin[z] = as_stored(healthy + noise)
+        scan[z] = np.where(lesions[z], as_stored(healthy + excess + noise), twin[z])
 
     with ThreadPoolExecutor(_WORKERS) as pool:
         list(pool.map(make, range(count)))
@@ -199,7 +200,3 @@ def _noise(acquisition: Acquisition, rng: np.random.Generator) -> FloatArray:
     grain = acquisition.grain_mm / acquisition.pixel_mm
     coloured = ndimage.gaussian_filter(white, grain) if grain > 0 else white
     return acquisition.offset_hu + acquisition.noise_hu / max(float(coloured.std()), 1e-6) * coloured
-
-
-def _as_hu(values: FloatArray) -> npt.NDArray[np.int16]:
-    return np.clip(np.rint(values), -1024, 3071).astype(np.int16)

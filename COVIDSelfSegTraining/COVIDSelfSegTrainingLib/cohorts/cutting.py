@@ -15,7 +15,8 @@ from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.dicom import choose_chest_ct, list_series, read_series
 from COVIDSelfSegLib.doctor import Severity, examine, mend_orientation
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.frame import FloatArray, LungFrame
+from COVIDSelfSegLib.frame import LungFrame
+from COVIDSelfSegLib.hounsfield import as_stored
 from COVIDSelfSegLib.lungs import find_lungs, lung_volumes_ml
 from COVIDSelfSegLib.models import Inference
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
@@ -87,7 +88,7 @@ def cut_source(
     """
     findings: tuple[str, ...] = ()
     if source.is_phantom:
-        phantom = phantom_of(source)
+        phantom = _phantom_of(source)
         scan, lungs, lung_source = phantom.scan, phantom.lungs, "phantom"
     else:
         scan = read_source(source)
@@ -135,9 +136,9 @@ def cut_source(
         )
     frame = LungFrame.around_lungs(lungs, inference.generator_grid, margin_mm=inference.margin_mm)
     arrays: dict[str, npt.NDArray[Any]] = {
-        "slices": _as_int16(slices.hu),
+        "slices": as_stored(slices.hu),
         "slice_depths": _depths(slices.lungs, slices.frame.voxel_mm),
-        "volume": _as_int16(frame.to_network(scan)),
+        "volume": as_stored(frame.to_network(scan)),
         "volume_depths": _depths(frame.to_network(lungs, "nearest", fill=0), frame.voxel_mm),
     }
     hashes = {name: array_sha256(array) for name, array in arrays.items()}
@@ -155,14 +156,12 @@ def cut_source(
 
 
 def read_source(source: Source) -> sitk.Image:
-    """The scan that a source names, on its own grid; a phantom is made.
+    """The scan that a source names (no phantom), on its own grid.
 
     Raises:
         UserError: see :func:`COVIDSelfSegLib.volume.read_scan`.
     """
-    if source.path is None:
-        return phantom_of(source).scan
-    path = Path(source.path)
+    path = Path(str(source.path))
     if not source.series:
         return read_scan(path)
     # A scout may share the id of its series, so the id alone does not name the stack.
@@ -170,7 +169,7 @@ def read_source(source: Source) -> sitk.Image:
     return compact(read_series(choose_chest_ct(path, stacks)))
 
 
-def phantom_of(source: Source) -> Phantom:
+def _phantom_of(source: Source) -> Phantom:
     """The phantom that a source names, taken by the scanner that belongs to its seed."""
     acquisition = draw_acquisition(np.random.default_rng([source.seed, 3]))
     return make_phantom(source.seed, source.severity, acquisition)
@@ -210,7 +209,3 @@ def _content_sha256(scan: sitk.Image) -> str:
 def _depths(lungs: npt.NDArray[Any], voxel_mm: tuple[float, float, float]) -> npt.NDArray[np.uint8]:
     depth = ndimage.distance_transform_edt(np.pad(lungs > 0, 1), sampling=voxel_mm)[1:-1, 1:-1, 1:-1]
     return np.clip(np.ceil(depth), 0, _DEEPEST_MM).astype(np.uint8)
-
-
-def _as_int16(hu: FloatArray) -> npt.NDArray[np.int16]:
-    return np.clip(np.rint(hu), -1024, 3071).astype(np.int16)

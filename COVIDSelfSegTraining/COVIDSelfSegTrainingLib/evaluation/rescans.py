@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
+from COVIDSelfSegLib.hounsfield import as_stored
 from COVIDSelfSegLib.volume import array_view, image_like
 from scipy import ndimage
 
@@ -85,4 +86,4 @@ def _slices_together(scan: sitk.Image) -> int:
 
 
 def _with_hu(scan: sitk.Image, hu: npt.NDArray[np.floating]) -> sitk.Image:
-    return image_like(np.clip(np.rint(hu), -1024, 3071).astype(np.int16), scan)
+    return image_like(as_stored(hu), scan)
