@@ -80,7 +80,7 @@ def _said(outcome: Outcome) -> str:
 
 def _listed(file: Path) -> list[Path]:
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"The list {file} cannot be read: {error}.",

@@ -215,7 +215,7 @@ def test_the_parts_of_a_job_array_share_the_scans_and_the_whole_collects_them(
     a_model: ModelPackage, scans: list[Path], tmp_path: Path
 ) -> None:
     listed = tmp_path / "scans.txt"
-    listed.write_text(f"{scans[0]}\n\n{scans[3]}\n")
+    listed.write_text(f"{scans[0]}\n\n{scans[3]}\n", encoding="utf-8-sig")  # as Windows' editors write it
     output = tmp_path / "out"
     for part in ("1/2", "2/2"):
         assert main(arguments(a_model, output, "--list", str(listed), "--part", part)) == ExitCode.DONE
