@@ -352,9 +352,9 @@ def find_package(name: str = DEFAULT_PACKAGE) -> ModelPackage:
     )
 
 
-def list_package_files() -> list[Path]:
-    """All package files in the searched folders, present ones only, checked or not."""
-    return [path for folder in model_folders() for path in sorted(folder.glob("*.safetensors"))]
+def weight_files(folder: Path) -> list[Path]:
+    """Files of weights in a folder, checked or not; a link that leads nowhere is none."""
+    return sorted(path for path in folder.glob("*.safetensors") if path.is_file())
 
 
 def _damaged(path: Path, reason: str) -> UserError:

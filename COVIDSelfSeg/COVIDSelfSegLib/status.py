@@ -102,7 +102,7 @@ def _models() -> list[dict[str, Any]]:
     models = importlib.import_module("COVIDSelfSegLib.models")
     errors = importlib.import_module("COVIDSelfSegLib.errors")
     rows = []
-    for path in models.list_package_files():
+    for path in (file for folder in models.model_folders() for file in models.weight_files(folder)):
         row: dict[str, Any] = {"path": str(path), "bytes": path.stat().st_size, "damaged": ""}
         try:
             card = models.open_package(path).card

@@ -11,10 +11,9 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..lung_masks.network import SHIPPED_WEIGHTS, LungCard
-from ..models import model_folders, open_package
+from ..models import model_folders, open_package, weight_files
 from ..weight_file import DamagedFileError, check_weights
 
-_ENDING = "*.safetensors"
 _PHANTOM = re.compile(r"phantom_(\d+)")
 
 
@@ -26,9 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _models(_parsed: argparse.Namespace) -> None:
     for folder in model_folders():
         sys.stdout.write(f"folder {folder}\n")
-        for path in sorted(folder.glob(_ENDING)):
+        for path in weight_files(folder):
             _tell(path, _package_lines)
-        for path in sorted((folder / SHIPPED_WEIGHTS.parent.name).glob(_ENDING)):
+        for path in weight_files(folder / SHIPPED_WEIGHTS.parent.name):
             _tell(path, _lung_network_lines)
 
 

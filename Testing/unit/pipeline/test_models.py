@@ -17,16 +17,18 @@ import pytest
 import safetensors.torch
 import torch
 from COVIDSelfSegLib import models
+from COVIDSelfSegLib.cli import main
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.models import (
     ModelCard,
     ModelPackage,
     find_package,
-    list_package_files,
     model_folders,
     open_package,
+    weight_files,
     write_package,
 )
+from COVIDSelfSegLib.status import status
 from COVIDSelfSegLib.torch_hub import checkpoint_file
 
 from ..conftest import small_package
@@ -187,7 +189,11 @@ def test_a_users_own_package_is_found_by_name_before_the_shipped_ones(
     mine = small_package(tmp_path / "covidselfseg-default.safetensors")
     assert model_folders()[0] == tmp_path
     assert find_package() == mine
-    assert mine.path in list_package_files()
+    (tmp_path / "gone.safetensors").symlink_to(tmp_path / "nowhere")
+    assert weight_files(tmp_path) == [mine.path]
+    listed = [model["path"] for model in status()["models"]]
+    assert str(mine.path) == listed[0]
+    assert main(["models"]) == 0
 
 
 def test_an_installed_wheel_finds_the_models_that_came_with_it(tmp_path: Path) -> None:
