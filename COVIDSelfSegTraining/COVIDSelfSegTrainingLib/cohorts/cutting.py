@@ -13,13 +13,13 @@ import numpy.typing as npt
 import SimpleITK as sitk
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.dicom import choose_chest_ct, list_series, read_series
-from COVIDSelfSegLib.doctor import Severity, examine, mend_orientation
+from COVIDSelfSegLib.doctor import examine, mend_orientation
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.frame import LungFrame
 from COVIDSelfSegLib.hounsfield import as_stored
 from COVIDSelfSegLib.lungs import find_lungs, lung_volumes_ml
 from COVIDSelfSegLib.models import Inference
-from COVIDSelfSegLib.phantom import Phantom, make_phantom
+from COVIDSelfSegLib.phantom import make_phantom
 from COVIDSelfSegLib.phantom_parts.scanner import draw_acquisition
 from COVIDSelfSegLib.results import results_folder
 from COVIDSelfSegLib.segmentation import LungSlices
@@ -72,6 +72,23 @@ class Facts:
     arrays: dict[str, str]
 
 
+@dataclass(frozen=True)
+class _Taken:
+    """A scan and its lungs, on one grid the right way up, before they are cut.
+
+    Attributes:
+        scan: HU.
+        lungs: 1 right, 2 left.
+        lung_source: where the lung mask came from.
+        findings: warnings and notes of the doctor.
+    """
+
+    scan: sitk.Image
+    lungs: sitk.Image
+    lung_source: str
+    findings: tuple[str, ...] = ()
+
+
 def cut_source(
     source: Source, target: Path, inference: Inference, choice: LungChoice = LungChoice()
 ) -> Facts:
@@ -86,31 +103,8 @@ def cut_source(
     Raises:
         UserError: the scan cannot be used (exit code 2), or the folder cannot be written (5).
     """
-    findings: tuple[str, ...] = ()
-    if source.is_phantom:
-        phantom = _phantom_of(source)
-        scan, lungs, lung_source = phantom.scan, phantom.lungs, "phantom"
-    else:
-        scan = read_source(source)
-        mask_file = Path(source.lung_mask) if source.lung_mask else None
-        examination = examine(scan, lungs_given=mask_file is not None)
-        examination.refuse()
-        findings = tuple(
-            f"{finding.severity}: {finding.what}"
-            for finding in examination.findings
-            if finding.severity is not Severity.REFUSED
-        )
-        mended = mend_orientation(scan, examination.flipped)
-        # A published mask lies on the grid of the scan as it was read.
-        found = find_lungs(
-            scan if mask_file else mended,
-            mask_file=mask_file,
-            weights=choice.weights,
-            builtin=choice.builtin,
-            device=choose_device(choice.device),
-        )
-        scan, lungs, lung_source = mended, found.image, found.source
-        lungs.CopyInformation(scan)
+    taken = _take_phantom(source) if source.is_phantom else _take_scan(source, choice)
+    scan, lungs = taken.scan, taken.lungs
     if source.only_side:
         lungs = sitk.Mask(lungs, lungs == source.only_side)
     volume_ml = sum(lung_volumes_ml(lungs))
@@ -120,7 +114,6 @@ def cut_source(
             why="The networks see the inside of the lungs only.",
             fix="Load a chest CT that shows the lungs, or give a lung mask.",
         )
-    content = _content_sha256(scan)
     slices = LungSlices.of_scan(
         scan,
         lungs,
@@ -151,8 +144,42 @@ def cut_source(
         "arrays": hashes,
     }
     _write(target, arrays, description)
-    size, spacing = scan.GetSize(), scan.GetSpacing()
-    return Facts(content, size, spacing, round(volume_ml, 1), lung_source, findings, hashes)
+    return Facts(
+        content_sha256=_content_sha256(scan),
+        size=scan.GetSize(),
+        spacing_mm=scan.GetSpacing(),
+        lung_ml=round(volume_ml, 1),
+        lung_source=taken.lung_source,
+        findings=taken.findings,
+        arrays=hashes,
+    )
+
+
+def _take_phantom(source: Source) -> _Taken:
+    """The phantom that a source names, taken by the scanner that belongs to its seed."""
+    acquisition = draw_acquisition(np.random.default_rng([source.seed, 3]))
+    phantom = make_phantom(source.seed, source.severity, acquisition)
+    return _Taken(phantom.scan, phantom.lungs, "phantom")
+
+
+def _take_scan(source: Source, choice: LungChoice) -> _Taken:
+    """Read a scan, let the doctor see it, turn it the right way up, and find its lungs."""
+    scan = read_source(source)
+    mask_file = Path(source.lung_mask) if source.lung_mask else None
+    examination = examine(scan, lungs_given=mask_file is not None)
+    examination.refuse()
+    mended = mend_orientation(scan, examination.flipped)
+    # A published mask lies on the grid of the scan as it was read.
+    found = find_lungs(
+        scan if mask_file else mended,
+        mask_file=mask_file,
+        weights=choice.weights,
+        builtin=choice.builtin,
+        device=choose_device(choice.device),
+    )
+    found.image.CopyInformation(mended)
+    findings = tuple(f"{finding.severity}: {finding.what}" for finding in examination.findings)
+    return _Taken(mended, found.image, found.source, findings)
 
 
 def read_source(source: Source) -> sitk.Image:
@@ -167,12 +194,6 @@ def read_source(source: Source) -> sitk.Image:
     # A scout may share the id of its series, so the id alone does not name the stack.
     stacks = [series for series in list_series(path) if series.series_id == source.series]
     return compact(read_series(choose_chest_ct(path, stacks)))
-
-
-def _phantom_of(source: Source) -> Phantom:
-    """The phantom that a source names, taken by the scanner that belongs to its seed."""
-    acquisition = draw_acquisition(np.random.default_rng([source.seed, 3]))
-    return make_phantom(source.seed, source.severity, acquisition)
 
 
 def lung_cm2(lungs: npt.NDArray[Any], voxel_mm: tuple[float, float, float]) -> npt.NDArray[np.float64]:
