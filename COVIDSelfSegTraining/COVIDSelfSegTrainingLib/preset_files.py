@@ -95,11 +95,19 @@ def write_preset(preset: Preset, path: Path) -> None:
 
 def differences(one: Preset, other: Preset) -> list[str]:
     """What differs, one line an option: ``gan.batch: 4, not 8``."""
-    before, after = _flat(preset_to_dict(one)), _flat(preset_to_dict(other))
+    before, after = flat(preset_to_dict(one)), flat(preset_to_dict(other))
     keys = sorted(before.keys() | after.keys())
     return [
         f"{key}: {before.get(key)}, not {after.get(key)}" for key in keys if before.get(key) != after.get(key)
     ]
+
+
+def flat(tables: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Options by their full names, ``gan.batch`` and so on, without nesting."""
+    values: dict[str, Any] = {}
+    for name, value in tables.items():
+        values |= flat(value, f"{path}{name}.") if isinstance(value, Mapping) else {f"{path}{name}": value}
+    return values
 
 
 def _merge(base: Tree, values: Mapping[str, Any], source: str, path: str) -> Tree:
@@ -160,13 +168,6 @@ def _wrong(source: str, what: str, fix: str) -> UserError:
         why="A training with an option that is ignored or guessed would not be the one you asked for.",
         fix=fix,
     )
-
-
-def _flat(tables: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tables.items():
-        flat.update(_flat(value, f"{path}{key}.") if isinstance(value, Mapping) else {f"{path}{key}": value})
-    return flat
 
 
 def _toml(tables: Mapping[str, Any], path: str = "") -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import SimpleITK as sitk
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.models import ModelPackage
-from COVIDSelfSegLib.phantom import make_phantom
+from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.phantom_parts.scanner import Acquisition, draw_acquisition
 from COVIDSelfSegLib.volume import array_view, grid_difference, image_like, read_mask
 
@@ -25,6 +25,11 @@ from ..cohorts.sources import Source, Split
 from .overlap import BoolArray
 
 Kind = Literal["real scans", "phantoms"]
+
+
+def table_suffix(kind: Kind) -> str:
+    """What the names of tables call a kind, since they are also names of files."""
+    return kind.replace(" ", "_")
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ class Case:
         """
         source = self.source
         if source.is_phantom:
-            phantom = make_phantom(source.seed, source.severity, acquisition_of(source))
+            phantom = phantom_of(source)
             return CaseImages(phantom.scan, phantom.lesions, phantom.healthy_twin)
         scan = read_source(source)
         if source.lesion_mask is None:
@@ -106,6 +111,11 @@ class Case:
 def acquisition_of(source: Source) -> Acquisition:
     """The scanner of a phantom."""
     return draw_acquisition(np.random.default_rng([source.seed, 9]))
+
+
+def phantom_of(source: Source) -> Phantom:
+    """The phantom that a source names, by the scanner of :func:`acquisition_of`."""
+    return make_phantom(source.seed, source.severity, acquisition_of(source))
 
 
 def empty_mask(scan: sitk.Image) -> sitk.Image:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from COVIDSelfSegLib.quantification import dice
 
-from .cases import Case, Kind
+from ..preset_files import flat
+from .cases import Case, table_suffix
 from .evaluated import Contender, Evaluated
 from .score_tables import PHANTOM_NOTE, best_level, with_lesions
 from .scoring import DIFFERENCE, CaseResult
@@ -22,7 +23,7 @@ def add_ablation(sheet: Sheet, evaluated: Evaluated) -> None:
     The difference of the generator alone comes from the first package. What the other rows are, their own
     recipes say: those settings in which the packages differ.
     """
-    recipes = {one.label: _flat(one.package.card.recipe) for one in evaluated.contenders}
+    recipes = {one.label: flat(one.package.card.recipe) for one in evaluated.contenders}
     differing = differing_settings(recipes)
     for kind in evaluated.kinds:
         cases = with_lesions(evaluated, kind)
@@ -61,7 +62,7 @@ def add_ablation(sheet: Sheet, evaluated: Evaluated) -> None:
                 "95 % high": value.high,
             }
             rows.append(row | {name: str(recipes[one.label].get(name, "-")) for name in differing})
-        sheet.table(f"ablation_{_file(kind)}", rows)
+        sheet.table(f"ablation_{table_suffix(kind)}", rows)
 
 
 def add_help_card(sheet: Sheet, evaluated: Evaluated) -> None:
@@ -83,26 +84,15 @@ def add_help_card(sheet: Sheet, evaluated: Evaluated) -> None:
             _change("reconstruction error on healthy lungs, HU", old, new, healthy, _reconstruction),
             _change("lesion Dice", old, new, with_lesions(evaluated, kind), _dice, more_is_better=True),
         ]
-        sheet.table(f"did_it_help_{_file(kind)}", [row for row in rows if row is not None])
+        sheet.table(f"did_it_help_{table_suffix(kind)}", [row for row in rows if row is not None])
         diseased = evaluated.of_kind(kind, healthy=False)
-        sheet.table(f"agreement_{_file(kind)}", _agreement(old, new, diseased))
+        sheet.table(f"agreement_{table_suffix(kind)}", _agreement(old, new, diseased))
 
 
 def differing_settings(recipes: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Names of the settings that are not the same in all recipes, in their order."""
     names = dict.fromkeys(name for recipe in recipes.values() for name in recipe)
     return [name for name in names if len({str(recipe.get(name)) for recipe in recipes.values()}) > 1]
-
-
-def _flat(recipe: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """A recipe without its levels: ``segmenter.rate`` and so on."""
-    flat: dict[str, Any] = {}
-    for name, value in recipe.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{before}{name}.")
-        else:
-            flat[f"{before}{name}"] = value
-    return flat
 
 
 def _parts(recipe: Mapping[str, Any]) -> str:
@@ -168,7 +158,3 @@ def _reconstruction(result: CaseResult) -> float:
 
 def _dice(result: CaseResult) -> float:
     return result.scan_scores.dice if result.scan_scores else float("nan")
-
-
-def _file(kind: Kind) -> str:
-    return kind.replace(" ", "_")

@@ -17,11 +17,10 @@ from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.frame import LungFrame
 from COVIDSelfSegLib.lung_masks.classical import builtin_lung_mask
 from COVIDSelfSegLib.lung_masks.network import SLICE_WEIGHTS, LungNetwork
-from COVIDSelfSegLib.phantom import make_phantom
 from COVIDSelfSegLib.volume import array_view, image_like
 from scipy import ndimage
 
-from .cases import Case, Kind, acquisition_of
+from .cases import Case, Kind, phantom_of
 from .lung_scores import BUILT_IN, CLASSICAL, OF_SLICES, Method
 from .overlap import BoolArray
 from .sheet import Cell, Sheet
@@ -176,9 +175,8 @@ def score_effusions(
 
 def _scan_and_lungs(case: Case) -> tuple[sitk.Image, sitk.Image]:
     """Of healthy lungs, a threshold finds all."""
-    source = case.source
-    if source.is_phantom:
-        phantom = make_phantom(source.seed, source.severity, acquisition_of(source))
+    if case.source.is_phantom:
+        phantom = phantom_of(case.source)
         return phantom.scan, phantom.lungs
     scan = case.load().scan
     return scan, builtin_lung_mask(scan)

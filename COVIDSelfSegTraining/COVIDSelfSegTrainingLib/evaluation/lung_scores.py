@@ -12,10 +12,9 @@ from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.lung_masks.classical import builtin_lung_mask
 from COVIDSelfSegLib.lung_masks.network import LungNetwork
 from COVIDSelfSegLib.lungs import find_lungs
-from COVIDSelfSegLib.phantom import make_phantom
 from COVIDSelfSegLib.volume import array_view, grid_difference, read_mask, read_scan
 
-from .cases import Case, acquisition_of, bool_view
+from .cases import Case, Kind, bool_view, phantom_of, table_suffix
 from .overlap import BoolArray, overlap
 from .sheet import Cell, Sheet
 from .statistics import summarise
@@ -92,10 +91,9 @@ def score_lung_masks(
             scores.append(_score(method, name, scan, find(scan), mask))
         progress(name)
     for case in phantoms:
-        source = case.source
-        if source.severity < _DENSE:
+        if case.source.severity < _DENSE:
             continue
-        phantom = make_phantom(source.seed, source.severity, acquisition_of(source))
+        phantom = phantom_of(case.source)
         lesions = bool_view(phantom.lesions)
         for method, find in methods.items():
             mask = find(phantom.scan)
@@ -128,12 +126,13 @@ def _score(
 def add_lung_masks(sheet: Sheet, scores: Sequence[LungScore]) -> None:
     """Real scans and phantoms apart; those of annotated slices stand with their set."""
     methods = list(dict.fromkeys(score.method for score in scores))
-    for real, title in ((True, "real scans"), (False, "phantoms")):
+    kinds: tuple[tuple[bool, Kind], ...] = ((True, "real scans"), (False, "phantoms"))
+    for real, kind in kinds:
         of_kind = [score for score in scores if score.real == real]
         if not of_kind:
             continue
         sheet.section(
-            f"Lung masks, {title}",
+            f"Lung masks, {kind}",
             "Dice against a published lung mask; one of the scans (CIP) trained the network. The mask of "
             "LUNG1-001 leaves out tumour, consolidation and effusion, which ours keeps inside on purpose; of "
             "what is aerated (below -500 HU) there is no doubt."
@@ -153,4 +152,4 @@ def add_lung_masks(sheet: Sheet, scores: Sequence[LungScore]) -> None:
                 recall = summarise(score.lesion_recall for score in own)
                 row |= {"lesion recall": recall.mean, "worst": min(score.lesion_recall for score in own)}
             rows.append(row)
-        sheet.table(f"lung_masks_{title.replace(' ', '_')}", rows)
+        sheet.table(f"lung_masks_{table_suffix(kind)}", rows)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .cases import Case
+from .cases import Case, table_suffix
 from .embedding import flattened, group_distances, principal_components
 from .evaluated import Contender, Evaluated
 from .figures import Series, plot
@@ -51,7 +51,7 @@ def add_threshold_sweep(sheet: Sheet, evaluated: Evaluated) -> None:
             plot(series, "threshold", "Dice, mean over scans", x_range=(0, 1), y_range=(0, 1)),
             f"{kind}, {len(cases)} scans. Stored thresholds: {stored}.",
         )
-        sheet.table(f"threshold_{kind.replace(' ', '_')}", rows)
+        sheet.table(f"threshold_{table_suffix(kind)}", rows)
 
 
 def add_calibration(sheet: Sheet, evaluated: Evaluated) -> None:
@@ -75,7 +75,7 @@ def add_calibration(sheet: Sheet, evaluated: Evaluated) -> None:
         for contender in evaluated.contenders:
             first, *others = (_histogram(contender, case) for case in cases)
             pooled[contender.label] = sum(others, first)
-        name = f"calibration_{kind.replace(' ', '_')}"
+        name = f"calibration_{table_suffix(kind)}"
         add_reliability(sheet, pooled, name, f"Reliability, {kind}, {len(cases)} scans")
 
 
@@ -156,7 +156,7 @@ def add_groups(sheet: Sheet, evaluated: Evaluated) -> None:
                 }
                 for one in group_distances(groups, paired=("diseased", "synthesised"))
             ]
-        sheet.table(f"distances_{kind.replace(' ', '_')}", rows, digits=4)
+        sheet.table(f"distances_{table_suffix(kind)}", rows, digits=4)
 
 
 def _histogram(contender: Contender, case: Case) -> ProbabilityHistogram:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
-from .cases import Case, Kind, acquisition_of
+from .cases import Case, Kind, acquisition_of, table_suffix
 from .evaluated import Contender, Evaluated
 from .overlap import Overlap
 from .protocols import PAPER_PROTOCOL, SCAN_PROTOCOL, ScanScores
@@ -45,12 +45,12 @@ def add_scan_protocol(sheet: Sheet, evaluated: Evaluated) -> None:
             sheet.warn(PHANTOM_NOTE)
         rows = [_package_row(contender, cases) for contender in evaluated.contenders]
         rows += _baseline_rows(evaluated.contenders[0], cases)
-        sheet.table(f"scan_protocol_{_file(kind)}", rows)
+        sheet.table(f"scan_protocol_{table_suffix(kind)}", rows)
         sheet.note(
             "'best level' was chosen over these very scans with the truth in view: an upper bound for any "
             "threshold, not a method."
         )
-        sheet.table(f"scans_{_file(kind)}", list(_case_rows(evaluated, cases)))
+        sheet.table(f"scans_{table_suffix(kind)}", list(_case_rows(evaluated, cases)))
 
 
 def add_phantom_groups(sheet: Sheet, evaluated: Evaluated) -> None:
@@ -147,8 +147,8 @@ def add_healthy(sheet: Sheet, evaluated: Evaluated) -> None:
                 "falsely infected, %": summarise(100 * (1 - counts.specificity) for counts in plain).mean,
             }
         )
-        sheet.table(f"healthy_{_file(kind)}", rows)
-        sheet.table(f"healthy_scans_{_file(kind)}", list(_healthy_rows(evaluated, cases)))
+        sheet.table(f"healthy_{table_suffix(kind)}", rows)
+        sheet.table(f"healthy_scans_{table_suffix(kind)}", list(_healthy_rows(evaluated, cases)))
 
 
 def add_slice_labels(sheet: Sheet, evaluated: Evaluated) -> None:
@@ -271,7 +271,3 @@ def _scores(result: CaseResult) -> ScanScores:
 
 def _mean_dice(contender: Contender, cases: list[Case], name: str) -> float:
     return summarise(contender.results[case.name].baselines[name].dice for case in cases).mean
-
-
-def _file(kind: Kind) -> str:
-    return kind.replace(" ", "_")
