@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.volume import writing_to
 
 from .preset_checks import check_preset
 from .presets import PRESETS, Preset
@@ -87,10 +88,15 @@ def preset_to_dict(preset: Preset) -> dict[str, Any]:
 
 
 def write_preset(preset: Preset, path: Path) -> None:
-    """Write all of a preset, as TOML or JSON by the file's ending."""
+    """Write all of a preset, as TOML or JSON by the file's ending.
+
+    Raises:
+        UserError: it cannot be written (exit code 5).
+    """
     tables = preset_to_dict(preset)
     text = json.dumps(tables, indent=1) if path.suffix.lower() == ".json" else _toml(tables)
-    path.write_text(text.rstrip() + "\n", encoding="utf-8")
+    with writing_to(path):
+        path.write_text(text.rstrip() + "\n", encoding="utf-8")
 
 
 def differences(one: Preset, other: Preset) -> list[str]:

@@ -96,6 +96,7 @@ def test_a_preset_is_written_to_start_from(tmp_path: Path) -> None:
     assert main(["train", "--preset", "paper", "--gan-iterations", "12", "--write-preset", str(path)]) == 0
     paper = PRESETS["paper"]
     assert read_preset(path) == replace(paper, gan=replace(paper.gan, iterations=12))
+    assert main(["train", "--write-preset", str(tmp_path / "nowhere" / "mine.toml")]) == 5
 
 
 @pytest.mark.parametrize(("iterations", "warm_up"), [(100, 25), (1200, 300), (9000, 300)])
