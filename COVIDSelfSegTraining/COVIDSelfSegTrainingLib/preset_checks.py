@@ -29,6 +29,7 @@ def check_preset(preset: Preset, source: str) -> None:
         *_network(preset.segmenter),
         *_grids(preset),
         *_calibration(preset),
+        *_at_least_zero("preset", seed=preset.seed),
     ]
     if faults:
         raise UserError(

@@ -10,11 +10,12 @@ from pathlib import Path
 from .. import results
 from ..phantom import SEVERITY_SHARES, make_phantom
 from ..volume import write_image, writing_to
+from .number_types import count
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``phantom`` takes."""
-    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--seed", type=count, default=7)
     parser.add_argument("--severity", type=int, choices=range(len(SEVERITY_SHARES)), default=2)
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     parser.set_defaults(command=_phantom)

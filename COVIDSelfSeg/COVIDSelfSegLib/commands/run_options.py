@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..models import DEFAULT_PACKAGE
 from ..pipeline import Options
+from .number_types import share
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -36,15 +37,3 @@ def chosen_options(
         plain_lungmask=parsed.plain_lungmask,
         device=parsed.device,
     )
-
-
-def share(text: str) -> float:
-    """Type of an argument between 0 and 1.
-
-    Raises:
-        ArgumentTypeError: it does not lie there.
-    """
-    value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError("must lie between 0 and 1")
-    return value

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from COVIDSelfSegLib.commands.number_types import count
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.events import Progress
@@ -44,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of the shared scans; default: $COVIDSELFSEG_DATA, or shared/data beside the checkout",
     )
-    parser.add_argument("--phantoms", type=int, default=8, metavar="N", help="seeds of phantoms (8)")
+    parser.add_argument("--phantoms", type=count, default=8, metavar="N", help="seeds of phantoms (8)")
     parser.add_argument(
         "--without-rescans",
         action="store_true",

@@ -6,12 +6,13 @@ import argparse
 import sys
 from pathlib import Path
 
+from COVIDSelfSegLib.commands.number_types import whole_number
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.models import find_package
 
 from ..cohorts.cohort import healthy_scans
 from ..recalibration import What, recalibrate
-from .arguments import for_the_card, whole_number
+from .arguments import for_the_card
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

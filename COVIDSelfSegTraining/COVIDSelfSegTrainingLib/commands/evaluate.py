@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from COVIDSelfSegLib.commands.run_options import share
+from COVIDSelfSegLib.commands.number_types import count, share
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.errors import UserError, stopped_saying
 from COVIDSelfSegLib.events import EventWriter, Progress
@@ -57,7 +57,7 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("cohort", type=Path, nargs="?", help="folder that 'covidselfseg prepare' wrote")
     parser.add_argument("--all", action="store_true", help="evaluate the training side of the cohort too")
-    parser.add_argument("--phantoms", type=int, default=0, metavar="N", help="add N held-out phantoms")
+    parser.add_argument("--phantoms", type=count, default=0, metavar="N", help="add N held-out phantoms")
     parser.add_argument(
         "--slices", type=Path, action="append", default=[], metavar="DIR|NPZ", help="annotated single slices"
     )
@@ -74,7 +74,7 @@ def add_sheet_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lung-model", type=Path, metavar="FILE", help="R231 weights for lungmask")
     parser.add_argument("--builtin-lungs", action="store_true", help="do not use lungmask")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--pictures", type=int, default=12, metavar="N", help="scans to show (12)")
+    parser.add_argument("--pictures", type=count, default=12, metavar="N", help="scans to show (12)")
     parser.add_argument("--events", action="store_true", help="progress as JSON lines on stdout")
 
 

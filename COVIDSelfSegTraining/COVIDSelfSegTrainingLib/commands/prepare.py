@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from COVIDSelfSegLib.commands.number_types import whole_number
 from COVIDSelfSegLib.errors import UserError, stopped_saying
 from COVIDSelfSegLib.events import EventWriter
 from COVIDSelfSegLib.models import is_non_commercial
@@ -25,7 +26,6 @@ from ..cohorts.scan_folders import Found, Root, search
 from ..cohorts.shipped import data_folder, shipped_sources
 from ..cohorts.sources import LICENCE_UNKNOWN
 from ..preset_files import find_preset
-from .arguments import whole_number
 
 
 def add_prepare(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from COVIDSelfSegLib.commands.number_types import whole_number
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.errors import UserError, stopped_saying
 from COVIDSelfSegLib.events import EventWriter
@@ -24,7 +25,7 @@ from ..preset_files import find_preset, write_preset
 from ..presets import PRESETS, Preset
 from ..starting import check_start
 from ..training import PHASES, Outcome, checkpoint_of, train
-from .arguments import for_the_card, whole_number
+from .arguments import for_the_card
 
 _SPANS = {"gan": (0.0, 0.6), "masks": (0.6, 0.65), "segmenter": (0.65, 1.0)}
 """Where in the whole run a phase begins and ends, roughly."""

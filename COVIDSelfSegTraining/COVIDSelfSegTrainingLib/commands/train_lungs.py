@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from COVIDSelfSegLib import __version__
+from COVIDSelfSegLib.commands.number_types import positive_number, whole_number
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.lung_masks.network import LungCard
 from COVIDSelfSegLib.networks.lung_unet import widths_of
@@ -24,7 +25,7 @@ from ..lung_networks.training import (
     read_network,
     read_start,
 )
-from .arguments import for_the_card, positive_number, whole_number
+from .arguments import for_the_card
 
 log = logging.getLogger(__name__)
 

@@ -64,6 +64,16 @@ def test_what_no_command_is_called_is_refused(capsys: pytest.CaptureFixture[str]
     assert "invalid choice: 'segmnet'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["phantom --seed", "evaluate --pictures", "benchmark --phantoms"])
+def test_a_count_below_zero_is_refused_before_anything_is_done(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        all_commands.main([*command.split(), "-1", "--output", str(tmp_path / "none")])
+    assert end.value.code == 2
+    assert "must be 0 or more" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("listing", ["models", "doctor"])  # more and less than a pipe's buffer
 def test_a_listing_ends_in_silence_when_its_reader_has_seen_enough(listing: str, a_scan_file: Path) -> None:
     command = [sys.executable, "-m", "COVIDSelfSegLib", listing]

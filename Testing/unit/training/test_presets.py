@@ -94,6 +94,7 @@ def test_a_file_may_hold_only_what_differs_from_a_preset(tmp_path: Path) -> None
         ({"pseudo_mask": {"rescale": "min-max"}}, "leaves no HU", "percentile"),
         ({"inference": {"slice_plane": [100, 128]}}, "slice_plane is [100, 128]", "multiples of 16"),
         ({"inference": {"threshold_kind": "slice"}}, "cannot be calibrated", "calibration_batches to 0"),
+        ({"seed": -1}, "preset.seed is -1", "0 or more"),
     ],
 )
 def test_what_cannot_work_is_refused_by_name(values: dict[str, Any], what: str, fix: str) -> None:
