@@ -13,6 +13,7 @@ from COVIDSelfSegLib.commands.number_types import positive_number, whole_number
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.lung_masks.network import LungCard
 from COVIDSelfSegLib.networks.lung_unet import widths_of
+from COVIDSelfSegLib.volume import writing_to
 from COVIDSelfSegLib.weight_file import DamagedFileError, check_weights, write_weights
 
 from ..cohorts.shipped import data_folder
@@ -76,6 +77,8 @@ def _train(parsed: argparse.Namespace) -> None:
     if _is_made(parsed.output, preset):
         log.info("%s exists already, made with the same recipe; delete it to train it again", parsed.output)
         return
+    with writing_to(parsed.output):
+        parsed.output.parent.mkdir(parents=True, exist_ok=True)
     chests, licences = [], []
     for chest, licence in shipped_chests(data_folder(), preset.grid_mm, teacher):
         log.info("%s", chest.name)
@@ -85,7 +88,6 @@ def _train(parsed: argparse.Namespace) -> None:
     if start is not None:
         trainer.start_from(start)
         licences += [one for one in start.card.trained_on if one not in licences]
-    parsed.output.parent.mkdir(parents=True, exist_ok=True)
     checkpoint = parsed.output.with_suffix(".checkpoint")
     if checkpoint.is_file():
         trainer.load(checkpoint)
@@ -105,7 +107,8 @@ def _train(parsed: argparse.Namespace) -> None:
         flat=preset.flat,
         grid_mm=preset.grid_mm,
     )
-    write_weights(parsed.output, trainer.average.state_dict(), {"card": card.to_json()})
+    with writing_to(parsed.output):
+        write_weights(parsed.output, trainer.average.state_dict(), {"card": card.to_json()})
     checkpoint.unlink(missing_ok=True)
 
 

@@ -59,6 +59,14 @@ def test_a_lung_training_writes_a_network_that_runs_and_says_how_it_was_made(tmp
     assert (card.flat, card.grid_mm) == (False, 5.0)
 
 
+def test_a_lung_training_that_cannot_be_written_is_refused_before_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_lungs, "shipped_chests", lambda *_: pytest.fail("chests were made in vain"))
+    (tmp_path / "file").touch()
+    assert train(tmp_path / "file" / "lungs.safetensors") == ExitCode.OUTPUT_NOT_WRITABLE
+
+
 def test_the_network_for_slices_is_flat_and_sees_finer_voxels(tmp_path: Path) -> None:
     output = tmp_path / "slices.safetensors"
     assert train(output, "--slices") == ExitCode.DONE
