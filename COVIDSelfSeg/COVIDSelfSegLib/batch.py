@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
@@ -24,11 +23,8 @@ from .lungs import lung_weights_sha256
 from .memory import fitting_into_memory
 from .models import ModelPackage, find_package
 from .pipeline import Options, Run, StageClock, segment, write_results
-from .volume import read_scan, reading_from, writing_to
+from .volume import bare_name, files_of, read_scan, reading_from, writing_to
 
-_ENDINGS = re.compile(r"\.(nii|nii\.gz|nrrd|nhdr|mha|mhd)$", re.IGNORECASE)
-_HEADERS = (".mhd", ".nhdr")
-"""Their voxels lie in another file of the same name."""
 _FATAL = (ExitCode.MODEL_UNUSABLE, ExitCode.OUTPUT_NOT_WRITABLE)
 """The next scan would fail in the same way."""
 
@@ -87,7 +83,7 @@ def name_jobs(scans: Sequence[Path]) -> list[Job]:
     """Name each scan after its file or folder, with as much of its path as tells it from the others."""
     # The results of ".." would lie outside of the output.
     places = [scan.resolve() if scan.name in ("", "..") else scan.absolute() for scan in scans]
-    names = [_without_ending(place.name) for place in places]
+    names = [_folder_name(place) for place in places]
     parents = [place.parent for place in places]
     while len(set(names)) < len(names):
         twice = {name for name in names if names.count(name) > 1}
@@ -109,9 +105,9 @@ def name_jobs(scans: Sequence[Path]) -> list[Job]:
     return [Job(name, scan) for name, scan in zip(names, scans, strict=True)]
 
 
-def _without_ending(name: str) -> str:
-    shorter = _ENDINGS.sub("", name)
-    return name if shorter in ("", ".", "..") else shorter
+def _folder_name(scan: Path) -> str:
+    name = bare_name(scan)
+    return scan.name if name in ("", ".", "..") else name
 
 
 def part_of(jobs: Sequence[Job], part: int, parts: int) -> list[Job]:
@@ -233,12 +229,9 @@ def _write(run: Run, job: Job, output: Path, options: Options, clock: StageClock
 def _asked(job: Job, options: Options) -> dict[str, Any]:
     """What decides the result; where it was computed does not."""
     chosen = {name: str(value) for name, value in asdict(options).items() if name != "device"}
-    files = [job.scan] if job.scan.is_file() else [file for file in job.scan.rglob("*") if file.is_file()]
-    if job.scan.suffix.lower() in _HEADERS:
-        files = [file for file in job.scan.parent.iterdir() if file.stem == job.scan.stem]
-    stamps = [file.stat() for file in files]
+    stamps = [file.stat() for file in files_of(job.scan)]
     changed = max((stamp.st_mtime_ns for stamp in stamps), default=0)
-    return chosen | {"files": len(files), "bytes": sum(s.st_size for s in stamps), "changed": changed}
+    return chosen | {"files": len(stamps), "bytes": sum(s.st_size for s in stamps), "changed": changed}
 
 
 def _finished(

@@ -33,12 +33,30 @@ FILE_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 GEOMETRY_TOLERANCE = 1e-4
 """Largest difference, in mm (and in direction cosines), at which two grids still count as the same."""
 
+_HEADERS = (".mhd", ".nhdr")
+"""Their voxels lie in another file of the same name."""
 _NIFTI_HEADER_BYTES = 348
 
 
 def has_scan_ending(path: Path) -> bool:
     """Whether the file name says that this is a scan file (not a DICOM slice)."""
     return path.name.lower().endswith(FILE_ENDINGS)
+
+
+def bare_name(path: Path) -> str:
+    """A file's name without the ending of a scan file."""
+    for ending in sorted(FILE_ENDINGS, key=len, reverse=True):
+        if path.name.lower().endswith(ending):
+            return path.name[: -len(ending)]
+    return path.name
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files that a scan is read from: itself, all below a folder, or a header and its voxels."""
+    if path.suffix.lower() in _HEADERS:
+        beside = sorted(path.parent.iterdir())
+        return [file for file in beside if Path(file.name.removesuffix(".gz")).stem == path.stem]
+    return [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
 
 
 def read_scan(path: Path, series_id: str | None = None) -> sitk.Image:

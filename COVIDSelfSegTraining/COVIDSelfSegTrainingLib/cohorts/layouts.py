@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from COVIDSelfSegLib.volume import FILE_ENDINGS
+from COVIDSelfSegLib.volume import bare_name
 
 MaskKind = Literal["lesions", "lungs", "other"]
 
@@ -61,14 +61,6 @@ def patient_folder(folder: Path, below: Counter[Path]) -> Path | None:
         if below[highest] <= _PATIENT_SCANS:
             return highest
     return None
-
-
-def bare_name(path: Path) -> str:
-    """A file's name without the ending of a scan file."""
-    for ending in sorted(FILE_ENDINGS, key=len, reverse=True):
-        if path.name.lower().endswith(ending):
-            return path.name[: -len(ending)]
-    return path.name
 
 
 def mask_of(relative: Path) -> tuple[str, MaskKind] | None:

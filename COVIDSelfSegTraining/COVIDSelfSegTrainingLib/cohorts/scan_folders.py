@@ -13,9 +13,9 @@ from pathlib import Path
 import SimpleITK as sitk
 from COVIDSelfSegLib.dicom import Series, choose_chest_ct, list_series
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.volume import FILE_ENDINGS, has_scan_ending
+from COVIDSelfSegLib.volume import FILE_ENDINGS, bare_name, files_of, has_scan_ending
 
-from .layouts import MaskKind, bare_name, count_below, mask_of, patient_folder, stated_class
+from .layouts import MaskKind, count_below, mask_of, patient_folder, stated_class
 from .sources import Group, Source
 
 _PATIENT_ID, _BIRTH_DATE, _SEX, _STUDY = "0010|0020", "0010|0030", "0010|0040", "0020|000d"
@@ -164,7 +164,8 @@ def _of_file(
         patient=bare_name(relative) if of_patient is None else of_patient.as_posix(),
         stated_class=stated_class(relative),
     )
-    return Found(source, (path, *of_scan.values()), _contradiction(root, source))
+    files = (file for one in (path, *of_scan.values()) for file in files_of(one))
+    return Found(source, tuple(files), _contradiction(root, source))
 
 
 def _nearest(

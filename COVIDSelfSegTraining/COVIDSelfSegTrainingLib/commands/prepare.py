@@ -16,6 +16,7 @@ from COVIDSelfSegLib.commands.number_types import whole_number
 from COVIDSelfSegLib.errors import UserError, stopped_saying
 from COVIDSelfSegLib.events import EventWriter
 from COVIDSelfSegLib.models import is_non_commercial
+from COVIDSelfSegLib.volume import files_of
 
 from ..cohorts.cutting import LungChoice
 from ..cohorts.layouts import MOSMED_LICENCE
@@ -222,7 +223,7 @@ def _corrected(found: Sequence[Found], table: Path) -> list[Found]:
                     fix="Correct the path, or leave the cell empty.",
                 )
         masks = [Path(values[name]) for name in ("lesion_mask", "lung_mask") if name in values]
-        files = tuple(dict.fromkeys((*one.files, *masks)))
+        files = tuple(dict.fromkeys((*one.files, *(file for mask in masks for file in files_of(mask)))))
         source = replace(
             source,
             patient=values.get("patient", source.patient),

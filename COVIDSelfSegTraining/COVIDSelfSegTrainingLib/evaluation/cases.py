@@ -15,11 +15,10 @@ from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.phantom_parts.scanner import Acquisition, draw_acquisition
-from COVIDSelfSegLib.volume import array_view, grid_difference, image_like, read_mask
+from COVIDSelfSegLib.volume import array_view, bare_name, grid_difference, image_like, read_mask
 
 from ..cohorts.card_names import card_name
 from ..cohorts.cutting import read_source
-from ..cohorts.layouts import bare_name
 from ..cohorts.manifest import read_manifest
 from ..cohorts.sources import Source, Split
 from .overlap import BoolArray

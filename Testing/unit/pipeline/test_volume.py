@@ -13,7 +13,15 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.errors import ExitCode, UserError
-from COVIDSelfSegLib.volume import array_view, grid_difference, image_like, read_mask, read_scan, write_image
+from COVIDSelfSegLib.volume import (
+    array_view,
+    files_of,
+    grid_difference,
+    image_like,
+    read_mask,
+    read_scan,
+    write_image,
+)
 
 
 @pytest.mark.parametrize("ending", ["nii", "nii.gz", "nrrd", "mha", "mhd"])
@@ -31,6 +39,19 @@ def test_an_oblique_scan_survives_writing_and_reading(
         back.TransformIndexToPhysicalPoint(corner), an_oblique_image.TransformIndexToPhysicalPoint(corner)
     )
     assert np.abs(moved).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("header", "compressed"), [("nhdr", True), ("nhdr", False), ("mhd", True), ("mhd", False)]
+)
+def test_the_voxels_beside_a_header_are_files_of_its_scan(
+    tmp_path: Path, header: str, compressed: bool
+) -> None:
+    scan = tmp_path / f"scan.{header}"
+    sitk.WriteImage(sitk.Image((4, 4, 4), sitk.sitkInt16), str(scan), compressed)
+    (written,) = set(tmp_path.iterdir()) - {scan}
+    (tmp_path / "another.raw").touch()
+    assert set(files_of(scan)) == {scan, written}
 
 
 @pytest.mark.parametrize("pixel_type", [sitk.sitkInt32, sitk.sitkFloat32, sitk.sitkFloat64, sitk.sitkUInt8])

@@ -72,6 +72,12 @@ def test_mosmed_folders_say_the_group_and_masks_find_their_scan(tmp_path: Path) 
     assert "study_0300" in found.notes[0]
 
 
+def test_the_voxels_beside_a_header_are_files_of_its_scan_and_mask(tmp_path: Path) -> None:
+    scan, mask = write(tmp_path / "scan.mhd"), write(tmp_path / "scan_mask.mhd")
+    files = by_file(search([Root(tmp_path, "healthy", "none needed")]))["scan.mhd"].files
+    assert set(files) == {one.with_suffix(ending) for one in (scan, mask) for ending in (".mhd", ".raw")}
+
+
 def test_a_healthy_class_in_the_covid_folder_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "CT-0" / "a.nii.gz")
     write(tmp_path / "CT-2" / "b.nii.gz")
