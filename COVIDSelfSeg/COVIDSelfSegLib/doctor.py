@@ -17,6 +17,7 @@ import SimpleITK as sitk
 from .errors import UserError
 from .frame import FloatArray, LungFrame
 from .lung_masks.classical import label_lungs
+from .lung_masks.pooled_scan import PooledScan
 from .lung_masks.sides import LEFT, RIGHT
 from .volume import array_view
 
@@ -264,7 +265,7 @@ class _Look:
     def at(cls, scan: sitk.Image) -> _Look:
         frame = LungFrame.whole_scan(scan, _LOOK_MM)
         hu = frame.to_network(scan)
-        return cls(hu, label_lungs(hu, frame.voxel_mm), frame.voxel_mm)
+        return cls(hu, label_lungs(PooledScan(hu, frame.voxel_mm)), frame.voxel_mm)
 
     @property
     def lung_ml(self) -> tuple[float, float]:

@@ -11,12 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
 from ..frame import FloatArray
-
-BoolArray = npt.NDArray[np.bool_]
+from .pooled_scan import BoolArray, PooledScan, bounding_box
 
 _RADII_MM = np.arange(9.5, 22.0, 1.5)
 _BLOOD_HU = (-60.0, 150.0)
@@ -40,7 +38,7 @@ _ARCH_MM, _CAP_MM = 60.0, 25.0
 
 
 @dataclass(frozen=True)
-class Disc:
+class _Disc:
     """A section of the aorta: slice, row and column of its middle on the pooled grid, and its radius."""
 
     z: int
@@ -49,58 +47,51 @@ class Disc:
     radius_mm: float
 
 
-def bulging_aorta(
-    hu: FloatArray, voxel_mm: tuple[float, float, float], lungs: BoolArray, dense: BoolArray
-) -> BoolArray:
+def bulging_aorta(pooled: PooledScan, lungs: BoolArray, dense: BoolArray) -> BoolArray:
     """Tell which of what a network takes for dense lung is the aorta.
 
     Args:
-        hu: (z, y, x), z up, y back, x left.
-        voxel_mm: (z, y, x), about 2.5.
-        lungs: what is aerated of them, on the same grid.
+        pooled: the scan.
+        lungs: (z, y, x), what is aerated of them.
         dense: what the network takes for dense lung.
 
     Returns:
         The aorta with a rim of partial volume, whether in ``dense`` or not, and of its arch what is in
         ``dense``; nothing where no aorta is found or less than 5 ml of it are in ``dense``.
     """
-    aorta = np.zeros(hu.shape, bool)
-    least = _LEAST_BULGE_ML * 1000 / np.prod(voxel_mm)
+    aorta = np.zeros(lungs.shape, bool)
+    least = _LEAST_BULGE_ML * 1000 / np.prod(pooled.voxel_mm)
     if dense.sum() < least:
         return aorta
-    discs = descending_aorta(hu, voxel_mm, lungs)
+    discs = _descending_aorta(pooled, lungs)
     for disc in discs:
-        aorta[disc.z] = _within(disc, hu.shape[1:], voxel_mm)
+        aorta[disc.z] = _within(disc, lungs.shape[1:], pooled.voxel_mm)
     if (aorta & dense).sum() < least:
-        return np.zeros(hu.shape, bool)
-    return aorta | _arch(discs, aorta, dense, voxel_mm)
+        return np.zeros(lungs.shape, bool)
+    return aorta | _arch(discs, aorta, dense, pooled.voxel_mm)
 
 
-def descending_aorta(hu: FloatArray, voxel_mm: tuple[float, float, float], lungs: BoolArray) -> list[Disc]:
+def _descending_aorta(pooled: PooledScan, lungs: BoolArray) -> list[_Disc]:
     """Find the descending aorta as a tube.
-
-    Args:
-        hu: (z, y, x), z up, y back, x left.
-        voxel_mm: (z, y, x).
-        lungs: what is aerated of them, on the same grid.
 
     Returns:
         A disc for each slice, from below upwards; none where no tube is as long as a hand is broad (80 mm).
     """
     if not lungs.any():
         return []
+    voxel_mm = pooled.voxel_mm
     box = _where_it_can_be(lungs, voxel_mm)
-    worth = _roundness(hu[box], voxel_mm) - _ROUND
+    worth = _roundness(pooled.hu[box], voxel_mm) - _ROUND
     path = _best_path(worth, steps=max(1, round(voxel_mm[0] / voxel_mm[1])))
     if len(path) * voxel_mm[0] < _LEAST_MM:
         return []
     deep, rows, columns = (part.start for part in box)
-    return [Disc(z + deep, y + rows, x + columns, float(_RADII_MM[size])) for z, size, y, x in path]
+    return [_Disc(z + deep, y + rows, x + columns, float(_RADII_MM[size])) for z, size, y, x in path]
 
 
 def _where_it_can_be(lungs: BoolArray, voxel_mm: tuple[float, float, float]) -> tuple[slice, slice, slice]:
     """Behind the middle of the lungs, and not far from the midline on its right."""
-    deep, rows, columns = ndimage.find_objects(lungs.astype(np.uint8))[0]
+    deep, rows, columns = bounding_box(lungs)
     middle = (columns.start + columns.stop) / 2
     first = max(0, int(middle - _RIGHTWARDS_MM / voxel_mm[2]))
     last = min(lungs.shape[2], int(middle + _LEFTWARDS_MM / voxel_mm[2]))
@@ -153,7 +144,7 @@ def _best_path(worth: FloatArray, steps: int) -> list[tuple[int, int, int, int]]
     return path[::-1]
 
 
-def _within(disc: Disc, shape: tuple[int, ...], voxel_mm: tuple[float, float, float]) -> BoolArray:
+def _within(disc: _Disc, shape: tuple[int, ...], voxel_mm: tuple[float, float, float]) -> BoolArray:
     """The disc and its rim, in its slice."""
     rows, columns = np.ogrid[: shape[0], : shape[1]]
     apart = np.hypot((rows - disc.y) * voxel_mm[1], (columns - disc.x) * voxel_mm[2])
@@ -162,7 +153,7 @@ def _within(disc: Disc, shape: tuple[int, ...], voxel_mm: tuple[float, float, fl
 
 
 def _arch(
-    discs: list[Disc], aorta: BoolArray, dense: BoolArray, voxel_mm: tuple[float, float, float]
+    discs: list[_Disc], aorta: BoolArray, dense: BoolArray, voxel_mm: tuple[float, float, float]
 ) -> BoolArray:
     """What hangs together in the slice with the upper part of the tube, in front of it and no further out.
 

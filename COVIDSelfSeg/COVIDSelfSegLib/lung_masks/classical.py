@@ -41,20 +41,16 @@ def builtin_lung_mask(scan: sitk.Image, network: LungNetwork | None = None) -> s
     if network is not None:
         coarse = LungFrame.whole_scan(scan, network.grid_mm, divide_slices=True)
         dense = coarse.onto(frame, network.probability(coarse.to_network(scan)))
-    return _to_scan(frame, label_lungs(pooled.hu, pooled.voxel_mm, dense))
+    return _to_scan(frame, label_lungs(pooled, dense))
 
 
-def label_lungs(
-    hu: FloatArray, voxel_mm: tuple[float, float, float], dense: FloatArray | None = None
-) -> LabelArray:
-    """Label right (1) and left (2) lung on a pooled grid turned to patient axes (z up, y back, x left).
+def label_lungs(pooled: PooledScan, dense: FloatArray | None = None) -> LabelArray:
+    """Label right (1) and left (2) lung on the pooled grid.
 
     Args:
-        hu: (z, y, x).
-        voxel_mm: (z, y, x).
+        pooled: the scan.
         dense: probability 0 .. 1 that a voxel is lung, aerated or not, on the same grid.
     """
-    pooled = PooledScan(hu, voxel_mm)
     air = enclosed_air(pooled)
     airways = airways_of(pooled, air)
     lungs = lung_parts(pooled, air & ~airways)
@@ -62,8 +58,8 @@ def label_lungs(
     if dense is None:
         return _close(split_sides(lungs, pooled), pooled, None)
     lungs = lung_parts(pooled, lungs & ~gas_unlike_lung(pooled, lungs, dense))
-    added = (dense > LUNG_SHARE) & (hu < _BONE_HU) & ~airways & ~lungs
-    aorta = bulging_aorta(hu, voxel_mm, lungs, added)
+    added = (dense > LUNG_SHARE) & (pooled.hu < _BONE_HU) & ~airways & ~lungs
+    aorta = bulging_aorta(pooled, lungs, added)
     added &= ~aorta
     if added.any():
         box = _wider(bounding_box(added | lungs), lungs.shape)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 from COVIDSelfSegLib.lung_masks.classical import builtin_lung_mask, label_lungs
 from COVIDSelfSegLib.lung_masks.network import LungNetwork
+from COVIDSelfSegLib.lung_masks.pooled_scan import PooledScan
 from COVIDSelfSegLib.volume import array_view, read_scan
 
 BoolArray = npt.NDArray[np.bool_]
@@ -53,7 +54,7 @@ class _Chest:
         return around & (abs(self.z) < 80)
 
     def share_inside(self, part: BoolArray) -> float:
-        labels = label_lungs(self.hu, self.voxel_mm, self.dense)
+        labels = label_lungs(PooledScan(self.hu, self.voxel_mm), self.dense)
         return float((labels[part] > 0).mean())
 
 

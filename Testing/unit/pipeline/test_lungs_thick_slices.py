@@ -10,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.lung_masks.classical import builtin_lung_mask, label_lungs
 from COVIDSelfSegLib.lung_masks.network import LungNetwork
+from COVIDSelfSegLib.lung_masks.pooled_scan import PooledScan
 from COVIDSelfSegLib.volume import array_view, read_scan
 
 BoolArray = npt.NDArray[np.bool_]
@@ -38,7 +39,7 @@ class _Chest:
         self.hu[self.trachea] = -990
 
     def found(self, dense: npt.NDArray[np.float32] | None = None) -> BoolArray:
-        inside: BoolArray = label_lungs(self.hu, self.voxel_mm, dense) > 0
+        inside: BoolArray = label_lungs(PooledScan(self.hu, self.voxel_mm), dense) > 0
         return inside
 
 
