@@ -50,7 +50,7 @@ class Cancelled(BaseException):
 
 @contextmanager
 def stopped_saying(text: str) -> Iterator[None]:
-    """Say this, where work is stopped of which a part stays.
+    """Tell a user who stops this work what stays of it and how to go on.
 
     Raises:
         Cancelled: the user ended it.

@@ -27,7 +27,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def fitting_into_memory(why: str = "Each step holds the whole scan in memory.") -> Iterator[None]:
-    """For work on a whole scan.
+    """Turn memory that runs out, in work on a whole scan, into an error that the user understands.
 
     Raises:
         UserError: memory ran out (exit code 4).

@@ -16,7 +16,7 @@ _SMOOTH_PIXELS = 3
 
 
 def without_partial_volume(logits: FloatArray, slices: LungSlices) -> FloatArray:
-    """Take lesions away where a thick slice need not show any to be grey.
+    """Take lesions away where partial volume alone can be why a thick slice is grey.
 
     Where clear lung lies on one side of a slice and tissue outside the lungs on the other, the slice between
     holds the border of both. Disease thicker than a slice is left: there the lung is not clear.

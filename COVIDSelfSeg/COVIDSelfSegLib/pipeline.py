@@ -108,7 +108,7 @@ class Run:
 
 
 class StageClock:
-    """Tells the progress of a run as one rising fraction, and remembers how long each stage took."""
+    """Reports a run's progress as one rising fraction, and keeps the time that each stage took."""
 
     def __init__(self, progress: Progress = lambda _stage, _fraction, _message: None) -> None:
         self._progress = progress
@@ -119,7 +119,7 @@ class StageClock:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Everything inside belongs to this stage."""
+        """Count what runs inside as this stage, in progress and in time."""
         names = [stage[0] for stage in _STAGES]
         place = names.index(name)
         self._begun = sum(share for _, share, _ in _STAGES[:place])

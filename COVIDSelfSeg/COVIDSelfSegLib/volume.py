@@ -104,7 +104,7 @@ def read_mask(path: Path) -> sitk.Image:
 
 @contextmanager
 def reading_from(path: Path) -> Iterator[None]:
-    """For reads by Python itself, to which the system may say no.
+    """Turn an error of the system, met while Python reads a file, into one that the user understands.
 
     Raises:
         UserError: the path cannot be opened (exit code 2).
@@ -152,7 +152,7 @@ def output_not_writable(path: Path) -> UserError:
 
 @contextmanager
 def writing_to(path: Path) -> Iterator[None]:
-    """For writes by Python itself; :func:`write_image` says the same of images.
+    """The same for what Python writes; :func:`write_image` does it for images.
 
     Raises:
         UserError: a file cannot be written (exit code 5).

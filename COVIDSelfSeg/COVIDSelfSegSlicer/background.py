@@ -39,7 +39,7 @@ class BackgroundJob(Generic[Value]):
         return self._value  # type: ignore[return-value]
 
     def stop(self) -> None:
-        """Ask the function to stop, and give it the moment that it needs for it."""
+        """Ask the function to stop, and wait for it, half a second at most."""
         self._stop.set()
         self._thread.join(_PATIENCE_S)
 

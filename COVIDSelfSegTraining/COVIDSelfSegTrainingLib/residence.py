@@ -1,4 +1,4 @@
-"""Where the cohort's arrays live in training: on the GPU if all of them fit, else memory-mapped on disk."""
+"""Where a training keeps the cohort's arrays: on the GPU if all fit, else memory-mapped on disk."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_OF_FREE = 0.5
 
 
 class Residence:
-    """Gives volumes and slices of scans as tensors on the device; the same numbers wherever they live.
+    """Gives volumes and slices of scans as tensors on the device; the numbers are the same either way.
 
     Args:
         scans: the cohort.

@@ -88,7 +88,7 @@ def _tied_to(mask: BoolArray, lungs: BoolArray) -> BoolArray:
 
 
 def _wider(box: tuple[slice, slice, slice], shape: tuple[int, ...]) -> tuple[slice, slice, slice]:
-    """A box with a margin of what :func:`_body_around` and :func:`_thick_parts` look at."""
+    """A box with a margin: as far as :func:`_body_around` and :func:`_thick_parts` look beyond it."""
     deep, rows, columns = (
         slice(max(0, part.start - 6), min(size, part.stop + 6)) for part, size in zip(box, shape, strict=True)
     )

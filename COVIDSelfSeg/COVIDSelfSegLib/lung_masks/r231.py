@@ -106,7 +106,11 @@ def _depths(labels: Labels, values: list[int]) -> npt.NDArray[np.float32]:
 
 
 def _or_gone(depths: npt.NDArray[np.float32], beside: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Depths, where an absent label is as deep outside as it lies inside beside: it ends midway."""
+    """The depths of a slice, with numbers for labels that it lacks.
+
+    Such a label is taken to lie as far outside as it reaches inside in the slice ``beside``; its shape then
+    shrinks to nothing half-way between the two.
+    """
     deepest = np.nan_to_num(beside.max(axis=(1, 2), keepdims=True), nan=1.0)
     return np.where(np.isnan(depths), -deepest, depths)
 
