@@ -23,6 +23,11 @@ from torch import Tensor, nn, optim
 _OPTIMISER = "optimiser"
 
 
+def checkpoint_of(folder: Path, phase: str) -> Path:
+    """The checkpoint of a phase, in the folder of its training."""
+    return folder / f"{phase}.checkpoint.safetensors"
+
+
 def save_checkpoint(
     path: Path,
     iteration: int,

@@ -16,7 +16,7 @@ from COVIDSelfSegLib.errors import UserError
 from PIL import Image
 from torch import Tensor
 
-from .checkpoint import not_writable
+from .checkpoint import checkpoint_of, not_writable
 from .collapse import CollapseWatch
 from .curves import SAMPLES
 from .distributed import rank
@@ -102,7 +102,7 @@ class PhaseRun:
     @property
     def checkpoint(self) -> Path:
         """The file to go on from."""
-        return self.folder / f"{self.phase}.checkpoint.safetensors"
+        return checkpoint_of(self.folder, self.phase)
 
     def run(self) -> None:
         """Step until done; where a checkpoint is, go on from it.

@@ -19,7 +19,7 @@ from COVIDSelfSegLib.models import (
 )
 from COVIDSelfSegLib.networks.generator import VolumeGenerator
 
-from .checkpoint import remove_leftovers
+from .checkpoint import checkpoint_of, remove_leftovers
 from .cohorts.card_names import card_name
 from .cohorts.cohort import CohortScan
 from .collapse import CollapseWatch
@@ -54,11 +54,6 @@ class Outcome:
     def page(self) -> Path:
         """Its curves and sample pictures."""
         return self.folder / PAGE
-
-
-def checkpoint_of(folder: Path, phase: str) -> Path:
-    """The checkpoint of a phase."""
-    return folder / f"{phase}.checkpoint.safetensors"
 
 
 def train(

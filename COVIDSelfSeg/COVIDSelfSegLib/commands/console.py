@@ -29,6 +29,11 @@ class ProgressBar:
         self._bar.refresh()
 
 
+def print_line(_stage: str, _fraction: float, message: str) -> None:
+    """A :data:`Progress` that is a line for each step: of work on many scans, where a bar says too little."""
+    sys.stderr.write(f"{message}\n")
+
+
 def print_report(report: dict[str, Any], output: Path) -> None:
     """Print the numbers of a run and where its files are."""
     numbers = report["numbers"]

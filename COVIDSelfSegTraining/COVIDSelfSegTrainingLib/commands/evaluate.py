@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from COVIDSelfSegLib.commands.console import print_line
 from COVIDSelfSegLib.commands.number_types import count, share
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.errors import UserError, stopped_saying
@@ -132,7 +133,7 @@ def write_sheet(
         device=parsed.device,
     )
     writer = EventWriter() if parsed.events else None
-    progress = writer.progress if writer else _print_line
+    progress = writer.progress if writer else print_line
     with stopped_saying(
         f"Stopped; no sheet was written. The scans that were scored stay in {parsed.output}, and the same "
         "command goes on from there."
@@ -203,10 +204,6 @@ def _cases(parsed: argparse.Namespace) -> tuple[list[Case], list[str]]:
             fix="Name a cohort, take its training side too with --all, or give --phantoms 8 or --slices.",
         )
     return cases, notes
-
-
-def _print_line(_stage: str, _fraction: float, message: str) -> None:
-    sys.stderr.write(f"{message}\n")
 
 
 def _summary(evaluated: Evaluated) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from COVIDSelfSegLib.commands.console import print_line
 from COVIDSelfSegLib.commands.number_types import whole_number
 from COVIDSelfSegLib.errors import UserError, stopped_saying
 from COVIDSelfSegLib.events import EventWriter
@@ -136,15 +137,11 @@ def _run(parsed: argparse.Namespace, scans: list[Found], settings: Settings, not
         f"Stopped; there is no cohort yet. The scans that were cut stay in {folder}, and the same command "
         "goes on from there."
     ):
-        outcome = prepare(scans, folder, settings, writer.progress if writer else _print_line, notes)
+        outcome = prepare(scans, folder, settings, writer.progress if writer else print_line, notes)
     if writer:
         writer.result({"cohort": str(folder), **_summary(outcome)})
     else:
         _print_outcome(outcome, folder)
-
-
-def _print_line(_stage: str, _fraction: float, message: str) -> None:
-    sys.stderr.write(f"{message}\n")
 
 
 def _summary(outcome: Outcome) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from COVIDSelfSegLib.errors import UserError, stopped_saying
 from COVIDSelfSegLib.events import EventWriter
 from COVIDSelfSegLib.models import find_package
 
+from ..checkpoint import checkpoint_of
 from ..cohorts.cohort import open_cohort
 from ..distributed import rank_of_launcher
 from ..options import SegmenterPreset
@@ -24,7 +25,7 @@ from ..preset_checks import check_preset
 from ..preset_files import find_preset, write_preset
 from ..presets import PRESETS, Preset
 from ..starting import check_start
-from ..training import PHASES, Outcome, checkpoint_of, train
+from ..training import PHASES, Outcome, train
 from .arguments import for_the_card
 
 _SPANS = {"gan": (0.0, 0.6), "masks": (0.6, 0.65), "segmenter": (0.65, 1.0)}
