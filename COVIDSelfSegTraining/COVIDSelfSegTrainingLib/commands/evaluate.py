@@ -108,7 +108,7 @@ def write_sheet(
     title: str,
     notes: Sequence[str],
     slice_files: Sequence[Path],
-    score_further: Callable[[Evaluated, Options, Progress], FurtherFindings | None] = lambda *_: None,
+    score_further: Callable[[Evaluated, Options, Progress], FurtherFindings] = lambda *_: FurtherFindings(),
 ) -> None:
     """Run packages over everything, write the sheet, and say where it is.
 

@@ -49,8 +49,8 @@ def draw_sheet(
     notes: Sequence[str],
     pictures: int,
     *,
-    slice_sets: Sequence[SliceSet] = (),
-    further: FurtherFindings | None = None,
+    slice_sets: Sequence[SliceSet],
+    further: FurtherFindings,
 ) -> Sheet:
     """Put a sheet together.
 
@@ -71,10 +71,9 @@ def draw_sheet(
     add_healthy(sheet, evaluated)
     add_slice_labels(sheet, evaluated)
     add_slice_sets(sheet, slice_sets, [one.label for one in evaluated.contenders])
-    if further is not None:
-        add_rescans(sheet, further.rescans)
-        add_lung_masks(sheet, further.masks)
-        add_effusions(sheet, further.effusions)
+    add_rescans(sheet, further.rescans)
+    add_lung_masks(sheet, further.masks)
+    add_effusions(sheet, further.effusions)
     add_ablation(sheet, evaluated)
     add_threshold_sweep(sheet, evaluated)
     add_calibration(sheet, evaluated)

@@ -35,7 +35,7 @@ from COVIDSelfSegTrainingLib.evaluation.baselines import THRESHOLDS_HU
 from COVIDSelfSegTrainingLib.evaluation.cases import Case, cases_of_cohort, phantom_cases
 from COVIDSelfSegTrainingLib.evaluation.comparison import differing_settings
 from COVIDSelfSegTrainingLib.evaluation.evaluated import evaluate
-from COVIDSelfSegTrainingLib.evaluation.evaluation_sheet import draw_sheet
+from COVIDSelfSegTrainingLib.evaluation.evaluation_sheet import FurtherFindings, draw_sheet
 from COVIDSelfSegTrainingLib.evaluation.scoring import LoadedCase, score_case
 
 from ..command_runs import run_here
@@ -332,7 +332,7 @@ def test_phantoms_and_real_scans_never_share_a_row(
     cases: list[Case] = real + phantom_cases([200])
     assert all(case.source.seed < 1000 for case in cases)
     evaluated = evaluate(cases, [("old", models["old"])], tmp_path / "out", OPTIONS, lambda *_: None)
-    draw_sheet(evaluated, "Both", [], 2).write(tmp_path / "out")
+    draw_sheet(evaluated, "Both", [], 2, slice_sets=(), further=FurtherFindings()).write(tmp_path / "out")
     for part, count in (("real_scans", "1"), ("phantoms", "1")):
         (row,) = (one for one in table(tmp_path / "out", f"scan_protocol_{part}") if one["method"] == "old")
         assert row["scans"] == count
