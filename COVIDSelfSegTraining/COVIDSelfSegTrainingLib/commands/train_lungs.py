@@ -11,6 +11,7 @@ from pathlib import Path
 from COVIDSelfSegLib import __version__
 from COVIDSelfSegLib.commands.number_types import positive_number, whole_number
 from COVIDSelfSegLib.devices import choose_device
+from COVIDSelfSegLib.errors import stopped_saying
 from COVIDSelfSegLib.lung_masks.network import LungCard
 from COVIDSelfSegLib.networks.lung_unet import widths_of
 from COVIDSelfSegLib.volume import writing_to
@@ -91,13 +92,11 @@ def _train(parsed: argparse.Namespace) -> None:
     checkpoint = parsed.output.with_suffix(".checkpoint")
     if checkpoint.is_file():
         trainer.load(checkpoint)
-    while trainer.iteration < preset.iterations:
-        losses = trainer.step()
-        if trainer.iteration % _SAVE_EVERY == 0:
-            trainer.save(checkpoint)
-        if trainer.iteration % _REPORT_EVERY == 0:
-            told = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
-            log.info("%d/%d  %s", trainer.iteration, preset.iterations, told)
+    with stopped_saying(
+        f"Stopped. The same command continues from the last checkpoint, {checkpoint}, or from the start if "
+        "there is none yet."
+    ):
+        _learn(trainer, preset.iterations, checkpoint)
     card = LungCard(
         widths=widths_of(flat=preset.flat),
         trained_on=tuple(licences),
@@ -110,6 +109,16 @@ def _train(parsed: argparse.Namespace) -> None:
     with writing_to(parsed.output):
         write_weights(parsed.output, trainer.average.state_dict(), {"card": card.to_json()})
     checkpoint.unlink(missing_ok=True)
+
+
+def _learn(trainer: LungTrainer, iterations: int, checkpoint: Path) -> None:
+    while trainer.iteration < iterations:
+        losses = trainer.step()
+        if trainer.iteration % _SAVE_EVERY == 0:
+            trainer.save(checkpoint)
+        if trainer.iteration % _REPORT_EVERY == 0:
+            told = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
+            log.info("%d/%d  %s", trainer.iteration, iterations, told)
 
 
 def _is_made(output: Path, preset: LungPreset) -> bool:

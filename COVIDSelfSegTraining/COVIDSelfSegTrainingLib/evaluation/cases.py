@@ -87,13 +87,19 @@ class Case:
         """Read the scan and its mask, or make the phantom.
 
         Raises:
-            UserError: a file is gone, damaged or on another grid.
+            UserError: a file is gone, damaged or on another grid, or the labels are of other slices.
         """
         source = self.source
         if source.is_phantom:
             phantom = phantom_of(source)
             return CaseImages(phantom.scan, phantom.lesions, phantom.healthy_twin)
         scan = read_source(source)
+        if self.slice_labels is not None and len(self.slice_labels) != scan.GetDepth():
+            raise UserError(
+                f"{self.name} has labels of {len(self.slice_labels)} slices, and {scan.GetDepth()} slices.",
+                why="Each label belongs to a slice, the first to the scan's first.",
+                fix="Correct the file of labels, or take this scan out of it.",
+            )
         if source.lesion_mask is None:
             return CaseImages(scan, empty_mask(scan) if self.is_healthy else None)
         mask = read_mask(Path(source.lesion_mask))

@@ -137,7 +137,7 @@ def score_case(package: ModelPackage, loaded: LoadedCase, look: Look) -> CaseRes
             scores, _ = score_scan(found, truth, run.lungs.image)
             slices = tuple(score_slices(run.lesions, images.truth, run.lungs.image))
     auc = plain_auc = None
-    if case.slice_labels is not None and len(case.slice_labels) == len(lungs):
+    if case.slice_labels is not None:
         labels = np.array(case.slice_labels)
         auc, plain_auc = slice_auc(found, lungs, labels), slice_auc(plain, lungs, labels)
     ml = voxel_volume_ml(images.scan)

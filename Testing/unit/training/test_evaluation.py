@@ -210,6 +210,15 @@ def test_labels_of_slices_are_found_by_names_with_dots(cohort: Path, tmp_path: P
     }
 
 
+def test_labels_of_other_slices_than_the_scan_has_are_refused(cohort: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.json"
+    labels.write_text(json.dumps({"volumes": {"sick2": {"slice_infected": [0, 1]}}}))
+    cases = {case.name: case for case in cases_of_cohort(cohort, None, labels)}
+    (labelled,) = (case for case in cases.values() if case.slice_labels is not None)
+    with pytest.raises(UserError, match="labels of 2 slices, and 66 slices"):
+        labelled.load()
+
+
 def test_baselines_stand_beside_the_packages(sheet: Path, a_phantom: Phantom) -> None:
     rows = {row["method"]: row for row in table(sheet, "scan_protocol_real_scans")}
     assert {"old", "new", "everything in the lung", "HU threshold without vessels"} <= set(rows)

@@ -76,7 +76,7 @@ def test_the_network_for_slices_is_flat_and_sees_finer_voxels(tmp_path: Path) ->
 
 
 def test_an_interrupted_lung_training_goes_on_to_the_same_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole, again = tmp_path / "whole" / "lungs.safetensors", tmp_path / "again" / "lungs.safetensors"
     assert train(whole) == ExitCode.DONE
@@ -94,6 +94,9 @@ def test_an_interrupted_lung_training_goes_on_to_the_same_weights(
 
     monkeypatch.setattr(LungTrainer, "step", interrupted)
     assert train(again) == ExitCode.CANCELLED
+    assert (
+        f"continues from the last checkpoint, {again.with_suffix('.checkpoint')}" in capsys.readouterr().err
+    )
     assert not again.exists()
     kept = again.with_suffix(".checkpoint").read_bytes()
     other = ["train-lungs", str(again), "--iterations", "5", "--device", "cpu"]
