@@ -140,22 +140,25 @@ def a_window(an_application: Any) -> Iterator[Callable[..., Any]]:  # noqa: ARG0
         window.deleteLater()
 
 
-_answers: list[tuple[Any, str]] = []
+remembered_answers: list[tuple[Any, str]] = []
 
 
 @pytest.fixture
-def remembered_status(an_application: Any, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001 - runs it
-    """Asks the worker's Python what it has once for a whole run of the tests: each answer takes seconds."""
+def remembered_status(an_application: Any, monkeypatch: pytest.MonkeyPatch) -> Any:  # noqa: ARG001 - runs it
+    """Asks the worker's Python what it has once for a whole run of the tests: each answer takes seconds.
+
+    Hands over what really asks.
+    """
     from COVIDSelfSegSlicer import setup
 
     class Remembered:
         def __init__(self, onAnswer: Callable[..., None]) -> None:  # noqa: N803 - its real name
             def remember(*answer: Any) -> None:
-                _answers.append(answer)
+                remembered_answers.append(answer)
                 onAnswer(*answer)
 
             self._onAnswer = onAnswer
-            self._asked = None if _answers else ask(remember)
+            self._asked = None if remembered_answers else ask(remember)
             self._waits = self._asked is None
 
         @property
@@ -167,7 +170,7 @@ def remembered_status(an_application: Any, monkeypatch: pytest.MonkeyPatch) -> N
                 self._asked.poll()
             elif self._waits:
                 self._waits = False
-                self._onAnswer(*_answers[0])
+                self._onAnswer(*remembered_answers[0])
 
         def kill(self) -> None:
             self._waits = False
@@ -176,13 +179,14 @@ def remembered_status(an_application: Any, monkeypatch: pytest.MonkeyPatch) -> N
 
     ask = setup.StatusQuery
     monkeypatch.setattr(setup, "StatusQuery", Remembered)
+    return ask
 
 
 @pytest.fixture
 def a_panel(
     a_module_panel: Callable[..., Any],
     samples: Path,
-    remembered_status: None,  # noqa: ARG001 - is in force
+    remembered_status: Any,  # noqa: ARG001 - is in force
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Any]:
     """The module's panel, with what its worker has looked up, and the small model to choose."""

@@ -369,6 +369,7 @@ def test_closing_slicer_ends_what_the_console_waits_for(a_panel, samples):
         assert temporary_folders() == []
 
 
+@pytest.mark.usefixtures("remembered_status")
 def test_three_lines_in_the_console_do_the_whole_job(samples, monkeypatch, a_module_panel):
     monkeypatch.setenv("COVIDSELFSEG_MODELS", str(samples / "models"))
     panel = a_module_panel(MODULE)

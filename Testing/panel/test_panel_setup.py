@@ -1,6 +1,8 @@
 """Set-up: what the worker has is shown, what it lacks is said, and nothing is installed without a click."""
 
+import copy
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -19,12 +21,28 @@ from COVIDSelfSegSlicer import resultNodes, sampleData, setup, workerProcess
 from host import bootstrap, dialogs, slot_errors, user
 from host.slicerlib import packaging
 
+from Testing import slicer_samples
 from Testing.slicer_samples import MODULE, ROOT, temporary_files_in
 
 
 @pytest.fixture
-def remembered_status():
-    """Nothing is remembered here: each panel asks anew."""
+def remembered_status(remembered_status, monkeypatch):
+    """What a panel asks when it is opened is remembered here; whatever it asks later, it asks anew."""
+    from COVIDSelfSegSlicer import setup  # that of the panel, which is another one after a reload
+
+    remembered = setup.StatusQuery
+
+    def first(on_answer):
+        monkeypatch.setattr(setup, "StatusQuery", remembered_status)
+        return remembered(on_answer)
+
+    monkeypatch.setattr(setup, "StatusQuery", first)
+
+
+@pytest.fixture
+def nothing_remembered():
+    """The panel asks when it is opened, too."""
+    slicer_samples.remembered_answers.clear()
 
 
 def wait_for_the_answer(panel):
@@ -56,6 +74,7 @@ def a_bare_python(tmp_path):
     return program
 
 
+@pytest.mark.usefixtures("nothing_remembered")
 def test_the_status_row_tells_what_is_there(a_panel, samples):
     ui = a_panel.ui
     assert ui.setupSection.text == "Set-up: ready"
@@ -279,30 +298,31 @@ def test_damaged_lung_weights_are_shown_not_offered_and_can_be_deleted(a_panel, 
     assert "weights missing" in a_panel.ui.lungmaskStatusLabel.text
 
 
-def python_that_says(program, change):
-    """An interpreter that says what this one says, ``said``, after a statement has changed it."""
-    lines = (
-        "import json, sys",
-        'sys.path.insert(0, "")',  # as with -m: the module's own folder, not what may be installed
-        "from COVIDSelfSegLib.status import status",
-        "said = status()",
-        change,
-        "print(json.dumps(said))",
-    )
-    program.write_text("\n".join([f"#!{sys.executable}", *lines]))
+def python_that_says(program, said):
+    """An interpreter that says this of itself, at once."""
+    program.write_text(f"#!/bin/sh\ncat <<'SAID'\n{json.dumps(said)}\nSAID\n")
     program.chmod(0o755)
     return program
 
 
 @pytest.fixture
-def a_python_without_models(tmp_path):
-    """An interpreter that knows no model package, not even the shipped one."""
-    return python_that_says(tmp_path / "nomodels", 'said["models"] = []')
+def the_answer(a_panel):  # noqa: ARG001 - has asked
+    """What the worker's own Python says of itself."""
+    (answer, _reason), *_ = slicer_samples.remembered_answers
+    return copy.deepcopy(answer)
 
 
 @pytest.fixture
-def a_python_with_a_gpu(tmp_path):
-    return python_that_says(tmp_path / "gpu", 'said["torch"]["cuda"] = True')
+def a_python_without_models(tmp_path, the_answer):
+    """An interpreter that knows no model package, not even the shipped one."""
+    assert the_answer["models"]
+    return python_that_says(tmp_path / "nomodels", the_answer | {"models": []})
+
+
+@pytest.fixture
+def a_python_with_a_gpu(tmp_path, the_answer):
+    the_answer["torch"]["cuda"] = True
+    return python_that_says(tmp_path / "gpu", the_answer)
 
 
 def test_a_gpu_that_was_chosen_and_went_stops_no_run(a_panel, a_python_with_a_gpu, samples):
