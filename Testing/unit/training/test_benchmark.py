@@ -20,6 +20,7 @@ from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.pipeline import Options, Run, segment
 from COVIDSelfSegLib.volume import array_view, read_scan
 from COVIDSelfSegTrainingLib.cli import main
+from COVIDSelfSegTrainingLib.commands import benchmark as benchmark_command
 from COVIDSelfSegTrainingLib.evaluation import cases as cases_module
 from COVIDSelfSegTrainingLib.evaluation import rescan_scores, scoring
 from PIL import Image
@@ -85,6 +86,13 @@ def left_as_it_was(sheet: Path) -> Iterator[None]:
         path.write_bytes(content)
 
 
+@pytest.fixture
+def _no_lung_masks_scored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every run scores lung masks anew, which takes most of the time of one that goes on from another."""
+    for name in ("score_lung_masks", "score_effusions"):
+        monkeypatch.setattr(benchmark_command, name, lambda *_: [])
+
+
 def table(folder: Path, name: str) -> list[dict[str, str]]:
     with (folder / f"{name}.csv").open(newline="") as file:
         return list(csv.DictReader(file))
@@ -144,6 +152,7 @@ def test_scans_made_otherwise_are_compared_with_what_was_found_before(
     assert ("covidctmd_P001", "soft kernel") in rows
 
 
+@pytest.mark.usefixtures("_no_lung_masks_scored")
 def test_run_again_it_segments_no_scan_that_it_has_scored(
     data: Path, sheet: Path, a_model: ModelPackage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +169,7 @@ def test_run_again_it_segments_no_scan_that_it_has_scored(
     assert {name: text.replace("renamed", "small") for name, text in after.items()} == before
 
 
+@pytest.mark.usefixtures("_no_lung_masks_scored")
 def test_degraded_scans_can_be_left_out(
     data: Path, sheet: Path, a_model: ModelPackage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
