@@ -440,7 +440,7 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
         if image is None or 0 in image.GetDimensions():
             return False, _("The chosen volume holds no image.")
         if image.GetNumberOfScalarComponents() != 1 or ctNode.IsA("vtkMRMLLabelMapVolumeNode"):
-            return False, _("The chosen volume is no CT: it must hold one value for each voxel.")
+            return False, _("The chosen volume is not a CT: it must hold one value for each voxel.")
         if ctNode.GetAttribute(resultNodes.ROLE) is not None:
             return False, _("The chosen volume is a result of this module; choose the CT that it came from.")
         transform = ctNode.GetParentTransformNode()

@@ -23,7 +23,7 @@ class Comparison:
         found_share: infected share of the lung as found.
         true_share: infected share of the lung in truth.
         synthesis_error_hu: mean absolute HU error of the pseudo-healthy volume inside true lesions.
-        untouched_error_hu: the same for the scan itself: the error of doing nothing.
+        untouched_error_hu: the same for the scan itself: the error of leaving it unchanged.
     """
 
     dice: float
@@ -38,7 +38,7 @@ class Comparison:
             f"{'infected, % of lung':24}{100 * self.found_share:>10.1f}{100 * self.true_share:>10.1f}\n"
             f"lesion Dice {self.dice:.3f}\n"
             f"pseudo-healthy inside lesions: mean error {self.synthesis_error_hu:.0f} HU, "
-            f"doing nothing {self.untouched_error_hu:.0f} HU\n"
+            f"unchanged scan {self.untouched_error_hu:.0f} HU\n"
             "A phantom shows that the machinery works; this is not clinical performance."
         )
 

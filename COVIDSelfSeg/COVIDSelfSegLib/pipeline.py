@@ -228,9 +228,9 @@ def _findings_of(lungs: LungMask) -> Iterator[Finding]:
         yield Finding(
             Severity.WARNING,
             "The lungs were found without the network for dense lung, which is missing or damaged.",
-            "Consolidated lung may have fallen out of the mask, and what lies outside of it is never found.",
-            "Install COVIDSelfSeg anew; a file lungs/covidselfseg-lungs.safetensors in a folder of models of "
-            "your own goes before the one that comes with it.",
+            "Consolidated lung may have fallen out of the mask, and what lies outside it is never found.",
+            "Install COVIDSelfSeg again. A file lungs/covidselfseg-lungs.safetensors in a model folder of "
+            "your own takes precedence over the one that comes with the program.",
         )
 
 

@@ -53,7 +53,7 @@ def torch_status() -> dict[str, Any] | None:
         if problem:
             return {
                 "error": problem,
-                "fix": "Choose another Python under Advanced that has versions which go together, for "
+                "fix": "Choose another Python under Advanced that has versions that work together, for "
                 "example PyTorch 2.2.2 and numpy 1.26.",
             }
         return {

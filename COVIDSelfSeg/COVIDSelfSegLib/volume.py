@@ -244,7 +244,7 @@ def _read_file(path: Path) -> sitk.Image:
 
 
 def _check_dimensions(path: Path, size: tuple[int, ...], components: int) -> None:
-    shape = " x ".join(map(str, size)) + (f", {components} values a voxel" if components > 1 else "")
+    shape = " x ".join(map(str, size)) + (f", {components} values per voxel" if components > 1 else "")
     is_volume = len(size) == 3 or (len(size) == 4 and size[3] == 1)
     if not is_volume or components != 1:
         raise UserError(

@@ -24,7 +24,7 @@ _PHASES = {"gan": "Phase 1: generator and discriminator", "segmenter": "Phase 3:
 _PANELS = {"gan": GAN_PANELS, "segmenter": SEGMENTER_PANELS}
 _MEANING = {
     "accuracy": "of the discriminator; .5 is guessing, pinned at 1 it has won",
-    "error_left": "1: the generator mends nothing, 0: a perfect healthy twin",
+    "error_left": "1: the generator restores nothing, 0: a perfect healthy twin",
     "texture": "of pseudo-healthy against healthy lung; near 0 it is one flat value",
     "seconds": "a step",
 }

@@ -59,14 +59,14 @@ def check_resumable(path: Path, phase: str, preset: Preset, recipe: dict[str, st
     """
     kept = read_recipe(path)
     if "preset" not in kept:
-        log.warning("%s does not say with which options it was made; going on with it as it is", path)
+        log.warning("%s does not say with which options it was made; it is resumed as it is", path)
         return
     before = preset_from_dict(json.loads(kept["preset"]), source=f"the preset in {path}")
     relevant = [line for line in differences(before, preset) if _matters(line, phase)]
     if relevant:
         raise UserError(
             f"{path} was made with other options: {'; '.join(relevant[:6])}.",
-            why="Going on under changed options would give weights that no preset describes.",
+            why="Continuing under changed options would give weights that no preset describes.",
             fix="Use the preset of that training, or train into another folder.",
         )
     done = int(kept.get("iteration", "0"))

@@ -85,14 +85,14 @@ def check_parts(parts: Sequence[Part]) -> None:
             raise UserError(
                 f"'{card.name}' has the 2D network {card.segmenter} on {grids[0]}, "
                 f"'{last.card.name}' {last.card.segmenter} on {grids[1]}.",
-                why="Weights can be averaged only where they are of one network that sees one grid.",
-                fix="Name packages of which each was trained from another with --start-from.",
+                why="Weights can be averaged only between networks of the same form that see the same grid.",
+                fix="Name packages that were trained one from another with --start-from.",
             )
     if not set.intersection(*(lineage(one.package) for one in parts)):
         raise UserError(
             "These packages have no training in common.",
             why="Weights of trainings that began apart do not fit each other; their mean finds nothing.",
-            fix="Name packages of which each was trained from another with --start-from.",
+            fix="Name packages that were trained one from another with --start-from.",
         )
 
 

@@ -444,8 +444,8 @@ def a_colored_volume():
         (lambda _ct: None, "Choose a CT"),
         (lambda ct: node_of(ct, resultNodes.HEATMAP), "is a result"),
         (lambda _ct: slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode"), "holds no image"),
-        (labels_on_the_grid_of, "is no CT"),
-        (lambda _ct: a_colored_volume(), "is no CT"),
+        (labels_on_the_grid_of, "is not a CT"),
+        (lambda _ct: a_colored_volume(), "is not a CT"),
     ],
 )
 def test_what_is_no_ct_is_refused_with_the_reason(a_segmented_ct, prepare, reason):

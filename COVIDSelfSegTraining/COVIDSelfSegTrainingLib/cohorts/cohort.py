@@ -131,7 +131,7 @@ def open_cohort(folder: Path, split: Split | None = "train") -> list[CohortScan]
     if not hashes:
         raise UserError(
             f"{folder} holds no cohort.",
-            why="Training and evaluation read scans that were cut into the networks' grids before.",
+            why="Training and evaluation read scans that are already cut into the networks' grids.",
             fix="Make it with 'covidselfseg prepare', or name the folder that it was told to write.",
         )
     scans = [open_scan(folder / name, content_sha256) for name, content_sha256 in hashes.items()]
@@ -165,7 +165,7 @@ def open_scan(folder: Path, content_sha256: str = "") -> CohortScan:
         if values.get("format", 1) > FORMAT:
             raise UserError(
                 f"The cohort scan {folder} has format {values['format']}; this version reads up to {FORMAT}.",
-                why="A later version of COVIDSelfSeg made it, and may mean other things by its numbers.",
+                why="A later version of COVIDSelfSeg made it, and its numbers may mean something else.",
                 fix="Update COVIDSelfSeg, or make the cohort again with this version.",
             )
         scan = CohortScan(

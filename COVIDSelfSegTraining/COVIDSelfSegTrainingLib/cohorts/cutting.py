@@ -125,7 +125,7 @@ def cut_source(
         raise UserError(
             f"The lung mask holds {volume_ml:.1f} ml, and in no slice as much as 1 cm2.",
             why="Slices to train on are drawn from those that hold lung.",
-            fix="Look at the lung mask, or at the scan: it may show a corner of the lungs alone.",
+            fix="Look at the lung mask, or at the scan: it may show only a corner of the lungs.",
         )
     frame = LungFrame.around_lungs(lungs, inference.generator_grid, margin_mm=inference.margin_mm)
     arrays: dict[str, npt.NDArray[Any]] = {

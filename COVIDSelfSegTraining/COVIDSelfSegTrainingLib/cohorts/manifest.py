@@ -51,7 +51,7 @@ def read_manifest(folder: Path) -> tuple[list[Row], dict[str, Any]]:
         if values["format"] > FORMAT:
             raise UserError(
                 f"{path} has format {values['format']}; this version reads up to {FORMAT}.",
-                why="A later version of COVIDSelfSeg made it, and may mean other things by its entries.",
+                why="A later version of COVIDSelfSeg made it, and its entries may mean something else.",
                 fix="Update COVIDSelfSeg, or make the cohort again with this version.",
             )
         return [Row.from_dict(scan) for scan in values["scans"]], values["settings"]

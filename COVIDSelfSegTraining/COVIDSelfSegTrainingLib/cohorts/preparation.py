@@ -216,7 +216,7 @@ def _died(source: Source) -> Row:
         source,
         "failed",
         "Reading it ended the process: there was not enough memory, or the file is damaged in a way that "
-        "no reader survives.",
+        "crashes the reader.",
         "Run again with fewer --workers; if it fails again, take the file out.",
     )
 

@@ -128,7 +128,7 @@ def _search_one(root: Root) -> tuple[list[Found], list[str]]:
     if lonely:
         notes.append(
             f"{len(lonely)} masks in {root.folder} belong to no scan ({few(path.name for path in lonely)}). "
-            "A mask is called as its scan, with _mask or _lung_mask added, or lies in a folder 'masks'."
+            "A mask has the name of its scan, with _mask or _lung_mask added, or lies in a folder 'masks'."
         )
     return found, notes
 

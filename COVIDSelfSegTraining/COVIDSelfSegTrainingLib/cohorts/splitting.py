@@ -52,8 +52,8 @@ def _way_out(sources: list[Source], group: str, split: Split) -> str:
     of_group = [source for source in sources if source.group == group]
     if split == "train" and of_group and all(patient_of(source) in of_masks for source in of_group):
         return (
-            "All of their patients have a lesion mask, and such are always held out. Add scans without one, "
-            "or move some masks out of the folders: nothing is ever trained on a mask."
+            "All of their patients have a lesion mask, and such patients are always held out. Add scans "
+            "without one, or move some masks out of the folders: nothing is ever trained on a mask."
         )
     return "Add scans, or change --held-out (share of the patients) or --split-seed."
 

@@ -22,7 +22,7 @@ def add_mean(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Writes a package whose 2D network is the mean of those of other packages, each trained "
         "from another with 'train --start-from', and calibrates it on lesions painted on the cohort's "
-        "healthy scans. A training on own scans loses some of what the network could do before; the mean "
+        "healthy scans. Training on your own scans loses some of what the network could do before; the mean "
         "has much of both. Generator, preset and name are those of the last package."
     )
     parser.add_argument("cohort", type=Path, help="folder that 'prepare' wrote")

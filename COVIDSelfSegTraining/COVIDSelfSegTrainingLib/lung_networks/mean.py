@@ -60,8 +60,8 @@ def _check_kind(parts: Sequence[LungPart]) -> None:
     if len(kinds) > 1:
         raise UserError(
             "These lung networks are of different kinds: of whole chests and of slices, or of other widths.",
-            why="Weights can be averaged only where they are of one network that sees one grid.",
-            fix="Name networks of which each was trained from another with 'train-lungs --start-from'.",
+            why="Weights can be averaged only between networks of the same form that see the same grid.",
+            fix="Name networks that were trained one from another with 'train-lungs --start-from'.",
         )
 
 
@@ -76,7 +76,7 @@ def _check_lineage(parts: Sequence[LungPart]) -> None:
         raise UserError(
             "These lung networks have no training in common.",
             why="Weights of trainings that began apart do not fit each other; their mean finds nothing.",
-            fix="Name networks of which each was trained from another with 'train-lungs --start-from'.",
+            fix="Name networks that were trained one from another with 'train-lungs --start-from'.",
         )
 
 

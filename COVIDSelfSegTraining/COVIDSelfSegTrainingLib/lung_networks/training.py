@@ -117,7 +117,7 @@ def read_network(path: Path) -> TrainedLungs:
     except (DamagedFileError, KeyError, ValueError, RuntimeError) as error:
         raise UserError(
             f"The lung network {path} cannot be used ({error}).",
-            why="A result of other weights than the named ones would not be what it claims to be.",
+            why="A result made with other weights than the named ones would not be what it claims to be.",
             fix="Name a file that 'covidselfseg train-lungs' wrote.",
             code=ExitCode.MODEL_UNUSABLE,
         ) from error
@@ -234,7 +234,7 @@ class LungTrainer:
         if read_recipe(path).get(_RECIPE) != json.dumps(asdict(self.preset)):
             raise UserError(
                 f"{path} was made with another recipe.",
-                why="Going on under changed options would give weights that no recipe describes.",
+                why="Continuing under changed options would give weights that no recipe describes.",
                 fix="Give the --iterations of that training again, or delete the checkpoint to start again.",
             )
         self.iteration = load_checkpoint(path, self._networks(), {"lungs": self.optimiser})

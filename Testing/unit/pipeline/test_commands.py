@@ -147,7 +147,7 @@ def test_a_comparison_counts_overlap_shares_and_errors_by_hand(tmp_path: Path) -
     words = " ".join(str(comparison).split())
     assert "infected, % of lung 50.0 40.0" in words
     assert "lesion Dice 0.500" in words
-    assert "mean error 20 HU, doing nothing 550 HU" in words
+    assert "mean error 20 HU, unchanged scan 550 HU" in words
 
 
 @pytest.mark.usefixtures("few_voxels")
@@ -176,7 +176,7 @@ def test_the_demo_segments_a_phantom_and_holds_it_against_its_truth(
         np.abs(image.astype(float) - twin)[truth > 0].mean()
         for image in (stored(output / "pseudo_healthy.nrrd"), scan)
     ]
-    assert f"mean error {errors[0]:.0f} HU, doing nothing {errors[1]:.0f} HU" in said
+    assert f"mean error {errors[0]:.0f} HU, unchanged scan {errors[1]:.0f} HU" in said
     assert "this is not clinical performance" in said
     assert f"Look at {output / 'overview.png'}" in said
     assert (output / "overview.png").is_file()

@@ -169,7 +169,7 @@ def test_whole_numbers_will_do_where_others_are_usual(a_package: ModelPackage, t
 def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
     path = tmp_path / "pickled.safetensors"
     torch.save({"weights": torch.zeros(3)}, path)
-    refuse(path, "no safetensors file")
+    refuse(path, "not a safetensors file")
 
 
 def test_weights_of_another_architecture_are_refused(a_package: ModelPackage, tmp_path: Path) -> None:
