@@ -73,8 +73,8 @@ def add_help_card(sheet: Sheet, evaluated: Evaluated) -> None:
     for kind in evaluated.kinds:
         sheet.section(
             f"Did it help? {kind}",
-            f"From '{old.label}' to '{new.label}', scan by scan. An interval of the change that holds zero "
-            "means: not shown. Less is better but for Dice.",
+            f"From '{old.label}' to '{new.label}', scan by scan. If the interval of the change contains "
+            "zero, a change is not shown. Less is better, except for Dice.",
         )
         if kind == "phantoms":
             sheet.warn(PHANTOM_NOTE)

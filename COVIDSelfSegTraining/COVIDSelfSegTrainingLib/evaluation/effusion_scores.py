@@ -212,11 +212,11 @@ def add_effusions(sheet: Sheet, scores: Sequence[EffusionScore]) -> None:
         return
     sheet.section(
         "Lung masks, painted effusions",
-        f"A pleural effusion {_DEEP_MM:.0f} mm deep is painted into healthy lungs, otherwise than the lung "
-        "networks' training does it. Shares of its volume inside the mask, of the lung that is left, and of "
-        f"what is taken more than {_SLACK_MM:.0f} mm beyond the lungs, with and without the effusion. Half "
-        "synthetic; no clinical performance. Where a network has learnt from a scan, it saw it healthy and "
-        "with other disease painted in.",
+        f"A pleural effusion {_DEEP_MM:.0f} mm deep is painted into healthy lungs, in another way than in "
+        "the training of the lung networks. Shares of its volume inside the mask, of the lung that is left, "
+        f"and of what is taken more than {_SLACK_MM:.0f} mm beyond the lungs, with and without the effusion. "
+        "Half synthetic; no clinical performance. Where a network has learnt from a scan, it saw it healthy "
+        "and with other disease painted in.",
     )
     groups: dict[tuple[str, str], list[EffusionScore]] = {}
     for score in scores:

@@ -134,8 +134,8 @@ def add_lung_masks(sheet: Sheet, scores: Sequence[LungScore]) -> None:
         sheet.section(
             f"Lung masks, {kind}",
             "Dice against a published lung mask; one of the scans (CIP) trained the network. The mask of "
-            "LUNG1-001 leaves out tumour, consolidation and effusion, which ours keeps inside on purpose; of "
-            "what is aerated (below -500 HU) there is no doubt."
+            "LUNG1-001 leaves out tumour, consolidation and effusion, which ours keeps inside on purpose; "
+            "aerated lung (below -500 HU) is not in dispute."
             if real
             else "Dice against the true mask, and share of the lesions inside the mask, of phantoms with "
             "large and dense disease. Synthetic; no clinical performance.",
@@ -145,7 +145,7 @@ def add_lung_masks(sheet: Sheet, scores: Sequence[LungScore]) -> None:
             own = [score for score in of_kind if score.method == method]
             row: dict[str, Cell] = {"method": method, "scans": len(own)}
             row["Dice, mean"] = summarise(score.dice for score in own).mean
-            row["Dice of what is aerated, mean"] = summarise(score.aerated_dice for score in own).mean
+            row["Dice, aerated lung only, mean"] = summarise(score.aerated_dice for score in own).mean
             if real:
                 row |= {f"Dice, {score.scan}": score.dice for score in own}
             else:

@@ -146,8 +146,8 @@ def card_text(package: ModelPackage) -> str:
         f"code {card.code_version}",
         f"- Grids: generator {_sides(inference.generator_grid)}, slices {_sides(inference.slice_plane)}",
         f"- Threshold {inference.threshold:.2f} {_SHARE_OF[inference.threshold_kind]}, "
-        f"lesions from {inference.least_lesion_ml} ml on"
-        + ("; each slice and its mirror image are looked at" if inference.mirrored else ""),
+        f"lesions of at least {inference.least_lesion_ml} ml"
+        + ("; slices in which something is seen are also run mirrored" if inference.mirrored else ""),
         f"- SHA-256 of the weights: `{package.sha256}`",
         f"- Made by: `{card.command}`, seed {card.recipe.get('seed', 'unknown')}",
         *(f"- Started from: `{text}`" for text in _beginnings(card.recipe)),
@@ -165,9 +165,9 @@ def card_text(package: ModelPackage) -> str:
         figures = [(one["protocol"], one["name"], _number(one["value"])) for one in card.metrics]
         lines += _table(("protocol", "figure", "value"), figures)
     else:
-        lines.append("None was measured yet.")
+        lines.append("None measured yet.")
     lines += ["", "## Known failures", ""]
-    lines += [f"- {text}" for text in card.known_failures] or ["None was written down yet."]
+    lines += [f"- {text}" for text in card.known_failures] or ["None recorded yet."]
     return "\n".join(lines) + "\n"
 
 

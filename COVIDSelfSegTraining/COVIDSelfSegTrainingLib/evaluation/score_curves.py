@@ -124,9 +124,9 @@ def add_groups(sheet: Sheet, evaluated: Evaluated) -> None:
         sheet.section(
             f"Healthy, diseased and synthesised lungs, {kind}",
             "Pooled densities of each lung. Synthesised is what the generator makes of the diseased ones: it "
-            "should lie with the healthy. Distances are between group means in the whole space, without what "
-            "chance gives, and with a 95 % bootstrap interval over scans; one that begins at 0 "
-            "means: not told apart (2022 paper, figure 2).",
+            "should lie with the healthy. Distances are between group means in the whole space, less what "
+            "chance alone gives, with a 95 % bootstrap interval over scans; if it begins at 0, the groups "
+            "are not told apart (2022 paper, figure 2).",
         )
         rows: list[dict[str, Cell]] = []
         for contender in evaluated.contenders:

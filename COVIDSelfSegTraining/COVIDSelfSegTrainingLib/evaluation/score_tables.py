@@ -206,7 +206,7 @@ def _package_row(contender: Contender, cases: list[Case]) -> dict[str, Cell]:
     row = _dice_cells(contender.label, (one.dice for one in scores))
     row |= {title: summarise(getattr(one, name) for one in scores).mean for name, title in _SCORES}
     # Precision and HD95 are not defined there, and so are means over the others.
-    row["of these nothing found in"] = sum(math.isnan(one.precision) for one in scores)
+    row["of these with nothing found"] = sum(math.isnan(one.precision) for one in scores)
     seen = sum(case.seen_by(contender.package) for case in cases)
     twins = [contender.results[case.name].twin_error for case in cases]
     known = [error for error in twins if error is not None]

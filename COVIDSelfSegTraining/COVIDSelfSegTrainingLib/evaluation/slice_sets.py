@@ -232,7 +232,7 @@ def _row(title: str, counts: Sequence[Overlap]) -> dict[str, Cell]:
     return {
         "method": title,
         "slices": dice.count,
-        "empty against empty": dice.undefined,
+        "truth and result both empty": dice.undefined,
         "Dice, mean": dice.mean,
         "95 % low": dice.low,
         "95 % high": dice.high,
