@@ -31,6 +31,8 @@ from COVIDSelfSegTrainingLib.presets import Preset
 
 SMALL = Acquisition(size=(160, 136, 66), pixel_mm=2.3, slice_mm=5.0, noise_hu=12.0)
 """A whole chest in few voxels; not square, so that rows and columns cannot be mixed up unseen."""
+COARSE = replace(SMALL, size=(80, 68, 66), pixel_mm=4.6)
+"""A quarter of the voxels, for tests that run many scans and ask nothing of their detail."""
 SQUARE = (160, 160, 66)
 """Size for a tilted one, which needs the room."""
 SMALL_GRIDS = Inference(generator_grid=(16, 32, 32), slice_plane=(48, 64), latent_draws=1)
@@ -56,6 +58,11 @@ TINY = Preset(
 @pytest.fixture(scope="session")
 def a_phantom() -> Phantom:
     return make_phantom(3, severity=2, acquisition=SMALL)
+
+
+@pytest.fixture(scope="session")
+def a_coarse_phantom() -> Phantom:
+    return make_phantom(3, severity=2, acquisition=COARSE)
 
 
 @pytest.fixture

@@ -39,14 +39,14 @@ def a_model(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
 
 
 @pytest.fixture(scope="module")
-def scans(tmp_path_factory: pytest.TempPathFactory, a_phantom: Phantom) -> list[Path]:
+def scans(tmp_path_factory: pytest.TempPathFactory, a_coarse_phantom: Phantom) -> list[Path]:
     """A sick chest, a picture that is no CT, a file cut short, a healthy chest."""
     folder = tmp_path_factory.mktemp("scans")
-    sitk.WriteImage(a_phantom.scan, str(folder / "sick.nii.gz"))
-    gray = sitk.Cast(sitk.IntensityWindowing(a_phantom.scan, -1200, 200, 0, 255), sitk.sitkUInt8)
+    sitk.WriteImage(a_coarse_phantom.scan, str(folder / "sick.nii.gz"))
+    gray = sitk.Cast(sitk.IntensityWindowing(a_coarse_phantom.scan, -1200, 200, 0, 255), sitk.sitkUInt8)
     sitk.WriteImage(gray, str(folder / "picture.nrrd"))
     (folder / "cut.nii.gz").write_bytes((folder / "sick.nii.gz").read_bytes()[:5000])
-    sitk.WriteImage(a_phantom.healthy_twin, str(folder / "well.mha"))
+    sitk.WriteImage(a_coarse_phantom.healthy_twin, str(folder / "well.mha"))
     return [folder / name for name in ("sick.nii.gz", "picture.nrrd", "cut.nii.gz", "well.mha")]
 
 

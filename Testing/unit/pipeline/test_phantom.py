@@ -10,18 +10,18 @@ import SimpleITK as sitk
 from COVIDSelfSegLib.phantom import SEVERITY_SHARES, Phantom, make_phantom
 from COVIDSelfSegLib.phantom_parts.scanner import draw_acquisition
 
-from ..conftest import SMALL, SQUARE
+from ..conftest import COARSE, SMALL
 
 
 def arrays(phantom: Phantom) -> dict[str, np.ndarray]:
     return {name: sitk.GetArrayFromImage(image) for name, image in vars(phantom).items()}
 
 
-def test_the_same_seed_gives_the_same_voxels_and_another_gives_others(a_phantom: Phantom) -> None:
-    again, other = make_phantom(3, 2, SMALL), make_phantom(4, 2, SMALL)
-    for name, array in arrays(a_phantom).items():
+def test_the_same_seed_gives_the_same_voxels_and_another_gives_others(a_coarse_phantom: Phantom) -> None:
+    again, other = make_phantom(3, 2, COARSE), make_phantom(4, 2, COARSE)
+    for name, array in arrays(a_coarse_phantom).items():
         assert np.array_equal(array, arrays(again)[name])
-    assert not np.array_equal(arrays(a_phantom)["scan"], arrays(other)["scan"])
+    assert not np.array_equal(arrays(a_coarse_phantom)["scan"], arrays(other)["scan"])
 
 
 def test_the_healthy_twin_differs_inside_the_lesions_only(a_phantom: Phantom) -> None:
@@ -35,7 +35,7 @@ def test_the_healthy_twin_differs_inside_the_lesions_only(a_phantom: Phantom) ->
 
 @pytest.mark.parametrize("severity", range(5))
 def test_the_infected_share_is_that_of_its_severity(severity: int) -> None:
-    phantom = make_phantom(5, severity, SMALL)
+    phantom = make_phantom(5, severity, COARSE)
     assert phantom.infected_share == pytest.approx(SEVERITY_SHARES[severity], abs=0.02, rel=0.15)
     if severity == 0:
         assert np.array_equal(arrays(phantom)["scan"], arrays(phantom)["healthy_twin"])
@@ -60,8 +60,8 @@ def test_there_are_more_vessels_than_lesions_at_low_infection() -> None:
 
 
 def test_a_tilted_scan_has_a_tilted_grid_and_the_same_anatomy() -> None:
-    plain = make_phantom(6, 1, replace(SMALL, size=SQUARE))
-    tilted = make_phantom(6, 1, replace(SMALL, size=SQUARE, tilt=(0.2, 0.1)))
+    plain = make_phantom(6, 1, replace(COARSE, size=(80, 80, 66)))
+    tilted = make_phantom(6, 1, replace(COARSE, size=(80, 80, 66), tilt=(0.2, 0.1)))
     assert np.array_equal(arrays(plain)["lungs"], arrays(tilted)["lungs"])
     assert plain.scan.GetDirection() != tilted.scan.GetDirection()
     centre = [count / 2 for count in plain.scan.GetSize()]
@@ -77,8 +77,8 @@ def test_scanners_differ_in_thickness_noise_and_calibration() -> None:
     assert {one.slice_mm for one in drawn} >= {1.0, 2.0, 5.0, 8.0}
     assert max(one.noise_hu for one in drawn) > 3 * min(one.noise_hu for one in drawn)
     assert any(one.tilt != (0.0, 0.0) for one in drawn)
-    loud = make_phantom(6, 0, replace(SMALL, noise_hu=60.0, offset_hu=25.0))
-    quiet = make_phantom(6, 0, replace(SMALL, noise_hu=5.0))
+    loud = make_phantom(6, 0, replace(COARSE, noise_hu=60.0, offset_hu=25.0))
+    quiet = make_phantom(6, 0, replace(COARSE, noise_hu=5.0))
     outside = arrays(quiet)["lungs"] == 0
     difference = arrays(loud)["scan"].astype(float) - arrays(quiet)["scan"]
     assert difference[outside & (arrays(quiet)["scan"] > 0)].mean() == pytest.approx(25, abs=3)

@@ -26,31 +26,31 @@ from COVIDSelfSegTrainingLib.evaluation import rescan_scores, scoring
 from PIL import Image
 from scipy import stats
 
-from ..conftest import SMALL, finding_package
+from ..conftest import COARSE, finding_package
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory, a_phantom: Phantom) -> Path:
+def data(tmp_path_factory: pytest.TempPathFactory, a_coarse_phantom: Phantom) -> Path:
     folder = tmp_path_factory.mktemp("data")
     files = {
-        "ct/covidctmd_normal001.nii.gz": a_phantom.healthy_twin,
-        "ct/covidctmd_P001.nii.gz": a_phantom.scan,
-        "ct_cropped/lidc_0314.nii.gz": a_phantom.scan,
-        "ct_cropped/lung1_001.nii.gz": a_phantom.scan,
-        "ct_cropped/lung1_001_lung_mask.nii.gz": a_phantom.lungs,
+        "ct/covidctmd_normal001.nii.gz": a_coarse_phantom.healthy_twin,
+        "ct/covidctmd_P001.nii.gz": a_coarse_phantom.scan,
+        "ct_cropped/lidc_0314.nii.gz": a_coarse_phantom.scan,
+        "ct_cropped/lung1_001.nii.gz": a_coarse_phantom.scan,
+        "ct_cropped/lung1_001_lung_mask.nii.gz": a_coarse_phantom.lungs,
     }
     for name, image in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         sitk.WriteImage(image, str(folder / name))
-    infected = [int(row.any()) for row in array_view(a_phantom.lesions)]
+    infected = [int(row.any()) for row in array_view(a_coarse_phantom.lesions)]
     (folder / "labels").mkdir()
     text = json.dumps({"volumes": {"covidctmd_P001": {"slice_infected": infected}}})
     (folder / "labels" / "covidctmd_slice_labels.json").write_text(text)
     for part in ("images", "masks"):
         (folder / "medseg_dev" / part).mkdir(parents=True)
-    gray = np.clip((array_view(a_phantom.scan)[30].astype(float) + 1200) / 1400 * 255, 0, 255)
+    gray = np.clip((array_view(a_coarse_phantom.scan)[30].astype(float) + 1200) / 1400 * 255, 0, 255)
     Image.fromarray(gray.astype(np.uint8)).save(folder / "medseg_dev" / "images" / "s.png")
-    mask = array_view(a_phantom.lesions)[30] * np.uint8(255)
+    mask = array_view(a_coarse_phantom.lesions)[30] * np.uint8(255)
     Image.fromarray(mask).save(folder / "medseg_dev" / "masks" / "s.png")
     return folder
 
@@ -68,8 +68,8 @@ def sheet(data: Path, a_model: ModelPackage) -> Path:
 
 
 def benchmark(patch: pytest.MonkeyPatch, data: Path, label: str, model: ModelPackage, *more: str) -> int:
-    patch.setattr(cases_module, "draw_acquisition", lambda _rng: SMALL)
-    patch.setattr(rescan_scores, "_THIN_MM", SMALL.slice_mm)
+    patch.setattr(cases_module, "draw_acquisition", lambda _rng: COARSE)
+    patch.setattr(rescan_scores, "_THIN_MM", COARSE.slice_mm)
     run = ["--model", f"{label}={model.path}", "--data", str(data), "--output", str(data / "out")]
     return main(["benchmark", *run, "--phantoms", "1", "--device", "cpu", "--builtin-lungs", *more])
 
@@ -180,30 +180,30 @@ def test_degraded_scans_can_be_left_out(
 
 
 def test_lung_masks_are_scored_with_the_published_one_and_on_dense_phantoms(
-    sheet: Path, a_phantom: Phantom
+    sheet: Path, a_coarse_phantom: Phantom
 ) -> None:
     rows = {row["method"]: row for row in table(sheet, "lung_masks_real_scans")}
     assert list(rows) == ["built-in", "classical, without its network"]
     oracle = sitk.LabelOverlapMeasuresImageFilter()
-    found = sitk.Cast(builtin_lung_mask(a_phantom.scan) > 0, sitk.sitkUInt8)
-    oracle.Execute(found, sitk.Cast(a_phantom.lungs > 0, sitk.sitkUInt8))
+    found = sitk.Cast(builtin_lung_mask(a_coarse_phantom.scan) > 0, sitk.sitkUInt8)
+    oracle.Execute(found, sitk.Cast(a_coarse_phantom.lungs > 0, sitk.sitkUInt8))
     classical = rows["classical, without its network"]
     assert float(classical["Dice, LUNG1-001"]) == pytest.approx(oracle.GetDiceCoefficient())
-    aerated = sitk.Cast(a_phantom.scan < -500, sitk.sitkUInt8)
-    oracle.Execute(found * aerated, sitk.Cast(a_phantom.lungs > 0, sitk.sitkUInt8) * aerated)
+    aerated = sitk.Cast(a_coarse_phantom.scan < -500, sitk.sitkUInt8)
+    oracle.Execute(found * aerated, sitk.Cast(a_coarse_phantom.lungs > 0, sitk.sitkUInt8) * aerated)
     assert float(classical["Dice, aerated lung only, mean"]) == pytest.approx(oracle.GetDiceCoefficient())
     dense = {row["method"]: float(row["lesion recall"]) for row in table(sheet, "lung_masks_phantoms")}
     assert 0 < dense["classical, without its network"] < dense["built-in"] <= 1
 
 
-def test_labelled_scans_are_ranked_slice_by_slice(sheet: Path, run: Run, a_phantom: Phantom) -> None:
+def test_labelled_scans_are_ranked_slice_by_slice(sheet: Path, run: Run, a_coarse_phantom: Phantom) -> None:
     """A rank test's U is the number of pairs of an infected and another slice that are in the right order."""
     (row,) = table(sheet, "slice_labels")
     assert row["scan"] == "covidctmd_P001"
     found, lungs = (array_view(image) > 0 for image in (run.lesions, run.lungs.image))
     holding = lungs.any(axis=(1, 2))
     shares = np.array([one[lung].mean() for one, lung in zip(found[holding], lungs[holding], strict=True)])
-    infected = (array_view(a_phantom.lesions) > 0).any(axis=(1, 2))[holding]
+    infected = (array_view(a_coarse_phantom.lesions) > 0).any(axis=(1, 2))[holding]
     pairs = stats.mannwhitneyu(shares[infected], shares[~infected]).statistic
     assert float(row["AUC"]) == pytest.approx(pairs / (infected.sum() * (~infected).sum()))
     assert float(row["AUC"]) != pytest.approx(0.5)
@@ -226,7 +226,7 @@ def test_reliability_is_drawn_for_phantoms_and_for_annotated_slices(sheet: Path)
 def test_without_the_shared_scans_the_page_says_so(
     sheet: Path, tmp_path: Path, a_model: ModelPackage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cases_module, "draw_acquisition", lambda _rng: SMALL)
+    monkeypatch.setattr(cases_module, "draw_acquisition", lambda _rng: COARSE)
     (tmp_path / "empty").mkdir()
     shutil.copytree(sheet / ".cases", tmp_path / "out" / ".cases")  # what was scored is not scored again
     model = ["--model", str(a_model.path), "--output", str(tmp_path / "out"), "--device", "cpu"]

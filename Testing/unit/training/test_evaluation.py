@@ -39,7 +39,7 @@ from COVIDSelfSegTrainingLib.evaluation.evaluation_sheet import FurtherFindings,
 from COVIDSelfSegTrainingLib.evaluation.scoring import LoadedCase, score_case
 
 from ..command_runs import run_here
-from ..conftest import SMALL, finding_package
+from ..conftest import COARSE, finding_package
 
 OPTIONS = Options(builtin_lungs=True, device="cpu")
 COMMAND = (sys.executable, "-m", "COVIDSelfSegTrainingLib")
@@ -55,15 +55,15 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelPackage]:
 
 
 @pytest.fixture(scope="module")
-def cohort(tmp_path_factory: pytest.TempPathFactory, a_phantom: Phantom) -> Path:
+def cohort(tmp_path_factory: pytest.TempPathFactory, a_coarse_phantom: Phantom) -> Path:
     folder = tmp_path_factory.mktemp("evaluation")
     for part in ("healthy", "covid"):
         (folder / part).mkdir()
-    sitk.WriteImage(a_phantom.healthy_twin, str(folder / "healthy" / "well.nii.gz"))
-    sitk.WriteImage(a_phantom.healthy_twin + 3, str(folder / "healthy" / "well2.nii.gz"))
-    sitk.WriteImage(a_phantom.scan, str(folder / "covid" / "sick.nii.gz"))
-    sitk.WriteImage(a_phantom.lesions, str(folder / "covid" / "sick_mask.nii.gz"))
-    sitk.WriteImage(a_phantom.scan + 3, str(folder / "covid" / "sick2.nii.gz"))
+    sitk.WriteImage(a_coarse_phantom.healthy_twin, str(folder / "healthy" / "well.nii.gz"))
+    sitk.WriteImage(a_coarse_phantom.healthy_twin + 3, str(folder / "healthy" / "well2.nii.gz"))
+    sitk.WriteImage(a_coarse_phantom.scan, str(folder / "covid" / "sick.nii.gz"))
+    sitk.WriteImage(a_coarse_phantom.lesions, str(folder / "covid" / "sick_mask.nii.gz"))
+    sitk.WriteImage(a_coarse_phantom.scan + 3, str(folder / "covid" / "sick2.nii.gz"))
     folders = ["--healthy", str(folder / "healthy"), "--covid", str(folder / "covid")]
     more = ["--output", str(folder / "cohort"), "--held-out", "1", "--builtin-lungs", "--workers", "1"]
     assert main(["prepare", *folders, *more]) == 0
@@ -100,14 +100,16 @@ def sheet(cohort: Path, models: dict[str, ModelPackage], tmp_path_factory: pytes
 
 
 def test_the_scores_are_those_of_the_masks_that_a_run_writes(
-    sheet: Path, cohort: Path, models: dict[str, ModelPackage], a_phantom: Phantom
+    sheet: Path, cohort: Path, models: dict[str, ModelPackage], a_coarse_phantom: Phantom
 ) -> None:
     # As the file has it, which rounds the spacing.
     scan = read_scan(cohort.parent / "covid" / "sick.nii.gz")
     for label, model in models.items():
         lesions = segment(scan, model, OPTIONS).lesions
         oracle = sitk.LabelOverlapMeasuresImageFilter()
-        oracle.Execute(sitk.Cast(lesions, sitk.sitkUInt8), image_like(array_view(a_phantom.lesions), lesions))
+        oracle.Execute(
+            sitk.Cast(lesions, sitk.sitkUInt8), image_like(array_view(a_coarse_phantom.lesions), lesions)
+        )
         (row,) = (one for one in table(sheet, "scans_real_scans") if one["method"] == label)
         assert 0 < float(row["dice"]) < 1
         assert float(row["dice"]) == pytest.approx(oracle.GetDiceCoefficient())
@@ -119,9 +121,9 @@ def test_the_scores_are_those_of_the_masks_that_a_run_writes(
 
 
 def test_all_that_is_found_in_a_healthy_lung_is_wrong(
-    sheet: Path, models: dict[str, ModelPackage], a_phantom: Phantom
+    sheet: Path, models: dict[str, ModelPackage], a_coarse_phantom: Phantom
 ) -> None:
-    run_ = segment(a_phantom.healthy_twin, models["old"], OPTIONS)
+    run_ = segment(a_coarse_phantom.healthy_twin, models["old"], OPTIONS)
     share = 100 * run_.numbers.both.infected_share
     rows = {row["scan"].split("-")[0]: row for row in table(sheet, "every_scan") if row["method"] == "old"}
     assert float(rows["well"]["found, % of lung"]) == pytest.approx(share, rel=1e-3)
@@ -132,16 +134,16 @@ def test_all_that_is_found_in_a_healthy_lung_is_wrong(
 
 
 def test_of_a_scan_with_one_healthy_lung_no_figure_is_of_the_other(
-    models: dict[str, ModelPackage], a_phantom: Phantom, tmp_path: Path
+    models: dict[str, ModelPackage], a_coarse_phantom: Phantom, tmp_path: Path
 ) -> None:
-    sitk.WriteImage(a_phantom.scan, str(tmp_path / "scan.nrrd"))
+    sitk.WriteImage(a_coarse_phantom.scan, str(tmp_path / "scan.nrrd"))
     results = []
     for side in (0, 1, 2):
         source = Source("scan", "healthy", "none needed", str(tmp_path / "scan.nrrd"), only_side=side)
         loaded = LoadedCase(Case("scan", source, ""), OPTIONS)
         results.append(score_case(models["old"], loaded, lambda *_: None))
     both, right, left = results
-    lungs = array_view(find_lungs(a_phantom.scan, builtin=True).image)
+    lungs = array_view(find_lungs(a_coarse_phantom.scan, builtin=True).image)
     share = (lungs == 1).sum() / (lungs > 0).sum()
     for name in ("reconstruction_hu", "found_share"):
         of_both, of_right, of_left = (getattr(one, name) for one in (both, right, left))
@@ -177,10 +179,10 @@ def test_the_page_says_which_scans_a_package_was_trained_on(sheet: Path) -> None
 
 
 def test_a_scan_that_a_package_was_trained_on_is_known_by_its_content_whatever_it_is_called(
-    cohort: Path, a_phantom: Phantom, tmp_path: Path
+    cohort: Path, a_coarse_phantom: Phantom, tmp_path: Path
 ) -> None:
-    sitk.WriteImage(a_phantom.healthy_twin, str(tmp_path / "well.nii.gz"))
-    sitk.WriteImage(a_phantom.scan, str(tmp_path / "called otherwise.nrrd"))
+    sitk.WriteImage(a_coarse_phantom.healthy_twin, str(tmp_path / "well.nii.gz"))
+    sitk.WriteImage(a_coarse_phantom.scan, str(tmp_path / "called otherwise.nrrd"))
     folders = ["--covid", str(tmp_path), "--output", str(tmp_path / "elsewhere")]
     assert main(["prepare", *folders, "--builtin-lungs", "--workers", "1"]) == 0
     [trained_on] = [scan for scan in open_cohort(tmp_path / "elsewhere") if "called" in str(scan.source.path)]
@@ -219,13 +221,13 @@ def test_labels_of_other_slices_than_the_scan_has_are_refused(cohort: Path, tmp_
         labelled.load()
 
 
-def test_baselines_stand_beside_the_packages(sheet: Path, a_phantom: Phantom) -> None:
+def test_baselines_stand_beside_the_packages(sheet: Path, a_coarse_phantom: Phantom) -> None:
     rows = {row["method"]: row for row in table(sheet, "scan_protocol_real_scans")}
     assert {"old", "new", "everything in the lung", "HU threshold without vessels"} <= set(rows)
     levels = [name for name in rows if name.endswith("best level")]
     assert [name.split(" above")[0] for name in levels] == ["HU", "GAN difference"]
-    truth, hu = array_view(a_phantom.lesions) > 0, array_view(a_phantom.scan)
-    lungs = array_view(find_lungs(a_phantom.scan, builtin=True).image) > 0
+    truth, hu = array_view(a_coarse_phantom.lesions) > 0, array_view(a_coarse_phantom.scan)
+    lungs = array_view(find_lungs(a_coarse_phantom.scan, builtin=True).image) > 0
     dice = {}
     for level in THRESHOLDS_HU:
         found = (hu > level) & lungs
@@ -234,7 +236,7 @@ def test_baselines_stand_beside_the_packages(sheet: Path, a_phantom: Phantom) ->
     assert best == levels[0]
     assert float(rows[best]["Dice, mean"]) == pytest.approx(dice[best])
     # The whole lung: Dice follows from the infected share alone.
-    share = a_phantom.infected_share
+    share = a_coarse_phantom.infected_share
     expected = 2 * share / (1 + share)
     assert float(rows["everything in the lung"]["Dice, mean"]) == pytest.approx(expected, abs=0.03)
 
@@ -336,7 +338,7 @@ def test_a_scan_that_is_gone_is_told_and_the_others_are_scored(
 def test_phantoms_and_real_scans_never_share_a_row(
     cohort: Path, models: dict[str, ModelPackage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cases_module, "draw_acquisition", lambda _rng: SMALL)
+    monkeypatch.setattr(cases_module, "draw_acquisition", lambda _rng: COARSE)
     real = [case for case in cases_of_cohort(cohort, "held_out") if "sick-" in case.name]
     cases: list[Case] = real + phantom_cases([200])
     assert all(case.source.seed < 1000 for case in cases)

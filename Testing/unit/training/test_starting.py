@@ -19,7 +19,7 @@ from COVIDSelfSegTrainingLib.preset_files import write_preset
 from COVIDSelfSegTrainingLib.presets import Preset
 from torch import nn
 
-from ..conftest import SMALL, TINY, cut_scans
+from ..conftest import COARSE, TINY, cut_scans
 
 CPU = Device(torch.device("cpu"), torch.float32, "CPU")
 
@@ -39,7 +39,7 @@ def a_part(folder: Path, prefix: str, licence: str) -> list[CohortScan]:
         Source(f"{prefix}_sick", "diseased", licence, seed=3, severity=2),
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cutting, "draw_acquisition", lambda _rng: SMALL)
+        patch.setattr(cutting, "draw_acquisition", lambda _rng: COARSE)
         return cut_scans(sources, folder)
 
 
