@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,13 +58,26 @@ def command(scans: list[CohortScan], output: Path, preset: Path, *more: str) -> 
     return ["-m", "COVIDSelfSegTrainingLib", "train", *given, *more]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
     """As in the child processes: sums over threads have an order of their own."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def a_finished_training(
+    training_scans: list[CohortScan], tmp_path_factory: pytest.TempPathFactory
+) -> training.Outcome:
+    return train(TINY, training_scans, tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture
+def its_folder(a_finished_training: training.Outcome, tmp_path: Path) -> Path:
+    """A copy, for a test to change."""
+    return Path(shutil.copytree(a_finished_training.folder, tmp_path / "finished"))
 
 
 def environment() -> dict[str, str]:
@@ -180,44 +194,40 @@ def _groups(scans: list[CohortScan]) -> tuple[list[CohortScan], list[CohortScan]
 
 
 def test_a_checkpoint_of_another_preset_is_refused_by_its_options(
-    training_scans: list[CohortScan], tmp_path: Path
+    training_scans: list[CohortScan], its_folder: Path
 ) -> None:
-    train(TINY, training_scans, tmp_path)
     with pytest.raises(UserError, match=r"made with other options: gan\.batch: 4, not 2"):
-        train(replace(TINY, gan=replace(TINY.gan, batch=2)), training_scans, tmp_path)
+        train(replace(TINY, gan=replace(TINY.gan, batch=2)), training_scans, its_folder)
     with pytest.raises(UserError, match=r"segmenter\.rate"):
-        train(replace(TINY, segmenter=replace(TINY.segmenter, rate=1e-3)), training_scans, tmp_path)
+        train(replace(TINY, segmenter=replace(TINY.segmenter, rate=1e-3)), training_scans, its_folder)
     # What is used after training alone may change.
     renamed = replace(TINY, name="other", inference=replace(TINY.inference, latent_draws=3))
-    assert train(renamed, training_scans, tmp_path).package.card.name == "covidselfseg-other"
+    assert train(renamed, training_scans, its_folder).package.card.name == "covidselfseg-other"
 
 
 def test_fewer_steps_of_the_gan_than_a_checkpoint_has_done_are_refused(
-    training_scans: list[CohortScan], tmp_path: Path
+    training_scans: list[CohortScan], its_folder: Path
 ) -> None:
-    train(TINY, training_scans, tmp_path)
     fewer = replace(TINY, gan=replace(TINY.gan, iterations=TINY.gan.iterations - 1))
-    training.checkpoint_of(tmp_path, "segmenter").unlink()
+    training.checkpoint_of(its_folder, "segmenter").unlink()
     with pytest.raises(UserError, match="has done 6 steps already, more than the 5"):
-        train(fewer, training_scans, tmp_path)
+        train(fewer, training_scans, its_folder)
 
 
 def test_a_checkpoint_of_a_version_without_presets_in_it_is_gone_on_with(
-    training_scans: list[CohortScan], tmp_path: Path
+    a_finished_training: training.Outcome, training_scans: list[CohortScan], its_folder: Path
 ) -> None:
-    whole = train(TINY, training_scans, tmp_path)
-    path = training.checkpoint_of(tmp_path, "gan")
+    path = training.checkpoint_of(its_folder, "gan")
     safetensors.torch.save_file(safetensors.torch.load_file(path), path, {"iteration": "6"})
-    training.checkpoint_of(tmp_path, "segmenter").unlink()
-    assert train(TINY, training_scans, tmp_path).package.sha256 == whole.package.sha256
+    training.checkpoint_of(its_folder, "segmenter").unlink()
+    assert train(TINY, training_scans, its_folder).package.sha256 == a_finished_training.package.sha256
 
 
-def test_a_damaged_checkpoint_is_refused(training_scans: list[CohortScan], tmp_path: Path) -> None:
-    train(TINY, training_scans, tmp_path)
-    path = training.checkpoint_of(tmp_path, "segmenter")
+def test_a_damaged_checkpoint_is_refused(training_scans: list[CohortScan], its_folder: Path) -> None:
+    path = training.checkpoint_of(its_folder, "segmenter")
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(UserError, match="cannot be resumed") as refused:
-        train(TINY, training_scans, tmp_path)
+        train(TINY, training_scans, its_folder)
     assert refused.value.code == ExitCode.MODEL_UNUSABLE
 
 
