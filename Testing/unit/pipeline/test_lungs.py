@@ -188,7 +188,7 @@ def test_lungmask_runs_with_weights_from_a_file(a_phantom: Phantom, random_r231:
     assert set(np.unique(labels(found.image))) <= {0, 1, 2}
 
 
-@pytest.mark.parametrize("orientation", ["LPS", "RAI", "LSA"])
+@pytest.mark.parametrize("orientation", ["RAI", "LSA"])
 def test_the_plain_run_is_lungmasks_own(a_phantom: Phantom, random_r231: Path, orientation: str) -> None:
     lungmask = pytest.importorskip("lungmask.mask", reason="lungmask is optional")
     few = sitk.DICOMOrient(a_phantom.scan[:, :, 30:32], orientation)
