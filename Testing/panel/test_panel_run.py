@@ -150,13 +150,14 @@ def test_cancel_before_during_and_after_the_worker_leaves_the_scene_as_it_was(
     load(samples / "scan.nrrd")
     user.wait_until(lambda: a_panel.ui.segmentButton.enabled, seconds=60)
     before = ids_of_all_nodes()
-    pressed = []
+    pressed, workers = [], []
 
     def cancel(progress):
         if progress.stage == stage and not pressed:
             pressed.append(stage)
             if stage == "export":  # the run is being made by the press of the same button
                 return
+            workers.extend([worker_of(a_panel)] if stage in ("read", "picture") else [])
             user.press(a_panel.ui.segmentButton)
 
     stage_listener(a_panel, monkeypatch, cancel)
@@ -165,6 +166,7 @@ def test_cancel_before_during_and_after_the_worker_leaves_the_scene_as_it_was(
         user.press(a_panel.ui.segmentButton)
     wait_for_the_end(a_panel)
     assert pressed
+    assert all(worker.wait(timeout=10) != 0 for worker in workers), "it was not waited for"
     assert ids_of_all_nodes() == before
     assert not resultNodes.hasResults(a_panel.ctNode)
     assert temporary_folders() == []
