@@ -72,6 +72,13 @@ def a_scan_file(a_phantom: Phantom, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def a_coarse_scan_file(a_coarse_phantom: Phantom, tmp_path: Path) -> Path:
+    path = tmp_path / "scan.nii.gz"
+    sitk.WriteImage(a_coarse_phantom.scan, str(path))
+    return path
+
+
 @pytest.fixture(scope="session")
 def a_package(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
     """A valid package of small networks with random weights."""

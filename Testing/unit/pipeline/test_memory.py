@@ -109,7 +109,7 @@ def test_any_other_error_is_no_reason_to_try_again() -> None:
 def test_a_run_without_enough_memory_exits_with_4_and_writes_nothing(
     *,
     stage: str,
-    a_scan_file: Path,
+    a_coarse_scan_file: Path,
     a_package: ModelPackage,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -117,7 +117,7 @@ def test_a_run_without_enough_memory_exits_with_4_and_writes_nothing(
 ) -> None:
     monkeypatch.setattr(pipeline, stage, lambda *_, **__: ask_itk())
     output, model = tmp_path / "out", str(a_package.path)
-    arguments = ["segment", str(a_scan_file), "--output", str(output), "--model", model]
+    arguments = ["segment", str(a_coarse_scan_file), "--output", str(output), "--model", model]
     assert main([*arguments, "--builtin-lungs", "--device", "cpu", "--events"]) == 4
     failure = parse_event(capsys.readouterr().out.splitlines()[-1])
     assert isinstance(failure, Failure)
@@ -189,10 +189,10 @@ def test_a_scan_that_cannot_be_read_for_want_of_memory_is_not_called_damaged(
 
 
 def test_a_batch_goes_on_after_a_scan_that_could_not_be_read_for_want_of_memory(
-    a_large_scan: Path, a_scan_file: Path, a_package: ModelPackage, tmp_path: Path
+    a_large_scan: Path, a_coarse_scan_file: Path, a_package: ModelPackage, tmp_path: Path
 ) -> None:
     fixed = ["--output", str(tmp_path / "out"), "--model", str(a_package.path), "--builtin-lungs"]
-    done = run_with_a_gib("batch", str(a_large_scan), str(a_scan_file), *fixed, "--device", "cpu")
+    done = run_with_a_gib("batch", str(a_large_scan), str(a_coarse_scan_file), *fixed, "--device", "cpu")
     assert done.returncode == ExitCode.DONE, done.stderr
     rows = (tmp_path / "out" / "batch.csv").read_text().splitlines()
     assert "refused" in rows[1]

@@ -163,12 +163,12 @@ def test_a_refused_scan_exits_with_2_and_leaves_nothing(a_package: ModelPackage,
 
 
 def test_a_disk_that_fills_up_exits_with_5_and_leaves_nothing(
-    a_scan_file: Path, a_package: ModelPackage, tmp_path: Path
+    a_coarse_scan_file: Path, a_package: ModelPackage, tmp_path: Path
 ) -> None:
     """A limit on the size of files fails a write in its middle, as a full disk does."""
     output = tmp_path / "out"
     small = functools.partial(run_process, largest_file=100_000)
-    failure = refused(typed(a_scan_file, output, a_package), 5, "cannot be written", small)
+    failure = refused(typed(a_coarse_scan_file, output, a_package), 5, "cannot be written", small)
     assert "disk is full" in failure.why
     assert not output.exists()
     assert leftovers(output) == []
@@ -248,11 +248,11 @@ def test_a_cancellation_that_a_library_makes_an_error_of_its_own_is_one_all_the_
 
 
 def test_what_a_killed_run_left_is_cleared_by_the_next(
-    a_scan_file: Path, a_package: ModelPackage, tmp_path: Path
+    a_coarse_scan_file: Path, a_package: ModelPackage, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
     worker = subprocess.Popen(
-        command(typed(a_scan_file, output, a_package)), stdout=subprocess.PIPE, encoding="utf-8"
+        command(typed(a_coarse_scan_file, output, a_package)), stdout=subprocess.PIPE, encoding="utf-8"
     )
     assert worker.stdout is not None
     worker.stdout.readline()
@@ -261,7 +261,7 @@ def test_what_a_killed_run_left_is_cleared_by_the_next(
     worker.stdout.close()
     assert len(leftovers(output)) == 1
     assert not output.exists()
-    assert run_here(typed(a_scan_file, output, a_package))[0] == 0
+    assert run_here(typed(a_coarse_scan_file, output, a_package))[0] == 0
     assert leftovers(output) == []
 
 
@@ -277,7 +277,7 @@ def test_a_scan_that_lies_upside_down_is_mended_and_put_back(
     assert np.abs(stored(turned.output, "probability.nrrd")[::-1] - right).mean() < 0.5
 
 
-def test_no_socket_is_opened(a_scan_file: Path, a_package: ModelPackage, tmp_path: Path) -> None:
+def test_no_socket_is_opened(a_coarse_scan_file: Path, a_package: ModelPackage, tmp_path: Path) -> None:
     """A worker in which every socket raises still does its whole job."""
     (tmp_path / "sitecustomize.py").write_text(
         "import socket\n"
@@ -290,7 +290,7 @@ def test_no_socket_is_opened(a_scan_file: Path, a_package: ModelPackage, tmp_pat
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
     probe = [sys.executable, "-c", "import socket; socket.socket()"]
     assert subprocess.run(probe, env=environment, capture_output=True, check=False).returncode != 0
-    arguments = command(typed(a_scan_file, tmp_path / "out", a_package))
+    arguments = command(typed(a_coarse_scan_file, tmp_path / "out", a_package))
     done = subprocess.run(arguments, env=environment, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
 
@@ -305,9 +305,9 @@ def test_importing_what_slicers_process_uses_brings_no_torch() -> None:
 
 
 def test_a_person_gets_a_bar_and_a_table_even_where_a_terminal_knows_only_ascii(
-    a_scan_file: Path, a_package: ModelPackage, tmp_path: Path
+    a_coarse_scan_file: Path, a_package: ModelPackage, tmp_path: Path
 ) -> None:
-    arguments = command(typed(a_scan_file, tmp_path / "größer", a_package))
+    arguments = command(typed(a_coarse_scan_file, tmp_path / "größer", a_package))
     arguments.remove("--events")
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(arguments, capture_output=True, encoding="ascii", env=environment, check=True)
