@@ -278,7 +278,7 @@ def probability_image(
 
 
 def _with_rim(probability: FloatArray, lungs: npt.NDArray[np.uint8]) -> FloatArray:
-    """Let the lung's outermost pixels go on for one pixel beyond it.
+    """Probability (z, y, x), 0 .. 1, in which the lung's outermost pixels go on for one pixel beyond it.
 
     The scan's voxels at the rim lie between these and pixels outside, of which the network has learnt
     nothing.
