@@ -178,38 +178,36 @@ def test_the_page_says_which_scans_a_package_was_trained_on(sheet: Path) -> None
     assert seen == {"old": "no", "new": "yes, without labels"}
 
 
-def test_a_scan_that_a_package_was_trained_on_is_known_by_its_content_whatever_it_is_called(
-    cohort: Path, a_coarse_phantom: Phantom, tmp_path: Path
-) -> None:
-    sitk.WriteImage(a_coarse_phantom.healthy_twin, str(tmp_path / "well.nii.gz"))
-    sitk.WriteImage(a_coarse_phantom.scan, str(tmp_path / "called otherwise.nrrd"))
-    folders = ["--covid", str(tmp_path), "--output", str(tmp_path / "elsewhere")]
+@pytest.fixture(scope="module")
+def renamed(cohort: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cohort of the diseased scans under names with dots: ``...5`` is ``sick``, ``...4`` is ``sick2``."""
+    scans = tmp_path_factory.mktemp("renamed")
+    for name, before in (("1.3.6.1.5", "sick"), ("1.3.6.1.4", "sick2")):
+        shutil.copy(cohort.parent / "covid" / f"{before}.nii.gz", scans / f"{name}.nii.gz")
+    folders = ["--covid", str(scans), "--output", str(scans / "cohort")]
     assert main(["prepare", *folders, "--builtin-lungs", "--workers", "1"]) == 0
-    [trained_on] = [scan for scan in open_cohort(tmp_path / "elsewhere") if "called" in str(scan.source.path)]
+    return scans / "cohort"
+
+
+def test_a_scan_that_a_package_was_trained_on_is_known_by_its_content_whatever_it_is_called(
+    cohort: Path, renamed: Path, tmp_path: Path
+) -> None:
+    [trained_on] = [scan for scan in open_cohort(renamed) if "1.3.6.1.5" in str(scan.source.path)]
     name = card_name(trained_on.source, trained_on.content_sha256)
-    assert "called" not in name
+    assert "1.3.6" not in name
     package = finding_package(tmp_path / "package.safetensors", 1, trained_on=name)
     seen = {case.name: case.seen_by(package) for case in cases_of_cohort(cohort, None)}
     assert [name for name, was in seen.items() if was] == [name for name in seen if name.startswith("sick-")]
 
 
-def test_labels_of_slices_are_found_by_names_with_dots(cohort: Path, tmp_path: Path) -> None:
-    scans = tmp_path / "scans"
-    shutil.copytree(cohort.parent / "covid", scans)
-    (scans / "sick2.nii.gz").rename(scans / "1.3.6.1.4.nii.gz")
-    (scans / "sick.nii.gz").rename(scans / "1.3.6.1.5.nii.gz")
-    (scans / "sick_mask.nii.gz").unlink()
-    folders = ["--covid", str(scans), "--output", str(tmp_path / "cohort")]
-    assert main(["prepare", *folders, "--builtin-lungs", "--workers", "1"]) == 0
+def test_labels_of_slices_are_found_by_names_with_dots(renamed: Path, tmp_path: Path) -> None:
     labels = tmp_path / "labels.json"
     labels.write_text(json.dumps({"volumes": {"1.3.6.1.4": {"slice_infected": [0, 1]}}}))
     found = {
-        case.source.path: case.slice_labels for case in cases_of_cohort(tmp_path / "cohort", None, labels)
+        Path(case.source.path or "").name: case.slice_labels
+        for case in cases_of_cohort(renamed, None, labels)
     }
-    assert found == {
-        str(scans / "1.3.6.1.4.nii.gz"): (False, True),
-        str(scans / "1.3.6.1.5.nii.gz"): None,
-    }
+    assert found == {"1.3.6.1.4.nii.gz": (False, True), "1.3.6.1.5.nii.gz": None}
 
 
 def test_labels_of_other_slices_than_the_scan_has_are_refused(cohort: Path, tmp_path: Path) -> None:
