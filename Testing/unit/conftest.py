@@ -105,11 +105,15 @@ def small_package(path: Path) -> ModelPackage:
 
 @pytest.fixture(scope="session")
 def training_scans(tmp_path_factory: pytest.TempPathFactory) -> list[CohortScan]:
-    """A cohort of small phantoms on small grids, four healthy and three diseased."""
+    """A cohort of coarse phantoms on small grids, four healthy and three diseased."""
+    return cut_phantoms(COARSE, tmp_path_factory)
+
+
+def cut_phantoms(acquisition: Acquisition, tmp_path_factory: pytest.TempPathFactory) -> list[CohortScan]:
     files, folder = tmp_path_factory.mktemp("scans"), tmp_path_factory.mktemp("cohort")
     sources = []
     for seed, severity in ((301, 0), (302, 0), (303, 0), (304, 0), (311, 2), (312, 3), (314, 2)):
-        phantom = make_phantom(seed, severity, SMALL)
+        phantom = make_phantom(seed, severity, acquisition)
         scan, lungs = files / f"{seed}.nii.gz", files / f"{seed}_lungs.nii.gz"
         sitk.WriteImage(phantom.scan, str(scan))
         sitk.WriteImage(phantom.lungs, str(lungs))

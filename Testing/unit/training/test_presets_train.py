@@ -23,7 +23,7 @@ from COVIDSelfSegTrainingLib.evaluation.baselines import THRESHOLDS_HU, hu_thres
 from COVIDSelfSegTrainingLib.presets import PRESETS, Preset
 from COVIDSelfSegTrainingLib.training import train
 
-from ..conftest import SMALL, SMALL_GRIDS
+from ..conftest import SMALL, SMALL_GRIDS, cut_phantoms
 
 pytestmark = pytest.mark.slow
 
@@ -67,6 +67,12 @@ def tiny(name: str) -> Preset:
         segmenter=replace(preset.segmenter, warm_up=20, **SEGMENTER[name]),
         inference=replace(preset.inference, **grids),
     )
+
+
+@pytest.fixture(scope="module")
+def training_scans(tmp_path_factory: pytest.TempPathFactory) -> list[CohortScan]:
+    """Finer ones, for here it counts what is learnt."""
+    return cut_phantoms(SMALL, tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
