@@ -18,6 +18,7 @@ from vtk.util import numpy_support
 ROLE = "COVIDSelfSeg.role"
 CT_REFERENCE = "COVIDSelfSeg.ct"
 _CURVE, _REPORT, _THRESHOLD = "COVIDSelfSeg.curve", "COVIDSelfSeg.report", "COVIDSelfSeg.threshold"
+_INFECTED_ML, _INFECTED_SHARE = "COVIDSelfSeg.infectedMl", "COVIDSelfSeg.infectedShare"
 
 SEGMENTATION, PSEUDO_HEALTHY, HEATMAP, PROBABILITY, TABLE = (
     "segmentation",
@@ -117,9 +118,18 @@ def thresholdOf(ctNode) -> float | None:
     return float(text) if text else None
 
 
+def infectedOf(ctNode) -> tuple[float, float] | None:
+    """Infected volume (ml) and share of both lungs (0 .. 1) of the lesion that was last written."""
+    node = findNode(ctNode, TABLE)
+    texts = [node.GetAttribute(name) for name in (_INFECTED_ML, _INFECTED_SHARE)] if node is not None else []
+    return (float(texts[0]), float(texts[1])) if texts and all(texts) else None
+
+
 def setTable(tableNode, numbers: dict, threshold: float) -> None:
     """Write the numbers of both lungs at a threshold into a table node."""
     tableNode.SetAttribute(_THRESHOLD, repr(threshold))
+    tableNode.SetAttribute(_INFECTED_ML, repr(numbers["both"]["infected_ml"]))
+    tableNode.SetAttribute(_INFECTED_SHARE, repr(numbers["both"]["infected_share"]))
     rows = (
         (_("lung volume (ml)"), "volume_ml", 0),
         (_("infected (ml)"), "infected_ml", 1),

@@ -91,8 +91,8 @@ class ThresholdSection:
         self._endPreview()
         if self._curve is None:
             return
-        self._show(threshold)
         self._onThreshold(threshold)
+        self._show(threshold)
 
     def _onCalibrated(self) -> None:
         self._ui.thresholdSlider.setValue(self._calibrated)
@@ -107,11 +107,20 @@ class ThresholdSection:
         if self._curve is None:
             ui.readoutLabel.text = ""
         else:
+            ml, share = self._infectedAt(self._curve, threshold)
             ui.readoutLabel.text = _("{ml} ml, {percent} % of the lung").format(
-                ml=f"{self._curve.infected_ml(threshold):.1f}",
-                percent=f"{100 * self._curve.infected_share(threshold):.1f}",
+                ml=f"{ml:.1f}", percent=f"{100 * share:.1f}"
             )
         self._drawCurve(threshold)
+
+    def _infectedAt(self, curve: ThresholdCurve, threshold: float) -> tuple[float, float]:
+        """As in the table where its lesion was written at this threshold; the curve counts the specks too."""
+        writtenAt = resultNodes.thresholdOf(self._ctNode)
+        written = resultNodes.infectedOf(self._ctNode)
+        # The slider rounds.
+        if written is not None and writtenAt is not None and abs(writtenAt - threshold) < 1e-6:
+            return written
+        return curve.infected_ml(threshold), curve.infected_share(threshold)
 
     def _drawCurve(self, threshold: float) -> None:
         label = self._ui.curveLabel

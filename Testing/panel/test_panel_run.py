@@ -312,7 +312,7 @@ def test_a_real_scan_is_segmented(a_panel, real_scans):
     user.drag(a_panel.ui.thresholdSlider, sparse_threshold(probability, lungs[0] | lungs[1]))
     ml = np.array([lesion(ct).sum(), (lungs[0] | lungs[1]).sum()]) * np.prod(ct.GetSpacing()) / 1000
     assert 0 < ml[0] < ml[1] / 4
-    assert float(a_panel.ui.readoutLabel.text.split()[0]) == pytest.approx(ml[0], rel=0.05), "specks apart"
+    assert float(a_panel.ui.readoutLabel.text.split()[0]) == pytest.approx(ml[0], abs=0.051)
     assert layouts.isCompare() is False
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import qt
 import slicer
-from COVIDSelfSegSlicer import layouts, lesionSegments, resultNodes
+from COVIDSelfSegSlicer import layouts, lesionSegments, resultNodes, results
 from COVIDSelfSegSlicer.runFiles import RunFiles
 from host import bootstrap, dialogs, user
 from host.pythonqt import registry
@@ -82,6 +82,18 @@ def test_dragging_moves_read_out_and_preview_and_writes_nothing(a_panel_with_res
     assert resultNodes.thresholdOf(panel.ctNode) == 0.5
     user.inner_slider(ui.thresholdSlider).setSliderDown(False)
     assert foregrounds() == shown
+
+
+def test_let_go_the_read_out_says_what_the_table_says_without_the_specks(a_panel, samples):
+    ct = slicer.util.loadVolume(str(samples / "scan.nrrd"))
+    files = RunFiles.read(samples / "truth", lambda: False)
+    files.report["least_lesion_ml"] = 1e6  # every part is a speck
+    results.setResults(ct, files)
+    user.wait_until(lambda: a_panel.ui.thresholdSlider.enabled)
+    user.drag(a_panel.ui.thresholdSlider, 0.6, 0.7)
+    assert a_panel.ui.readoutLabel.text == "0.0 ml, 0.0 % of the lung"
+    user.hold(a_panel.ui.thresholdSlider, 0.7, 0.6)
+    assert float(a_panel.ui.readoutLabel.text.split()[0]) > 0, "while it moves they are counted"
 
 
 def test_letting_go_rewrites_lesion_surface_and_table(a_panel_with_results):
