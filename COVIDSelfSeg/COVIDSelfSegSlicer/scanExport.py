@@ -116,7 +116,7 @@ def _lungsOfLabels(labelNode, ctNode) -> np.ndarray:
         )
     if not labels.any():
         raise _emptyMask(labelNode)
-    return np.where(labels > 255, 255, labels).astype(np.uint8)
+    return np.where((labels < 0) | (labels > 255), 255, labels).astype(np.uint8)
 
 
 def _emptyMask(node) -> UserError:

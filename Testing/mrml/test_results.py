@@ -411,6 +411,9 @@ def test_a_label_map_is_handed_over_if_it_fits(a_ct, samples):
     labels = slicer.util.loadLabelVolume(str(samples / "lungs.nrrd"))
     files = scanExport.scanFiles(a_ct, labels)
     assert np.array_equal(files.lungs, slicer.util.arrayFromVolume(labels))
+    odd = slicer.util.arrayFromVolume(labels).astype(np.int16) * -256
+    slicer.util.updateVolumeFromArray(labels, odd)
+    assert np.array_equal(scanExport.scanFiles(a_ct, labels).lungs > 0, odd != 0), "whatever the labels are"
     labels.SetSpacing(1.0, 1.0, 1.0)
     with pytest.raises(UserError, match="not on the grid"):
         scanExport.scanFiles(a_ct, labels)
