@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
@@ -80,29 +81,49 @@ class Outcome:
 
 
 def name_jobs(scans: Sequence[Path]) -> list[Job]:
-    """Name each scan after its file or folder, with as much of its path as tells it from the others."""
+    """Name each scan after its file or folder, with as much of its path as tells it from the others.
+
+    Capitals do not tell names apart: on Windows and macOS such folders would be one.
+    """
     # The results of ".." would lie outside of the output.
     places = [scan.resolve() if scan.name in ("", "..") else scan.absolute() for scan in scans]
     names = [_folder_name(place) for place in places]
     parents = [place.parent for place in places]
-    while len(set(names)) < len(names):
-        twice = {name for name in names if names.count(name) > 1}
+    while taken_twice := _taken_twice(names):
         longer = [
-            f"{parent.name}_{name}" if name in twice and parent.name else name
-            for name, parent in zip(names, parents, strict=True)
+            f"{parent.name}_{name}" if twice and parent.name else name
+            for name, parent, twice in zip(names, parents, taken_twice, strict=True)
         ]
         if longer == names:
-            again = next(scan for scan, name in zip(scans, names, strict=True) if name in twice)
-            raise UserError(
-                f"The scan {again} was named twice.",
-                why="Its results would be written twice to the same folder.",
-                fix="Name each scan once.",
-            )
+            raise _same_folder(scans, names, taken_twice.index(True))
         parents = [
-            parent.parent if name in twice else parent for name, parent in zip(names, parents, strict=True)
+            parent.parent if twice else parent for parent, twice in zip(parents, taken_twice, strict=True)
         ]
         names = longer
     return [Job(name, scan) for name, scan in zip(names, scans, strict=True)]
+
+
+def _taken_twice(names: Sequence[str]) -> list[bool]:
+    """Which names are also another's; an empty list where none is."""
+    counts = Counter(name.casefold() for name in names)
+    return [counts[name.casefold()] > 1 for name in names] if len(counts) < len(names) else []
+
+
+def _same_folder(scans: Sequence[Path], names: Sequence[str], first: int) -> UserError:
+    """Why the scan of a number and another one cannot both have results."""
+    folded = [name.casefold() for name in names]
+    again = folded.index(folded[first], first + 1)
+    if scans[first].absolute() == scans[again].absolute():
+        return UserError(
+            f"The scan {scans[first]} was named twice.",
+            why="Its results would be written twice to the same folder.",
+            fix="Name each scan once.",
+        )
+    return UserError(
+        f"The names of {scans[first]} and {scans[again]} differ only in their ending or in capitals.",
+        why="Their results would be written to the same folder.",
+        fix="Rename one of them.",
+    )
 
 
 def _folder_name(scan: Path) -> str:

@@ -238,6 +238,14 @@ def test_scans_of_one_name_are_told_apart_by_their_folders() -> None:
         name_jobs([Path("/a/ct.nii"), Path("/a/ct.nii")])
 
 
+def test_results_never_share_a_folder_where_capitals_do_not_count() -> None:
+    assert [job.name for job in name_jobs([Path("/a/CT.nii"), Path("/b/ct.nii")])] == ["a_CT", "b_ct"]
+    for other in ("CT.nii", "ct.nii.gz"):
+        with pytest.raises(UserError, match=rf"/a/ct\.nii and /a/{other} differ only") as told:
+            name_jobs([Path("/a/ct.nii"), Path("/b/head.nii"), Path("/a") / other])
+        assert told.value.fix == "Rename one of them."
+
+
 def test_every_name_is_a_folder_inside_of_the_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     series = tmp_path / "patient" / "series"
     series.mkdir(parents=True)
