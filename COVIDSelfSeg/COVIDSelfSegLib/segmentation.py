@@ -23,8 +23,8 @@ from .components import box_of, large_parts
 from .devices import Device
 from .frame import FloatArray, LungFrame
 from .hounsfield import to_unit
-from .models import Inference, ThresholdKind
 from .networks.slice_network import SliceNetwork
+from .package_card import Inference, ThresholdKind
 from .threshold_curve import level_of
 from .volume import array_view, image_like, voxel_volume_ml
 

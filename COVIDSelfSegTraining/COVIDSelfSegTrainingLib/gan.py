@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from COVIDSelfSegLib.devices import Device
-from COVIDSelfSegLib.models import Architecture
 from COVIDSelfSegLib.networks.discriminator import Discriminator
 from COVIDSelfSegLib.networks.generator import VolumeGenerator, draw_latent
+from COVIDSelfSegLib.package_card import Architecture
 from torch import Tensor, nn
 
 from . import adversarial

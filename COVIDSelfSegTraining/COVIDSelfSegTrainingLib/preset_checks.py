@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterator
 
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.models import GRID_SIDE, Architecture
+from COVIDSelfSegLib.package_card import GRID_SIDE, Architecture
 
 from .options import GanPreset, NoisePreset, PseudoMaskPreset, SegmenterPreset
 from .presets import Preset

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from COVIDSelfSegLib.models import Inference
+from COVIDSelfSegLib.package_card import Inference
 
 from .options import GanPreset, PseudoMaskPreset, SegmenterPreset
 

@@ -9,7 +9,8 @@ from typing import Literal
 
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.models import Inference, ModelCard, ModelPackage, write_package
+from COVIDSelfSegLib.models import ModelPackage, write_package
+from COVIDSelfSegLib.package_card import Inference, ModelCard
 from COVIDSelfSegLib.segmentation import Calibration
 from COVIDSelfSegLib.volume import writing_to
 from torch import Tensor

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from COVIDSelfSegLib.devices import Device
-from COVIDSelfSegLib.models import Architecture, Inference
 from COVIDSelfSegLib.networks.slice_network import SliceNetwork
+from COVIDSelfSegLib.package_card import Architecture, Inference
 from COVIDSelfSegLib.segmentation import MARKS, ValueKind, lesion_logits, segmenter_input
 from torch import Tensor, nn
 

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.models import Architecture, ModelPackage, TrainingScan
+from COVIDSelfSegLib.models import ModelPackage
+from COVIDSelfSegLib.package_card import Architecture, TrainingScan
 from torch import nn
 
 from .gan import GanTrainer, generator_architecture

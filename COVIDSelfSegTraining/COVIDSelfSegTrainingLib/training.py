@@ -9,15 +9,9 @@ from pathlib import Path
 from COVIDSelfSegLib import __version__
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.models import (
-    Inference,
-    ModelCard,
-    ModelPackage,
-    TrainingScan,
-    open_package,
-    write_package,
-)
+from COVIDSelfSegLib.models import ModelPackage, open_package, write_package
 from COVIDSelfSegLib.networks.generator import VolumeGenerator
+from COVIDSelfSegLib.package_card import Inference, ModelCard, TrainingScan
 
 from .checkpoint import checkpoint_of, remove_leftovers
 from .cohorts.card_names import card_name

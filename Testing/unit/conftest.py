@@ -11,14 +11,8 @@ import pytest
 import SimpleITK as sitk
 import torch
 from COVIDSelfSegLib.lung_masks.network import SHIPPED_WEIGHTS
-from COVIDSelfSegLib.models import (
-    Architecture,
-    Inference,
-    ModelCard,
-    ModelPackage,
-    TrainingScan,
-    write_package,
-)
+from COVIDSelfSegLib.models import ModelPackage, write_package
+from COVIDSelfSegLib.package_card import Architecture, Inference, ModelCard, TrainingScan
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.phantom_parts.scanner import Acquisition
 from COVIDSelfSegLib.weight_file import check_weights, read_weights, write_weights

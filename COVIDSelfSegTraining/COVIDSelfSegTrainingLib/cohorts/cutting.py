@@ -18,7 +18,7 @@ from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.frame import LungFrame
 from COVIDSelfSegLib.hounsfield import as_stored
 from COVIDSelfSegLib.lungs import find_lungs, lung_volumes_ml
-from COVIDSelfSegLib.models import Inference
+from COVIDSelfSegLib.package_card import Inference
 from COVIDSelfSegLib.phantom import make_phantom
 from COVIDSelfSegLib.phantom_parts.scanner import draw_acquisition
 from COVIDSelfSegLib.results import results_folder

@@ -21,7 +21,7 @@ from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.events import Progress
 from COVIDSelfSegLib.lungs import lung_weights_sha256
 from COVIDSelfSegLib.memory import fitting_into_memory
-from COVIDSelfSegLib.models import Inference
+from COVIDSelfSegLib.package_card import Inference
 from COVIDSelfSegLib.volume import writing_to
 
 from .cohort import open_scan

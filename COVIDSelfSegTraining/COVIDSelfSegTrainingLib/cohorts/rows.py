@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.models import is_non_commercial
+from COVIDSelfSegLib.package_card import is_non_commercial
 
 from .cutting import Facts
 from .sources import Source

@@ -16,7 +16,7 @@ from COVIDSelfSegLib.commands.console import print_line
 from COVIDSelfSegLib.commands.number_types import whole_number
 from COVIDSelfSegLib.errors import UserError, stopped_saying
 from COVIDSelfSegLib.events import EventWriter
-from COVIDSelfSegLib.models import is_non_commercial
+from COVIDSelfSegLib.package_card import is_non_commercial
 from COVIDSelfSegLib.volume import files_of
 
 from ..cohorts.cutting import LungChoice

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.models import ModelCard, ModelPackage, ThresholdKind, write_package
+from COVIDSelfSegLib.models import ModelPackage, write_package
+from COVIDSelfSegLib.package_card import ModelCard, ThresholdKind
 from COVIDSelfSegLib.volume import writing_to
 
 from .sheet import PAGE
 
 RUN_HASH = "SHA-256 of how they are run"
-"""Column of a sheet's packages: :attr:`COVIDSelfSegLib.models.Inference.sha256`."""
+"""Column of a sheet's packages: :attr:`COVIDSelfSegLib.package_card.Inference.sha256`."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ import SimpleITK as sitk
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.lung_masks.network import SLICE_WEIGHTS, LungNetwork
-from COVIDSelfSegLib.models import Inference, ModelPackage
+from COVIDSelfSegLib.models import ModelPackage
+from COVIDSelfSegLib.package_card import Inference
 from COVIDSelfSegLib.segmentation import (
     MARKS,
     Calibration,

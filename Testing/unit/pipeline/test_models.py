@@ -20,7 +20,6 @@ from COVIDSelfSegLib import models
 from COVIDSelfSegLib.cli import main
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.models import (
-    ModelCard,
     ModelPackage,
     find_package,
     model_folders,
@@ -28,6 +27,7 @@ from COVIDSelfSegLib.models import (
     weight_files,
     write_package,
 )
+from COVIDSelfSegLib.package_card import ModelCard
 from COVIDSelfSegLib.status import status
 from COVIDSelfSegLib.torch_hub import checkpoint_file
 

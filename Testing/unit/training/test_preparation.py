@@ -17,7 +17,7 @@ import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.events import Event, Failure, Result, StageProgress
-from COVIDSelfSegLib.models import Inference
+from COVIDSelfSegLib.package_card import Inference
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.volume import array_view
 from COVIDSelfSegTrainingLib.cli import main
@@ -307,7 +307,7 @@ def test_so_is_the_cohort_of_the_shipped_models(
 def test_a_folder_of_other_settings_or_a_later_version_is_refused(
     cohort: Path, tmp_path: Path, another_lung_network: Callable[[], None]
 ) -> None:
-    from COVIDSelfSegLib.models import Inference
+    from COVIDSelfSegLib.package_card import Inference
     from COVIDSelfSegTrainingLib.cohorts.cutting import LungChoice
     from COVIDSelfSegTrainingLib.cohorts.preparation import Settings, prepare
 

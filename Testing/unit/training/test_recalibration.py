@@ -11,7 +11,8 @@ import pytest
 import torch
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.errors import ExitCode
-from COVIDSelfSegLib.models import Inference, ModelPackage, open_package, write_package
+from COVIDSelfSegLib.models import ModelPackage, open_package, write_package
+from COVIDSelfSegLib.package_card import Inference
 from COVIDSelfSegLib.segmentation import Calibration, ValueKind
 from COVIDSelfSegTrainingLib import training
 from COVIDSelfSegTrainingLib.calibration import Judged

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.models import is_non_commercial
+from COVIDSelfSegLib.package_card import is_non_commercial
 from COVIDSelfSegTrainingLib.cohorts.layouts import mask_of, stated_class
 from COVIDSelfSegTrainingLib.cohorts.patients import doubtful_patients
 from COVIDSelfSegTrainingLib.cohorts.scan_folders import Found, Root, Search, search

@@ -12,7 +12,8 @@ import pytest
 import torch
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.models import Inference, ModelPackage, ThresholdKind, write_package
+from COVIDSelfSegLib.models import ModelPackage, write_package
+from COVIDSelfSegLib.package_card import Inference, ThresholdKind
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.segmentation import ValueKind
 from COVIDSelfSegLib.volume import array_view

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from COVIDSelfSegLib.errors import ExitCode
 from COVIDSelfSegLib.events import Result, StageProgress, parse_event
-from COVIDSelfSegLib.models import TrainingScan, open_package, write_package
+from COVIDSelfSegLib.models import open_package, write_package
+from COVIDSelfSegLib.package_card import TrainingScan
 from COVIDSelfSegTrainingLib.cli import main
 from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan
 from COVIDSelfSegTrainingLib.preset_files import read_preset, write_preset
