@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
+from .array_types import FloatArray
 from .errors import UserError
-from .frame import FloatArray, LungFrame
+from .frame import LungFrame
 from .lung_masks.classical import label_lungs
 from .lung_masks.pooled_scan import PooledScan
 from .lung_masks.sides import LEFT, RIGHT

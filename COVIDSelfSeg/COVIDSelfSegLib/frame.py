@@ -19,9 +19,9 @@ import numpy.typing as npt
 import SimpleITK as sitk
 from scipy.sparse import csr_array
 
+from .array_types import FloatArray
 from .volume import array_view
 
-FloatArray = npt.NDArray[np.float32]
 Filter = Literal["area", "nearest"]
 Triple = tuple[int, int, int]
 T = TypeVar("T")

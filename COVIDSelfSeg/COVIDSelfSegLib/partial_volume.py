@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from .frame import FloatArray
+from .array_types import FloatArray
 from .segmentation import NO_LESION, LungSlices
 
 _THICK_MM = 4.0

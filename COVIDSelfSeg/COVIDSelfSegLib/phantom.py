@@ -16,7 +16,8 @@ import SimpleITK as sitk
 import torch
 from scipy import ndimage
 
-from .frame import FloatArray, LungFrame
+from .array_types import FloatArray
+from .frame import LungFrame
 from .painting import LungSites, draw_foci, draw_phase, lesion_filling
 from .phantom_parts.anatomy import Anatomy, Axes, Body, body, draw_anatomy, smooth_noise
 from .phantom_parts.render import Scene, render

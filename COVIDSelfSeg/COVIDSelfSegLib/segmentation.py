@@ -19,9 +19,10 @@ import torch
 from scipy import ndimage, special
 from torch import Tensor, nn
 
+from .array_types import FloatArray
 from .components import box_of, large_parts
 from .devices import Device
-from .frame import FloatArray, LungFrame
+from .frame import LungFrame
 from .hounsfield import to_unit
 from .networks.slice_network import SliceNetwork
 from .package_card import Inference, ThresholdKind

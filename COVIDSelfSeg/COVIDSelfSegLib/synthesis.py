@@ -15,8 +15,9 @@ import SimpleITK as sitk
 import torch
 from torch import Tensor
 
+from .array_types import FloatArray
 from .devices import Device
-from .frame import FloatArray, LungFrame
+from .frame import LungFrame
 from .hounsfield import STORED_HU, to_hu, to_unit
 from .networks.generator import VolumeGenerator, draw_latent
 from .volume import array_view

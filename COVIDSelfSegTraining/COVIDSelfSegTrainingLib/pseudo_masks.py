@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
+from COVIDSelfSegLib.array_types import FloatArray
 from COVIDSelfSegLib.devices import Device
-from COVIDSelfSegLib.frame import FloatArray
 from COVIDSelfSegLib.hounsfield import to_hu, to_unit
 from COVIDSelfSegLib.networks.generator import VolumeGenerator, draw_latent
 from COVIDSelfSegLib.synthesis import generator_input

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import torch
+from COVIDSelfSegLib.array_types import FloatArray
 from COVIDSelfSegLib.devices import Device
-from COVIDSelfSegLib.frame import FloatArray
 from COVIDSelfSegLib.networks.generator import VolumeGenerator
 from COVIDSelfSegLib.networks.slice_network import SliceNetwork
 from COVIDSelfSegLib.segmentation import segmenter_input

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ..frame import FloatArray
+from ..array_types import FloatArray
 from .pooled_scan import BoolArray, PooledScan, bounding_box
 
 _RADII_MM = np.arange(9.5, 22.0, 1.5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from ..frame import FloatArray
+from ..array_types import FloatArray
 from .network import LUNG_SHARE
 from .pooled_scan import AERATED_HU, BoolArray, PooledScan, bounding_box, face_neighbours
 

@@ -11,7 +11,8 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from ..frame import FloatArray, LungFrame
+from ..array_types import FloatArray
+from ..frame import LungFrame
 from .aerated import airways_of, enclosed_air, lung_parts
 from .aorta import bulging_aorta
 from .bowel_gas import gas_unlike_lung, swallowed_gas

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..frame import AIR_HU, FloatArray
+from ..array_types import FloatArray
+from ..frame import AIR_HU
 from ..hounsfield import to_unit
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..frame import FloatArray
+from ..array_types import FloatArray
 from ..perlin import perlin
 
 Axes = tuple[FloatArray, FloatArray, FloatArray]

@@ -11,7 +11,8 @@ import numpy.typing as npt
 import SimpleITK as sitk
 from scipy import ndimage
 
-from ..frame import FloatArray, LungFrame
+from ..array_types import FloatArray
+from ..frame import LungFrame
 from ..hounsfield import as_stored
 from ..painting import FILLED_HU, LEAST_FILLING
 from .anatomy import Anatomy, Body, smooth_noise

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from COVIDSelfSegLib.frame import FloatArray
+from COVIDSelfSegLib.array_types import FloatArray
 from COVIDSelfSegLib.segmentation import slice_and_neighbours
 
 from .cohort import CohortScan

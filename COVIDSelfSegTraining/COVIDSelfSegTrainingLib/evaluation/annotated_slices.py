@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
-from COVIDSelfSegLib.frame import FloatArray
+from COVIDSelfSegLib.array_types import FloatArray
 from COVIDSelfSegLib.lung_masks.classical import builtin_lung_mask
 from COVIDSelfSegLib.lung_masks.network import LungNetwork
 from COVIDSelfSegLib.segmentation import ValueKind

@@ -8,7 +8,7 @@ from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
-from COVIDSelfSegLib.frame import FloatArray
+from COVIDSelfSegLib.array_types import FloatArray
 from COVIDSelfSegLib.hounsfield import to_unit
 from COVIDSelfSegLib.lungs import LungMask
 from COVIDSelfSegLib.models import ModelPackage

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
+from COVIDSelfSegLib.array_types import FloatArray
 from COVIDSelfSegLib.components import large_parts
-from COVIDSelfSegLib.frame import FloatArray, LungFrame
+from COVIDSelfSegLib.frame import LungFrame
 from COVIDSelfSegLib.lung_masks.network import LungNetwork
 from COVIDSelfSegLib.volume import array_view
 from scipy import ndimage

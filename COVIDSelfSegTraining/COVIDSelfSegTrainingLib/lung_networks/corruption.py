@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from COVIDSelfSegLib.array_types import FloatArray
 from scipy import ndimage
 
-FloatArray = npt.NDArray[np.float32]
 BoolArray = npt.NDArray[np.bool_]
 
 _HEALTHY_SHARE = 0.4

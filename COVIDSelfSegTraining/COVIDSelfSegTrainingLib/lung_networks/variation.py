@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from COVIDSelfSegLib.array_types import FloatArray
 from torch.nn import functional
 
 from ..pictures import equalised_hu
-from .corruption import FloatArray, smooth_noise
+from .corruption import smooth_noise
 
 _AIR_HU = -1000.0
 _EQUALISED_SHARE = 0.4

@@ -10,8 +10,8 @@ import pytest
 import SimpleITK as sitk
 import torch
 from COVIDSelfSegLib import pipeline
+from COVIDSelfSegLib.array_types import FloatArray
 from COVIDSelfSegLib.devices import Device, choose_device
-from COVIDSelfSegLib.frame import FloatArray
 from COVIDSelfSegLib.lungs import LungMask
 from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.networks.transunet import CompactTransUNet
