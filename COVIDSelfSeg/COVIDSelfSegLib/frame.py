@@ -1,9 +1,9 @@
 """LungFrame: the one place where coordinates change between a scan's grid and a network's grid.
 
 A frame turns the scan's axes to (z up, y to the back, x to the patient's left), cuts a box and resamples
-it. All three are axis-aligned once the axes are turned, so resampling is one small sparse matrix per axis:
-exact, fast, and without a second full-size copy of the scan. What remains of an oblique direction (less
-than 45 degrees) stays in the frame: the network sees the scan's own slices.
+it. What remains of an oblique direction (less than 45 degrees) stays in the frame: the network sees the
+scan's own slices. So scan, box and network grid have parallel axes, and each axis is resampled by itself
+(see :mod:`~.resampling`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,15 @@ import SimpleITK as sitk
 from scipy.sparse import csr_array
 
 from .array_types import FloatArray
+from .resampling import (
+    area_weights,
+    interpolation_weights,
+    linear_weights,
+    nearest_weights,
+    resample_plane,
+    resample_volume,
+    voxels_inside,
+)
 from .volume import array_view
 
 Filter = Literal["area", "nearest"]
@@ -156,18 +165,9 @@ class LungFrame:
             float32 array (z, y, x) of ``shape``.
         """
         turned = self.turned(image)
-        make = _nearest_weights if kind == "nearest" else _area_weights
+        make = nearest_weights if kind == "nearest" else area_weights
         weights = [make(turned.shape[a], self.start[a], self.stop[a], self.shape[a]) for a in range(3)]
-        deep, rows, columns = (_used_part(matrix) for matrix in weights)
-        through, down, across = (
-            csr_array(w[:, part]) for w, part in zip(weights, (deep, rows, columns), strict=True)
-        )
-        in_plane = np.empty((deep.stop - deep.start, *self.shape[1:]), np.float32)
-        for z in range(deep.start, deep.stop):
-            in_plane[z - deep.start] = _resample_plane(turned[z, rows, columns], down, across)
-        result = in_plane
-        if not _is_identity(through):
-            result = (through @ in_plane.reshape(len(in_plane), -1)).reshape(self.shape)
+        result = resample_volume(turned, weights)
         for axis, matrix in enumerate(weights):
             beyond = ~matrix.any(axis=1)
             if beyond.any():
@@ -205,7 +205,7 @@ class LungFrame:
     def box(self) -> tuple[slice, slice, slice]:
         """The voxels of the turned scan (z, y, x) whose centres lie in the box."""
         count = _of_axes(self.size, self.axes)
-        return _triple(_voxels_inside(count[a], self.start[a], self.stop[a]) for a in range(3))
+        return _triple(voxels_inside(count[a], self.start[a], self.stop[a]) for a in range(3))
 
     def plane(self, array: npt.NDArray[Any], z: float) -> FloatArray:
         """Interpolate an array on the network grid at one slice of the turned scan.
@@ -221,7 +221,7 @@ class LungFrame:
         plane = array[below].astype(np.float32)
         if share:
             plane = (1 - share) * plane + share * array[below + 1]
-        return _resample_plane(plane, *self._to_box)
+        return resample_plane(plane, *self._to_box)
 
     def planes(self, array: npt.NDArray[Any]) -> Iterator[FloatArray]:
         """:meth:`plane` at each slice of ``box`` in turn, faster.
@@ -236,7 +236,7 @@ class LungFrame:
             resampled = {
                 number: resampled[number]
                 if number in resampled
-                else _resample_plane(array[number].astype(np.float32), *self._to_box)
+                else resample_plane(array[number].astype(np.float32), *self._to_box)
                 for number in ((below, below + 1) if share else (below,))
             }
             if share:
@@ -267,17 +267,16 @@ class LungFrame:
             step = (other.stop[a] - other.start[a]) / other.shape[a]
             centres = other.start[a] + step * (np.arange(other.shape[a]) + 0.5)
             places = (centres - self.start[a]) / (self.stop[a] - self.start[a]) * self.shape[a] - 0.5
-            weights.append(csr_array(_interpolation(places, self.shape[a])))
+            weights.append(csr_array(interpolation_weights(places, self.shape[a])))
         through, down, across = weights
         deep = (through @ array.reshape(self.shape[0], -1).astype(np.float32)).reshape(-1, *self.shape[1:])
-        return np.stack([_resample_plane(plane, down, across) for plane in deep])
+        return np.stack([resample_plane(plane, down, across) for plane in deep])
 
     @cached_property
     def _to_box(self) -> tuple[csr_array, csr_array]:
         """Matrices that interpolate rows and columns of the network grid at the voxels of ``box``."""
         down, across = (
-            csr_array(_linear_weights(self.box[a], self.start[a], self.stop[a], self.shape[a]))
-            for a in (1, 2)
+            csr_array(linear_weights(self.box[a], self.start[a], self.stop[a], self.shape[a])) for a in (1, 2)
         )
         return down, across
 
@@ -332,72 +331,6 @@ def _of_axes(values: tuple[T, ...], axes: Triple) -> tuple[T, T, T]:
 def _turn(array: npt.NDArray[Any], axes: Triple, flips: tuple[bool, bool, bool]) -> npt.NDArray[Any]:
     steps = tuple(slice(None, None, -1 if flip else 1) for flip in flips)
     return array.transpose(axes)[steps]
-
-
-def _resample_plane(plane: npt.NDArray[Any], down: csr_array, across: csr_array) -> FloatArray:
-    """Apply one sparse matrix to the rows and one to the columns of a plane."""
-    rows_done = down @ np.ascontiguousarray(plane, np.float32)
-    return (across @ np.ascontiguousarray(rows_done.T)).T
-
-
-def _is_identity(matrix: csr_array) -> bool:
-    return matrix.shape[0] == matrix.shape[1] and np.array_equal(matrix.diagonal(), np.ones(matrix.shape[0]))
-
-
-def _area_weights(count: int, start: float, stop: float, cells: int) -> FloatArray:
-    """(cells, count) matrix that averages ``count`` voxels over ``cells`` equal parts of [start, stop].
-
-    Parts smaller than a voxel are interpolated at their centre instead, or they would repeat voxels. A
-    part beyond the scan gets a row of zeros.
-    """
-    edges = start + (stop - start) / cells * np.arange(cells + 1)
-    if stop - start < cells * (1 - 1e-9):
-        centres = (edges[:-1] + edges[1:]) / 2
-        weights = _interpolation(centres - 0.5, count)
-        weights[(centres < 0) | (centres > count)] = 0
-        return weights
-    voxels = np.arange(count)
-    overlap = np.minimum(edges[1:, None], voxels + 1) - np.maximum(edges[:-1, None], voxels)
-    overlap = np.clip(overlap, 0, None)
-    covered = overlap.sum(axis=1, keepdims=True)
-    return np.divide(overlap, covered, out=np.zeros_like(overlap), where=covered > 1e-6).astype(np.float32)
-
-
-def _nearest_weights(count: int, start: float, stop: float, cells: int) -> FloatArray:
-    """(cells, count) matrix that picks the voxel at the centre of each part; zeros beyond the scan."""
-    centres = start + (stop - start) / cells * (np.arange(cells) + 0.5)
-    weights = np.zeros((cells, count), np.float32)
-    inside = (centres >= 0) & (centres < count)
-    weights[np.flatnonzero(inside), centres[inside].astype(int)] = 1
-    return weights
-
-
-def _linear_weights(part: slice, start: float, stop: float, cells: int) -> FloatArray:
-    """(voxels of ``part``, cells) matrix that interpolates the network grid at the voxels' centres."""
-    centres = np.arange(part.start, part.stop) + 0.5
-    return _interpolation((centres - start) / (stop - start) * cells - 0.5, cells)
-
-
-def _interpolation(places: npt.NDArray[np.floating], count: int) -> FloatArray:
-    """(places, count) matrix of linear interpolation at ``places``; beyond the ends the end value counts."""
-    places = np.clip(places, 0, count - 1)
-    below = np.minimum(places.astype(int), max(count - 2, 0))
-    above = np.minimum(below + 1, count - 1)
-    weights = np.zeros((len(places), count), np.float32)
-    rows = np.arange(len(places))
-    weights[rows, below] = 1 - (places - below)
-    weights[rows, above] += places - below
-    return weights
-
-
-def _used_part(weights: FloatArray) -> slice:
-    used = np.flatnonzero(weights.any(axis=0))
-    return slice(int(used[0]), int(used[-1]) + 1) if used.size else slice(0, 0)
-
-
-def _voxels_inside(count: int, start: float, stop: float) -> slice:
-    """Voxels whose centre lies in [start, stop]."""
-    return slice(max(0, int(np.ceil(start - 0.5))), min(count, int(np.floor(stop - 0.5)) + 1))
 
 
 def _as_type(values: FloatArray, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
