@@ -20,11 +20,12 @@ import SimpleITK as sitk
 from . import results
 from .devices import choose_device
 from .errors import ExitCode, UserError
+from .file_errors import reading_from, writing_to
 from .lungs import lung_weights_sha256
 from .memory import fitting_into_memory
 from .models import ModelPackage, find_package
 from .pipeline import Options, Run, StageClock, segment, write_results
-from .volume import bare_name, files_of, read_scan, reading_from, writing_to
+from .volume import bare_name, files_of, read_scan
 
 _FATAL = (ExitCode.MODEL_UNUSABLE, ExitCode.OUTPUT_NOT_WRITABLE)
 """The next scan would fail in the same way."""

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from . import results
+from .file_errors import writing_to
 from .phantom import Phantom
 from .quantification import dice
-from .volume import array_view, read_scan, write_image, writing_to
+from .volume import array_view, read_scan, write_image
 
 
 @dataclass(frozen=True)

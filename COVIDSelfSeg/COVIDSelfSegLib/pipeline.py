@@ -18,6 +18,7 @@ from . import __version__, results
 from .devices import Device, choose_device
 from .doctor import Finding, Severity, examine, mend_orientation
 from .events import Progress
+from .file_errors import writing_to
 from .lungs import WITHOUT_NETWORK, LungMask, find_lungs
 from .memory import fitting_into_memory, is_out_of_memory, not_enough_memory
 from .models import DEFAULT_PACKAGE, ModelPackage, find_package
@@ -34,7 +35,7 @@ from .segmentation import (
     smooth_along_z,
 )
 from .synthesis import Heatmap, Synthesis, heatmap, synthesise
-from .volume import read_scan, write_image, writing_to
+from .volume import read_scan, write_image
 
 log = logging.getLogger(__name__)
 

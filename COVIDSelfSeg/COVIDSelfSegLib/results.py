@@ -20,7 +20,8 @@ import SimpleITK as sitk
 
 from . import colors, terms
 from .errors import ExitCode, UserError
-from .volume import array_view, output_not_writable, writing_to
+from .file_errors import output_not_writable, writing_to
+from .volume import array_view
 
 LUNGS = "lungs.nrrd"
 PSEUDO_HEALTHY = "pseudo_healthy.nrrd"

@@ -11,8 +11,6 @@ import logging
 import os
 import struct
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,7 +19,8 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from .dicom import choose_chest_ct, list_series, read_series
-from .errors import ExitCode, UserError
+from .errors import UserError
+from .file_errors import output_not_writable, reading_from
 from .file_names import itk_name
 from .memory import fitting_into_memory, is_out_of_memory
 
@@ -102,23 +101,6 @@ def read_mask(path: Path) -> sitk.Image:
     return read_scan(path)
 
 
-@contextmanager
-def reading_from(path: Path) -> Iterator[None]:
-    """Turn an error of the system, met while Python reads a file, into one that the user understands.
-
-    Raises:
-        UserError: the path cannot be opened (exit code 2).
-    """
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be opened: {error.strerror or error}.",
-            why="There is nothing to read.",
-            fix="Check its name, that you may read it, and that the disk it lies on is connected.",
-        ) from error
-
-
 def write_image(image: sitk.Image, path: Path) -> None:
     """Write an image; the ending of ``path`` chooses the format. NRRD is gzip-compressed at level 1.
 
@@ -137,29 +119,6 @@ def write_image(image: sitk.Image, path: Path) -> None:
         if is_out_of_memory(error):
             raise
         log.debug("writing %s failed: %s", path, error)
-        raise output_not_writable(path) from error
-
-
-def output_not_writable(path: Path) -> UserError:
-    """The error for a result that cannot be written."""
-    return UserError(
-        f"{path} cannot be written.",
-        why="The folder is missing or read-only, or the disk is full; nothing was left half-written.",
-        fix="Choose another output folder, or free some space and run again.",
-        code=ExitCode.OUTPUT_NOT_WRITABLE,
-    )
-
-
-@contextmanager
-def writing_to(path: Path) -> Iterator[None]:
-    """The same for what Python writes; :func:`write_image` does it for images.
-
-    Raises:
-        UserError: a file cannot be written (exit code 5).
-    """
-    try:
-        yield
-    except OSError as error:
         raise output_not_writable(path) from error
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.volume import writing_to
+from COVIDSelfSegLib.file_errors import writing_to
 
 from .preset_checks import check_preset
 from .presets import PRESETS, Preset

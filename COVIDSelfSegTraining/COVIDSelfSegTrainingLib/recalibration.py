@@ -9,10 +9,10 @@ from typing import Literal
 
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.file_errors import writing_to
 from COVIDSelfSegLib.models import ModelPackage, write_package
 from COVIDSelfSegLib.package_card import Inference, ModelCard
 from COVIDSelfSegLib.segmentation import Calibration
-from COVIDSelfSegLib.volume import writing_to
 from torch import Tensor
 
 from .cohorts.cohort import CohortScan

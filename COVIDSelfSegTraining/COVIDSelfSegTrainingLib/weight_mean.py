@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.file_errors import writing_to
 from COVIDSelfSegLib.models import ModelPackage, write_package
-from COVIDSelfSegLib.volume import writing_to
 from torch import Tensor
 
 from .cohorts.cohort import CohortScan

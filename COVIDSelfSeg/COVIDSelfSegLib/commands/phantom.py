@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 from .. import results
+from ..file_errors import writing_to
 from ..phantom import SEVERITY_SHARES, make_phantom
-from ..volume import write_image, writing_to
+from ..volume import write_image
 from .number_types import count
 
 

@@ -15,6 +15,7 @@ from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.dicom import choose_chest_ct, list_series, read_series
 from COVIDSelfSegLib.doctor import examine, mend_orientation
 from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.file_errors import writing_to
 from COVIDSelfSegLib.frame import LungFrame
 from COVIDSelfSegLib.hounsfield import as_stored
 from COVIDSelfSegLib.lungs import find_lungs, lung_volumes_ml
@@ -23,7 +24,7 @@ from COVIDSelfSegLib.phantom import make_phantom
 from COVIDSelfSegLib.phantom_parts.scanner import draw_acquisition
 from COVIDSelfSegLib.results import results_folder
 from COVIDSelfSegLib.segmentation import LungSlices
-from COVIDSelfSegLib.volume import compact, read_scan, writing_to
+from COVIDSelfSegLib.volume import compact, read_scan
 from scipy import ndimage
 
 from .sources import Source

@@ -14,7 +14,7 @@ from typing import Any
 
 from COVIDSelfSegLib import __version__
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.volume import writing_to
+from COVIDSelfSegLib.file_errors import writing_to
 
 from .rows import Row, to_csv
 

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.events import Progress
+from COVIDSelfSegLib.file_errors import writing_to
 from COVIDSelfSegLib.lungs import lung_weights_sha256
 from COVIDSelfSegLib.memory import fitting_into_memory
 from COVIDSelfSegLib.package_card import Inference
-from COVIDSelfSegLib.volume import writing_to
 
 from .cohort import open_scan
 from .cutting import LungChoice, array_sha256, cut_source

@@ -12,9 +12,9 @@ from COVIDSelfSegLib import __version__
 from COVIDSelfSegLib.commands.number_types import positive_number, whole_number
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.errors import stopped_saying
+from COVIDSelfSegLib.file_errors import writing_to
 from COVIDSelfSegLib.lung_masks.network import LungCard
 from COVIDSelfSegLib.networks.lung_unet import widths_of
-from COVIDSelfSegLib.volume import writing_to
 from COVIDSelfSegLib.weight_file import DamagedFileError, check_weights, write_weights
 
 from ..cohorts.shipped import data_folder

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from COVIDSelfSegLib.colors import LESION
+from COVIDSelfSegLib.file_errors import writing_to
 from COVIDSelfSegLib.frame import LungFrame
 from COVIDSelfSegLib.picture import gray, heat, outline, render_solids
 from COVIDSelfSegLib.pipeline import Run
-from COVIDSelfSegLib.volume import writing_to
 from PIL import Image, ImageDraw, ImageFont
 
 from .cases import CaseImages, empty_mask

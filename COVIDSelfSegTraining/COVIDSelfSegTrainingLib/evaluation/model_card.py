@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.file_errors import writing_to
 from COVIDSelfSegLib.models import ModelPackage, write_package
 from COVIDSelfSegLib.package_card import ModelCard, ThresholdKind
-from COVIDSelfSegLib.volume import writing_to
 
 from .sheet import PAGE
 

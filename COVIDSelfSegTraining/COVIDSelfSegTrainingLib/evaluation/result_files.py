@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from COVIDSelfSegLib.volume import writing_to
+from COVIDSelfSegLib.file_errors import writing_to
 
 from ..cohorts.manifest import write_whole
 from .histogram import ProbabilityHistogram

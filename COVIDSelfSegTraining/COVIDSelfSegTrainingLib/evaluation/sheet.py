@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
+from COVIDSelfSegLib.file_errors import writing_to
 from COVIDSelfSegLib.results import results_folder
-from COVIDSelfSegLib.volume import writing_to
 from PIL import Image
 
 Cell = str | int | float | None

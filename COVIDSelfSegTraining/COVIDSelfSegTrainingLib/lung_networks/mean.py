@@ -8,7 +8,7 @@ from pathlib import Path
 
 from COVIDSelfSegLib import __version__
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.volume import writing_to
+from COVIDSelfSegLib.file_errors import writing_to
 from COVIDSelfSegLib.weight_file import write_weights
 
 from ..weight_mean import check_shares, mean_of

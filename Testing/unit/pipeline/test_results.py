@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from COVIDSelfSegLib.errors import ExitCode, UserError
+from COVIDSelfSegLib.file_errors import output_not_writable, writing_to
 from COVIDSelfSegLib.results import HEATMAP, REPORT, UNCERTAINTY, results_folder
-from COVIDSelfSegLib.volume import output_not_writable, writing_to
 
 
 def test_a_folder_that_is_on_another_disk_gets_its_results(tmp_path: Path) -> None:
