@@ -6,13 +6,10 @@ spacing (mm), origin (mm, LPS) and direction. Arrays are always (z, y, x).
 
 from __future__ import annotations
 
-import gzip
 import logging
 import os
-import struct
-import zlib
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +20,8 @@ from .errors import UserError
 from .file_errors import output_not_writable, reading_from
 from .file_names import itk_name
 from .memory import fitting_into_memory, is_out_of_memory
+from .nifti_checks import check_nifti
+from .scan_refusals import refuse_unreadable
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +33,6 @@ GEOMETRY_TOLERANCE = 1e-4
 
 _HEADERS = (".mhd", ".nhdr")
 """Their voxels lie in another file of the same name."""
-_NIFTI_HEADER_BYTES = 348
 
 
 def has_scan_ending(path: Path) -> bool:
@@ -84,7 +82,7 @@ def read_scan(path: Path, series_id: str | None = None) -> sitk.Image:
         if path.is_dir() or not has_scan_ending(path):
             return compact(read_series(choose_chest_ct(path, list_series(path), series_id)))
         if path.name.lower().endswith((".nii", ".nii.gz")):
-            _check_nifti(path)
+            check_nifti(path)
         return compact(_read_file(path))
 
 
@@ -198,7 +196,7 @@ def _read_file(path: Path) -> sitk.Image:
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise  # the file may be as it should be
-        _refuse_unreadable(path, str(error))
+        refuse_unreadable(path, str(error))
     return image[:, :, :, 0] if image.GetDimension() == 4 else image
 
 
@@ -211,88 +209,3 @@ def _check_dimensions(path: Path, size: tuple[int, ...], components: int) -> Non
             why="A chest CT is a stack of slices with one HU value per voxel.",
             fix="Export the CT as a single 3D volume: one time point, gray values, no colour.",
         )
-
-
-def _refuse_unreadable(path: Path, reason: str) -> NoReturn:
-    """Turn what a reader says into the refusal that a user understands."""
-    log.debug("reading %s failed: %s", path, reason)
-    lowered = reason.lower()
-    if "spacing" in lowered:
-        refuse_spacing(path, "zero or not a number")
-    if "orthonormal" in lowered:
-        refuse_shear(path)
-    raise UserError(
-        f"{path.name} cannot be read: it is truncated, damaged or not what its name says.",
-        why="A part of the scan is missing, so any result would be about a part of the lung at best.",
-        fix="Copy or export the scan again, and compare the file sizes.",
-    )
-
-
-def refuse_spacing(path: Path, found: str) -> NoReturn:
-    """Refuse a voxel spacing that no CT has."""
-    raise UserError(
-        f"{path.name} has an impossible voxel spacing ({found}).",
-        why="Volumes in ml and the model's scale both depend on the voxel size in millimetres.",
-        fix="Export the scan again from its DICOM source, or correct the spacing in the header.",
-    )
-
-
-def refuse_shear(path: Path) -> NoReturn:
-    """Refuse axes that are not at right angles (gantry tilt kept as a shear)."""
-    raise UserError(
-        f"{path.name} has axes that are not at right angles (gantry tilt or a shear in the header).",
-        why="Slices would be taken from the wrong places.",
-        fix="Resample the scan to a rectangular grid first (in Slicer: Acquisition geometry regularization).",
-    )
-
-
-def _check_nifti(path: Path) -> None:
-    """Refuse what ITK's NIfTI reader accepts in silence: missing voxels and a spacing of zero or less.
-
-    ITK fills the missing part of a truncated file with arbitrary memory, and turns a spacing of 0, -1 or
-    NaN into 1 mm.
-    """
-    compressed = path.name.lower().endswith(".gz")
-    try:
-        with gzip.open(path) if compressed else path.open("rb") as file:
-            header = file.read(_NIFTI_HEADER_BYTES)
-    except (OSError, EOFError, zlib.error) as error:
-        _refuse_unreadable(path, str(error))
-    if len(header) < _NIFTI_HEADER_BYTES:
-        _refuse_unreadable(path, "no header")
-    order = "<" if struct.unpack_from("<i", header)[0] == _NIFTI_HEADER_BYTES else ">"
-    dim = struct.unpack_from(f"{order}8h", header, 40)
-    if not 1 <= dim[0] <= 7:
-        return  # NIfTI-2 or Analyze: ITK judges it
-    pixdim = struct.unpack_from(f"{order}8f", header, 76)
-    for axis in range(1, min(dim[0], 3) + 1):
-        if not (np.isfinite(pixdim[axis]) and pixdim[axis] > 0):
-            refuse_spacing(path, f"{pixdim[axis]:g} mm along axis {axis}")
-    bits = struct.unpack_from(f"{order}h", header, 72)[0]
-    offset = int(struct.unpack_from(f"{order}f", header, 108)[0])
-    if header[344:348] != b"n+1\0":
-        return  # voxels lie in a separate .img file
-    needed = offset + int(np.prod(dim[1 : dim[0] + 1], dtype=np.int64)) * bits // 8
-    held = _gzip_content_bytes(path, needed) if compressed else path.stat().st_size
-    if held < needed:
-        _refuse_unreadable(path, f"{held} of {needed} bytes")
-
-
-def _gzip_content_bytes(path: Path, needed: int) -> int:
-    """Bytes that a gzip file unpacks to, 0 where it is damaged.
-
-    The last four bytes of a whole one-member file say it (modulo 2**32) at no cost. Where they say
-    something else the file is truncated or has several members, and only unpacking tells.
-    """
-    with path.open("rb") as file:
-        file.seek(-4, 2)
-        if struct.unpack("<I", file.read(4))[0] == needed % 2**32:
-            return needed
-    held = 0
-    try:
-        with gzip.open(path) as unpacked:
-            while block := unpacked.read(1 << 22):
-                held += len(block)
-    except (OSError, EOFError, zlib.error):
-        return 0
-    return held

@@ -1,0 +1,75 @@
+"""What ITK takes from a NIfTI file without a word, and refuses in others: checked by its header.
+
+The numbers in the code are the places (in bytes) of the fields of a NIfTI-1 header.
+"""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from .scan_refusals import refuse_spacing, refuse_unreadable
+
+_HEADER_BYTES = 348
+
+
+def check_nifti(path: Path) -> None:
+    """Refuse what ITK's NIfTI reader accepts in silence: missing voxels and a spacing of zero or less.
+
+    ITK fills the missing part of a truncated file with arbitrary memory, and turns a spacing of 0, -1 or
+    NaN into 1 mm.
+
+    Args:
+        path: a file that ends in ``.nii`` or ``.nii.gz``.
+
+    Raises:
+        UserError: it is refused (exit code 2).
+    """
+    compressed = path.name.lower().endswith(".gz")
+    try:
+        with gzip.open(path) if compressed else path.open("rb") as file:
+            header = file.read(_HEADER_BYTES)
+    except (OSError, EOFError, zlib.error) as error:
+        refuse_unreadable(path, str(error))
+    if len(header) < _HEADER_BYTES:
+        refuse_unreadable(path, "no header")
+    order = "<" if struct.unpack_from("<i", header)[0] == _HEADER_BYTES else ">"
+    dim = struct.unpack_from(f"{order}8h", header, 40)
+    if not 1 <= dim[0] <= 7:
+        return  # NIfTI-2 or Analyze: ITK judges it
+    pixdim = struct.unpack_from(f"{order}8f", header, 76)
+    for axis in range(1, min(dim[0], 3) + 1):
+        if not (np.isfinite(pixdim[axis]) and pixdim[axis] > 0):
+            refuse_spacing(path, f"{pixdim[axis]:g} mm along axis {axis}")
+    bits = struct.unpack_from(f"{order}h", header, 72)[0]
+    offset = int(struct.unpack_from(f"{order}f", header, 108)[0])
+    if header[344:348] != b"n+1\0":
+        return  # voxels lie in a separate .img file
+    needed = offset + int(np.prod(dim[1 : dim[0] + 1], dtype=np.int64)) * bits // 8
+    held = _gzip_content_bytes(path, needed) if compressed else path.stat().st_size
+    if held < needed:
+        refuse_unreadable(path, f"{held} of {needed} bytes")
+
+
+def _gzip_content_bytes(path: Path, needed: int) -> int:
+    """Bytes that a gzip file unpacks to, 0 where it is damaged.
+
+    The last four bytes of a whole one-member file say it (modulo 2**32) at no cost. Where they say
+    something else the file is truncated or has several members, and only unpacking tells.
+    """
+    with path.open("rb") as file:
+        file.seek(-4, 2)
+        if struct.unpack("<I", file.read(4))[0] == needed % 2**32:
+            return needed
+    held = 0
+    try:
+        with gzip.open(path) as unpacked:
+            while block := unpacked.read(1 << 22):
+                held += len(block)
+    except (OSError, EOFError, zlib.error):
+        return 0
+    return held
