@@ -14,12 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from .array_types import FloatArray
+from .chest_look import ChestLook
 from .errors import UserError
 from .frame import LungFrame
-from .lung_masks.classical import label_lungs
-from .lung_masks.pooled_scan import PooledScan
-from .lung_masks.sides import LEFT, RIGHT
 from .volume import array_view
 
 _LEAST_SLICES = 8
@@ -27,13 +24,6 @@ _LEAST_PIXELS = 32
 _LARGEST_SPACING_MM = 10.0
 _THICK_MM = 3.0
 _LEAST_LUNG_ML = 250.0
-_LOOK_MM = 4.0
-"""The doctor looks at the scan pooled to this: enough to find lungs, spine and heart in a moment."""
-_CUT_SHARE = 0.08
-"""Lungs taper to nothing at both ends; where an end has more of their widest section, the scan cuts them."""
-_BLUNT_SHARE = 0.5
-"""From this share on an end is neither apex nor base. Lower parts of real scans that reach farther out at
-their upper end have 0.9 and more there; the base that one real scan ends too early for has 0.43."""
 _SAMPLED_VOXELS = 3_000_000
 
 
@@ -90,13 +80,13 @@ def examine(scan: sitk.Image, *, lungs_given: bool = False) -> Examination:
         findings += _value_findings(scan)
     if _refused(findings):
         return Examination(tuple(_sorted(findings)))
-    look = _Look.at(scan)
+    look = ChestLook.at(scan)
     flipped = (False, False, False)
     if sum(look.lung_ml) < _LEAST_LUNG_ML:
         findings.append(_airless_finding(look, lungs_given))
     else:
         findings += _anatomy_findings(look)
-        flipped = _flipped_axes(look)
+        flipped = look.flipped_axes
         if any(flipped):
             findings.append(_flip_finding(flipped))
     return Examination(tuple(_sorted(findings)), flipped)
@@ -254,50 +244,7 @@ def _tissue_findings(sample: npt.NDArray[np.generic], low: float, high: float) -
         )
 
 
-@dataclass(frozen=True)
-class _Look:
-    """The scan pooled to a few millimetres, in patient axes as its header says."""
-
-    hu: FloatArray
-    lungs: npt.NDArray[np.uint8]
-    voxel_mm: tuple[float, float, float]
-
-    @classmethod
-    def at(cls, scan: sitk.Image) -> _Look:
-        frame = LungFrame.whole_scan(scan, _LOOK_MM)
-        hu = frame.to_network(scan)
-        return cls(hu, label_lungs(PooledScan(hu, frame.voxel_mm)), frame.voxel_mm)
-
-    @property
-    def lung_ml(self) -> tuple[float, float]:
-        """Right and left."""
-        voxel_ml = float(np.prod(self.voxel_mm)) / 1000
-        right, left = (np.count_nonzero(self.lungs == side) for side in (RIGHT, LEFT))
-        return right * voxel_ml, left * voxel_ml
-
-    @property
-    def has_both_lungs(self) -> bool:
-        """Whether a right and a left lung were found."""
-        right, left = self.lung_ml
-        return min(right, left) >= 0.1 * max(right, left)
-
-    @property
-    def end_shares(self) -> tuple[float, float]:
-        """Section of both lungs where they begin and where they end in z, as shares of their widest one.
-
-        Of the slices that hold lung: those beyond may be padding of a scan that cuts it.
-        """
-        sections = np.count_nonzero(self.lungs, axis=(1, 2))
-        sections = sections[sections > 0]
-        return float(sections[0] / sections.max()), float(sections[-1] / sections.max())
-
-    @property
-    def ends_bluntly(self) -> bool:
-        """Whether the upper end by the header is cut through wide lung, so that it is no base and no apex."""
-        return self.end_shares[1] > _BLUNT_SHARE
-
-
-def _airless_finding(look: _Look, lungs_given: bool) -> Finding:
+def _airless_finding(look: ChestLook, lungs_given: bool) -> Finding:
     ml = f"{sum(look.lung_ml):.0f} ml"
     if lungs_given:
         return _warning(
@@ -312,12 +259,9 @@ def _airless_finding(look: _Look, lungs_given: bool) -> Finding:
     )
 
 
-def _anatomy_findings(look: _Look) -> Iterator[Finding]:
+def _anatomy_findings(look: ChestLook) -> Iterator[Finding]:
     right, left = look.lung_ml
-    inside = look.lungs > 0
-    faces = [inside[:, 0], inside[:, -1], inside[:, :, 0], inside[:, :, -1]]
-    cut_ends = max(look.end_shares) > _CUT_SHARE
-    if cut_ends or sum(int(face.sum()) for face in faces) * look.voxel_mm[0] * look.voxel_mm[1] / 100 > 5:
+    if look.reaches_edge:
         yield _warning(
             "The lungs reach the edge of the scan.",
             "A part of them is missing, so volumes and the infected share describe only the rest."
@@ -332,73 +276,13 @@ def _anatomy_findings(look: _Look) -> Iterator[Finding]:
             "It is missing, collapsed, or so dense that it looks like soft tissue.",
             "Check the lung mask; give one of your own if dense lung is left out.",
         )
-    if _contrast(look):
+    if look.has_contrast:
         yield Finding(
             Severity.NOTE,
             "The scan was taken with contrast agent.",
             "Vessels are brighter than in the scans without, and may be taken for small lesions more often.",
             "Nothing to do; look at single bright spots with care.",
         )
-
-
-def _between_lungs(look: _Look) -> tuple[slice, slice, slice]:
-    """The block between the two lungs, where heart and spine are."""
-    inside = look.lungs > 0
-    rows = np.flatnonzero(inside.any(axis=(0, 2)))
-    deep = np.flatnonzero(inside.any(axis=(1, 2)))
-    columns = np.flatnonzero(inside.any(axis=(0, 1)))
-    middle = (columns[0] + columns[-1]) // 2
-    reach = max(1, (columns[-1] - columns[0]) // 6)
-    return (
-        slice(int(deep[0]), int(deep[-1]) + 1),
-        slice(max(0, int(rows[0]) - 4), int(rows[-1]) + 8),
-        slice(int(middle - reach), int(middle + reach + 1)),
-    )
-
-
-def _contrast(look: _Look) -> bool:
-    """Whether much of the tissue in the front three fifths between the lungs is brighter than blood."""
-    deep, rows, columns = _between_lungs(look)
-    front = slice(rows.start, rows.start + (rows.stop - rows.start) * 3 // 5)
-    block = look.hu[deep, front, columns]
-    tissue = block[block > -50]
-    return tissue.size > 0 and float((tissue > 110).mean()) > 0.2
-
-
-def _flipped_axes(look: _Look) -> tuple[bool, bool, bool]:
-    """Which patient axes run against the anatomy.
-
-    The spine must lie behind the middle of the lungs, and both lungs must reach farther out at their base.
-    Where the upper end is cut through wide lung, it is the cut that reaches far out, of lower lungs the right
-    way up as of upper ones upside down; such a scan is left as its header says. So is one of a single lung,
-    for which nothing says where the midline is. Right and left cannot be told from a chest with certainty and
-    are left likewise.
-    """
-    if not look.has_both_lungs:
-        return False, False, False
-    deep, rows, columns = _between_lungs(look)
-    bone = look.hu[deep, rows, columns] > 130
-    half = bone.shape[1] // 2
-    front, back = bone[:, :half].sum(), bone[:, half:].sum()
-    upside_down_y = front > 3 * max(back, 1)
-    middle = (columns.start + columns.stop - 1) / 2
-    upside_down_z = not look.ends_bluntly and all(
-        _wider_at_top(look.lungs == side, middle) for side in (RIGHT, LEFT)
-    )
-    return upside_down_z, bool(upside_down_y), False
-
-
-def _wider_at_top(lung: npt.NDArray[np.bool_], middle: float) -> bool:
-    """Whether a lung lies farther from the midline at its upper end than at its lower end."""
-    held = np.flatnonzero(lung.any(axis=(1, 2)))
-    if held.size < 6:
-        return False
-    end = max(1, held.size // 6)
-    bottom, top = (
-        np.abs(np.flatnonzero(lung[part].any(axis=(0, 1))) - middle).max()
-        for part in (held[:end], held[-end:])
-    )
-    return bool(top > 1.2 * bottom)
 
 
 def _flip_finding(flipped: tuple[bool, bool, bool]) -> Finding:

@@ -1,0 +1,146 @@
+"""A quick look at a chest: where lungs, spine and vessels lie, without any network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from .array_types import FloatArray
+from .frame import LungFrame
+from .lung_masks.classical import label_lungs
+from .lung_masks.pooled_scan import PooledScan
+from .lung_masks.sides import LEFT, RIGHT
+
+_LOOK_MM = 4.0
+"""The scan is pooled to this: enough to find lungs, spine and heart in a moment."""
+_CUT_SHARE = 0.08
+"""Lungs taper to nothing at both ends; where an end has more of their widest section, the scan cuts them."""
+_CUT_CM2 = 5.0
+"""Lungs that cover more than this of the scan's sides are cut by them."""
+_BLUNT_SHARE = 0.5
+"""From this share on an end is neither apex nor base. Lower parts of real scans that reach farther out at
+their upper end have 0.9 and more there; the base that one real scan ends too early for has 0.43."""
+
+
+@dataclass(frozen=True)
+class ChestLook:
+    """A scan pooled to a few millimetres, in patient axes (z up, y back, x left) as its header says.
+
+    Ask ``lung_ml`` first: where there are no lungs, the other properties mean nothing or raise IndexError.
+
+    Attributes:
+        hu: (z, y, x).
+        lungs: (z, y, x), 1 right, 2 left, 0 elsewhere.
+        voxel_mm: size of a voxel (z, y, x).
+    """
+
+    hu: FloatArray
+    lungs: npt.NDArray[np.uint8]
+    voxel_mm: tuple[float, float, float]
+
+    @classmethod
+    def at(cls, scan: sitk.Image) -> ChestLook:
+        """Pool a scan in HU, and find its aerated lungs."""
+        frame = LungFrame.whole_scan(scan, _LOOK_MM)
+        hu = frame.to_network(scan)
+        return cls(hu, label_lungs(PooledScan(hu, frame.voxel_mm)), frame.voxel_mm)
+
+    @property
+    def lung_ml(self) -> tuple[float, float]:
+        """Volume of the right and the left lung in ml."""
+        voxel_ml = float(np.prod(self.voxel_mm)) / 1000
+        right, left = (np.count_nonzero(self.lungs == side) for side in (RIGHT, LEFT))
+        return right * voxel_ml, left * voxel_ml
+
+    @property
+    def has_both_lungs(self) -> bool:
+        """Whether a right and a left lung were found."""
+        right, left = self.lung_ml
+        return min(right, left) >= 0.1 * max(right, left)
+
+    @property
+    def end_shares(self) -> tuple[float, float]:
+        """Section of both lungs where they begin and where they end in z, as shares of their widest one.
+
+        Of the slices that hold lung: those beyond may be padding of a scan that cuts it.
+        """
+        sections = np.count_nonzero(self.lungs, axis=(1, 2))
+        sections = sections[sections > 0]
+        return float(sections[0] / sections.max()), float(sections[-1] / sections.max())
+
+    @property
+    def ends_bluntly(self) -> bool:
+        """Whether the upper end by the header is cut through wide lung, so that it is no base and no apex."""
+        return self.end_shares[1] > _BLUNT_SHARE
+
+    @property
+    def reaches_edge(self) -> bool:
+        """Whether the scan cuts the lungs, at an end or at a side."""
+        if max(self.end_shares) > _CUT_SHARE:
+            return True
+        inside = self.lungs > 0
+        sides = [inside[:, 0], inside[:, -1], inside[:, :, 0], inside[:, :, -1]]
+        voxels = sum(int(side.sum()) for side in sides)
+        return voxels * self.voxel_mm[0] * self.voxel_mm[1] / 100 > _CUT_CM2
+
+    @property
+    def has_contrast(self) -> bool:
+        """Whether much of the tissue in the front three fifths between the lungs is brighter than blood."""
+        deep, rows, columns = self._between_lungs()
+        front = slice(rows.start, rows.start + (rows.stop - rows.start) * 3 // 5)
+        block = self.hu[deep, front, columns]
+        tissue = block[block > -50]
+        return tissue.size > 0 and float((tissue > 110).mean()) > 0.2
+
+    @property
+    def flipped_axes(self) -> tuple[bool, bool, bool]:
+        """Which patient axes (z, y, x) run against the anatomy.
+
+        The spine must lie behind the middle of the lungs, and both lungs must reach farther out at their
+        base. Where the upper end is cut through wide lung, it is the cut that reaches far out, of lower lungs
+        the right way up as of upper ones upside down; such a scan is left as its header says. So is one of a
+        single lung, for which nothing says where the midline is. Right and left cannot be told from a chest
+        with certainty and are left likewise.
+        """
+        if not self.has_both_lungs:
+            return False, False, False
+        deep, rows, columns = self._between_lungs()
+        bone = self.hu[deep, rows, columns] > 130
+        half = bone.shape[1] // 2
+        front, back = bone[:, :half].sum(), bone[:, half:].sum()
+        upside_down_y = front > 3 * max(back, 1)
+        middle = (columns.start + columns.stop - 1) / 2
+        upside_down_z = not self.ends_bluntly and all(
+            _wider_at_top(self.lungs == side, middle) for side in (RIGHT, LEFT)
+        )
+        return upside_down_z, bool(upside_down_y), False
+
+    def _between_lungs(self) -> tuple[slice, slice, slice]:
+        """The block (z, y, x) between the two lungs, where heart and spine are."""
+        inside = self.lungs > 0
+        rows = np.flatnonzero(inside.any(axis=(0, 2)))
+        deep = np.flatnonzero(inside.any(axis=(1, 2)))
+        columns = np.flatnonzero(inside.any(axis=(0, 1)))
+        middle = (columns[0] + columns[-1]) // 2
+        reach = max(1, (columns[-1] - columns[0]) // 6)
+        return (
+            slice(int(deep[0]), int(deep[-1]) + 1),
+            slice(max(0, int(rows[0]) - 4), int(rows[-1]) + 8),
+            slice(int(middle - reach), int(middle + reach + 1)),
+        )
+
+
+def _wider_at_top(lung: npt.NDArray[np.bool_], middle: float) -> bool:
+    """Whether a lung (z, y, x) lies farther from column ``middle`` at its upper end than at its lower end."""
+    held = np.flatnonzero(lung.any(axis=(1, 2)))
+    if held.size < 6:
+        return False
+    end = max(1, held.size // 6)
+    bottom, top = (
+        np.abs(np.flatnonzero(lung[part].any(axis=(0, 1))) - middle).max()
+        for part in (held[:end], held[-end:])
+    )
+    return bool(top > 1.2 * bottom)
