@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from .array_types import FloatArray
+from .array_types import BoolArray, FloatArray
 from .frame import LungFrame
 from .lung_masks.classical import label_lungs
 from .lung_masks.pooled_scan import PooledScan
@@ -133,7 +133,7 @@ class ChestLook:
         )
 
 
-def _wider_at_top(lung: npt.NDArray[np.bool_], middle: float) -> bool:
+def _wider_at_top(lung: BoolArray, middle: float) -> bool:
     """Whether a lung (z, y, x) lies farther from column ``middle`` at its upper end than at its lower end."""
     held = np.flatnonzero(lung.any(axis=(1, 2)))
     if held.size < 6:

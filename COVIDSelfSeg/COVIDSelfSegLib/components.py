@@ -10,7 +10,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-BoolArray = npt.NDArray[np.bool_]
+from .array_types import BoolArray
+
 IntArray = npt.NDArray[np.int64]
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from . import results
+from .array_types import FloatArray
 from .file_errors import writing_to
 from .phantom import Phantom
 from .quantification import dice
@@ -77,5 +77,5 @@ def write_scan(phantom: Phantom, folder: Path) -> Path:
     return path
 
 
-def _mean_error(values: npt.NDArray[np.float32], truth: npt.NDArray[np.float32]) -> float:
+def _mean_error(values: FloatArray, truth: FloatArray) -> float:
     return float(np.abs(values - truth).mean()) if values.size else 0.0

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from .array_types import FloatArray
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -16,7 +18,7 @@ HU_PER_UNIT = HIGHEST_HU - LOWEST_HU
 STORED_HU = (-1024, 3071)
 """What twelve bits of a scanner hold. Metal on an extended scale, and padding, lie beyond; no tissue does."""
 
-Values = TypeVar("Values", npt.NDArray[np.float32], "Tensor")
+Values = TypeVar("Values", FloatArray, "Tensor")
 
 
 def to_unit(hu: Values) -> Values:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from .array_types import FloatArray
 from .perlin import perlin
 
 FILLED_HU = 35.0
@@ -37,8 +38,8 @@ class LungSites:
             the base, as COVID-19 lies (Bernheim 2020).
     """
 
-    places: npt.NDArray[np.float32]
-    depths: npt.NDArray[np.float32]
+    places: FloatArray
+    depths: FloatArray
     weights: npt.NDArray[np.float64]
 
     @classmethod

@@ -12,13 +12,14 @@ import SimpleITK as sitk
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
+from .array_types import BoolArray
 from .colors import HEAT, HOTTEST_HU, LESION, LUNG, LUNG_WINDOW_HU
 from .frame import LungFrame
 from .quantification import LungNumbers, Numbers
 from .synthesis import Heatmap
 
 Rgb = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
+Mask = BoolArray
 
 WIDTH = 1600
 _COLUMNS = 4
@@ -212,7 +213,7 @@ def _turned(body: Mask, voxel_mm: tuple[float, float, float]) -> Mask:
     return np.asarray(sitk.GetArrayFromImage(turned) > 127)
 
 
-def _shade(body: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.float64], Mask]:
+def _shade(body: BoolArray) -> tuple[npt.NDArray[np.float64], Mask]:
     """Brightness of the first surface met from the front (low y), 0 .. 1, and where there is one."""
     seen = np.asarray(body.any(axis=1))
     depth: npt.NDArray[np.float64] = ndimage.gaussian_filter(

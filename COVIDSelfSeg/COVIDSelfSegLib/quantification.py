@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
+from .array_types import BoolArray
 from .lung_masks.sides import LEFT, RIGHT
 from .severity import severity_of
 from .threshold_curve import LEVELS, ThresholdCurve
@@ -87,7 +88,7 @@ def threshold_curve(probability: sitk.Image, lungs: sitk.Image) -> ThresholdCurv
     return ThresholdCurve(right, left, voxel_volume_ml(probability))
 
 
-def dice(found: npt.NDArray[np.bool_], truth: npt.NDArray[np.bool_]) -> float:
+def dice(found: BoolArray, truth: BoolArray) -> float:
     """Dice overlap of two masks; NaN where both are empty, for that is neither right nor wrong."""
     total = int(found.sum()) + int(truth.sum())
     return 2 * int((found & truth).sum()) / total if total else float("nan")

@@ -14,9 +14,10 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+from COVIDSelfSegLib.array_types import BoolArray
 from scipy.optimize import minimize
 
-FloatArray = npt.NDArray[np.float64]
+DoubleArray = npt.NDArray[np.float64]
 
 _STEEPEST = 20.0
 """Slope allowed at most: logits that separate perfectly would otherwise give certainty."""
@@ -32,7 +33,7 @@ class Judged:
     """
 
     logits: npt.NDArray[np.floating]
-    lesion: npt.NDArray[np.bool_]
+    lesion: BoolArray
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
@@ -82,9 +83,7 @@ def stored_threshold(threshold: float) -> float:
     return math.floor(1e4 * threshold) / 1e4
 
 
-def expected_calibration_error(
-    probability: FloatArray, lesion: npt.NDArray[np.bool_], bins: int = 10
-) -> float:
+def expected_calibration_error(probability: DoubleArray, lesion: BoolArray, bins: int = 10) -> float:
     """Mean over ``bins`` of |mean probability - frequency|, weighted by their voxels (Guo 2017)."""
     place = np.minimum((probability * bins).astype(int), bins - 1)
     expected = np.bincount(place, probability, bins)
@@ -92,10 +91,10 @@ def expected_calibration_error(
     return float(np.abs(expected - found).sum() / len(probability))
 
 
-def _platt(logits: FloatArray, truth: FloatArray) -> tuple[float, float]:
+def _platt(logits: DoubleArray, truth: DoubleArray) -> tuple[float, float]:
     """Slope and shift with the least cross-entropy."""
 
-    def cross_entropy(parameters: FloatArray) -> tuple[float, FloatArray]:
+    def cross_entropy(parameters: DoubleArray) -> tuple[float, DoubleArray]:
         scores = parameters[0] * logits + parameters[1]
         excess = _sigmoid(scores) - truth
         loss = np.logaddexp(0, scores) - truth * scores
@@ -105,7 +104,7 @@ def _platt(logits: FloatArray, truth: FloatArray) -> tuple[float, float]:
     return float(found.x[0]), float(found.x[1])
 
 
-def _best_threshold(probability: FloatArray, lesion: npt.NDArray[np.bool_]) -> tuple[float, float]:
+def _best_threshold(probability: DoubleArray, lesion: BoolArray) -> tuple[float, float]:
     """Threshold, in steps of the stored 8-bit probability, with the best Dice, and that Dice."""
     levels = np.minimum((probability * 255).round().astype(int), 255)
     above = np.cumsum(np.bincount(levels, minlength=256)[::-1])[::-1]
@@ -115,6 +114,6 @@ def _best_threshold(probability: FloatArray, lesion: npt.NDArray[np.bool_]) -> t
     return best / 255, float(dice[best])
 
 
-def _sigmoid(values: FloatArray) -> FloatArray:
-    result: FloatArray = 1 / (1 + np.exp(-np.clip(values, -60, 60)))
+def _sigmoid(values: DoubleArray) -> DoubleArray:
+    result: DoubleArray = 1 / (1 + np.exp(-np.clip(values, -60, 60)))
     return result

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from COVIDSelfSegLib.array_types import BoolArray
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.hounsfield import to_unit
 from torch import Tensor
@@ -106,7 +107,7 @@ class GanBatches:
         return ((hu.double() + 850) * gain - 850 + offset).float(), depths
 
 
-def _flags(values: npt.NDArray[np.bool_], like: Tensor) -> Tensor:
+def _flags(values: BoolArray, like: Tensor) -> Tensor:
     return torch.from_numpy(values[rows()]).to(like.device)[:, None, None, None]
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from COVIDSelfSegLib.array_types import FloatArray
+from COVIDSelfSegLib.array_types import BoolArray, FloatArray
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.hounsfield import to_hu, to_unit
 from COVIDSelfSegLib.networks.generator import VolumeGenerator, draw_latent
@@ -62,7 +62,7 @@ def expected_healthy(generator: VolumeGenerator, scan: CohortScan, draws: int, d
 def expected_lung(
     generator: VolumeGenerator,
     hu: npt.NDArray[np.generic],
-    lungs: npt.NDArray[np.bool_],
+    lungs: BoolArray,
     draws: int,
     device: Device,
 ) -> Expectation:
@@ -136,7 +136,7 @@ def make_pseudo_mask(
     )
 
 
-def _stretched(hu: npt.NDArray[np.generic], lungs: npt.NDArray[np.bool_]) -> FloatArray:
+def _stretched(hu: npt.NDArray[np.generic], lungs: BoolArray) -> FloatArray:
     """Unit HU, zero outside the lung, stretched to 0 .. 1."""
     unit = to_unit(torch.from_numpy(np.asarray(hu, np.float32))).numpy() * lungs
     stretched: FloatArray = (unit - unit.min()) / max(unit.max() - unit.min(), 1e-6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import torch
-from COVIDSelfSegLib.array_types import FloatArray
+from COVIDSelfSegLib.array_types import BoolArray, FloatArray
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.networks.generator import VolumeGenerator
 from COVIDSelfSegLib.networks.slice_network import SliceNetwork
@@ -85,7 +85,7 @@ def segmenter_picture(network: SliceNetwork, chosen: MaskedSlice, device: Device
     return _strip([_gray(hu[1], lungs), _hot(target), _hot(probability * lungs)])
 
 
-def _gray(hu: FloatArray, inside: npt.NDArray[np.bool_]) -> Picture:
+def _gray(hu: FloatArray, inside: BoolArray) -> Picture:
     shade = np.clip((hu - _LOWEST) / (_HIGHEST - _LOWEST), 0, 1) * inside
     return np.repeat((255 * shade).astype(np.uint8)[..., None], 3, axis=-1)
 

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from ..array_types import BoolArray
 from .pooled_scan import (
     AERATED_HU,
-    BoolArray,
     PartArray,
     PooledScan,
     bounding_box,

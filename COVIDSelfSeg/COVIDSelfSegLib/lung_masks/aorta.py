@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from ..array_types import FloatArray
-from .pooled_scan import BoolArray, PooledScan, bounding_box
+from ..array_types import BoolArray, FloatArray
+from .pooled_scan import PooledScan, bounding_box
 
 _RADII_MM = np.arange(9.5, 22.0, 1.5)
 _BLOOD_HU = (-60.0, 150.0)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from ..array_types import FloatArray
+from ..array_types import BoolArray, FloatArray
 from .network import LUNG_SHARE
-from .pooled_scan import AERATED_HU, BoolArray, PooledScan, bounding_box, face_neighbours
+from .pooled_scan import AERATED_HU, PooledScan, bounding_box, face_neighbours
 
 _SWALLOWED_HU = -945.0
 _UNLIKE_SHARE = 0.1

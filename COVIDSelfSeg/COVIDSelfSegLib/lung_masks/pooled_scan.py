@@ -8,10 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from ..array_types import FloatArray
+from ..array_types import BoolArray, FloatArray
 
-BoolArray = npt.NDArray[np.bool_]
-LabelArray = npt.NDArray[np.uint8]
 PartArray = npt.NDArray[np.int32]
 
 POOLED_MM = 2.5

@@ -16,6 +16,7 @@ import SimpleITK as sitk
 import torch
 from scipy import ndimage
 
+from ..array_types import FloatArray
 from ..devices import Device
 from ..errors import ExitCode, UserError
 from ..volume import array_view, image_like
@@ -92,7 +93,7 @@ def interpolate_labels(labels: Labels, places: npt.NDArray[np.integer]) -> Label
     return whole
 
 
-def _depths(labels: Labels, values: list[int]) -> npt.NDArray[np.float32]:
+def _depths(labels: Labels, values: list[int]) -> FloatArray:
     """Signed distance to each label's border, positive inside (labels, y, x), in pixels; NaN if absent."""
     depths = np.full((len(values), *labels.shape), np.nan, np.float32)
     for depth, value in zip(depths, values, strict=True):
@@ -105,7 +106,7 @@ def _depths(labels: Labels, values: list[int]) -> npt.NDArray[np.float32]:
     return depths
 
 
-def _or_gone(depths: npt.NDArray[np.float32], beside: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _or_gone(depths: FloatArray, beside: FloatArray) -> FloatArray:
     """The depths of a slice, with numbers for labels that it lacks.
 
     Such a label is taken to lie as far outside as it reaches inside in the slice ``beside``; its shape then

@@ -6,9 +6,10 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
+from ..array_types import BoolArray, LabelArray
 from ..frame import LungFrame
 from ..volume import array_view, image_like
-from .pooled_scan import POOLED_MM, BoolArray, LabelArray, PooledScan, bounding_box
+from .pooled_scan import POOLED_MM, PooledScan, bounding_box
 
 RIGHT, LEFT = 1, 2
 """Labels of a lung mask."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
-from COVIDSelfSegLib.array_types import FloatArray
+from COVIDSelfSegLib.array_types import BoolArray, FloatArray
 from COVIDSelfSegLib.lung_masks.classical import builtin_lung_mask
 from COVIDSelfSegLib.lung_masks.network import LungNetwork
 from COVIDSelfSegLib.segmentation import ValueKind
@@ -22,8 +22,6 @@ from PIL import Image
 from scipy import ndimage
 
 from ..pictures import DARK_LUNG_HU, DARK_SHARE, TISSUE_HU
-
-BoolArray = npt.NDArray[np.bool_]
 
 _CHEST_MM = 330.0
 """Width that a chest in a picture is taken to have, since pictures carry no voxel size."""

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
+from COVIDSelfSegLib.array_types import BoolArray
 from scipy import ndimage
 
 HuArray = npt.NDArray[np.floating] | npt.NDArray[np.integer]
-BoolArray = npt.NDArray[np.bool_]
 
 THRESHOLDS_HU = (-780, -760, -740, -720, -700, -680, -650, -600, -550, -500)
 """From which a best threshold is chosen, with the truth in view: an upper bound for any threshold."""

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 import SimpleITK as sitk
+from COVIDSelfSegLib.array_types import BoolArray
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
@@ -21,7 +22,6 @@ from ..cohorts.card_names import card_name
 from ..cohorts.cutting import read_source
 from ..cohorts.manifest import read_manifest
 from ..cohorts.sources import Source, Split
-from .overlap import BoolArray
 
 Kind = Literal["real scans", "phantoms"]
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import SimpleITK as sitk
+from COVIDSelfSegLib.array_types import BoolArray
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.frame import LungFrame
@@ -22,7 +23,6 @@ from scipy import ndimage
 
 from .cases import Case, Kind, phantom_of
 from .lung_scores import BUILT_IN, CLASSICAL, OF_SLICES, Method
-from .overlap import BoolArray
 from .sheet import Cell, Sheet
 from .slice_lungs import lungs_of_slice
 from .statistics import summarise

@@ -13,6 +13,7 @@ from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
+from COVIDSelfSegLib.array_types import FloatArray
 
 Vectors = npt.NDArray[np.float64]
 _RESAMPLES = 500
@@ -79,7 +80,7 @@ def group_distances(
     return distances
 
 
-def flattened(features: Sequence[npt.NDArray[np.float32]]) -> Vectors:
+def flattened(features: Sequence[FloatArray]) -> Vectors:
     """One vector a scan, (n, d)."""
     return np.stack([feature.ravel().astype(np.float64) for feature in features])
 

@@ -11,9 +11,10 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+from COVIDSelfSegLib.array_types import BoolArray
 from COVIDSelfSegLib.threshold_curve import LEVELS, level_of
 
-from .overlap import BoolArray, Overlap
+from .overlap import Overlap
 
 Counts = npt.NDArray[np.int64]
 

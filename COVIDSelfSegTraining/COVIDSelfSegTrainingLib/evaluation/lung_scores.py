@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import SimpleITK as sitk
+from COVIDSelfSegLib.array_types import BoolArray
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.lung_masks.classical import builtin_lung_mask
@@ -15,7 +16,7 @@ from COVIDSelfSegLib.lungs import find_lungs
 from COVIDSelfSegLib.volume import array_view, grid_difference, read_mask, read_scan
 
 from .cases import Case, Kind, bool_view, phantom_of, table_suffix
-from .overlap import BoolArray, overlap
+from .overlap import overlap
 from .sheet import Cell, Sheet
 from .statistics import summarise
 

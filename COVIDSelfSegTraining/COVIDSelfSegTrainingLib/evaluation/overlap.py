@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-
-BoolArray = npt.NDArray[np.bool_]
+from COVIDSelfSegLib.array_types import BoolArray
 
 
 @dataclass(frozen=True)

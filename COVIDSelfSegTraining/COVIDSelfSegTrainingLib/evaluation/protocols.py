@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
+from COVIDSelfSegLib.array_types import BoolArray
 from COVIDSelfSegLib.frame import LungFrame
 from COVIDSelfSegLib.volume import array_view, voxel_volume_ml
 
-from .overlap import BoolArray, Overlap, overlap
+from .overlap import Overlap, overlap
 from .surface import surface_distances
 
 SCAN_PROTOCOL = "per scan, native grid, every slice"

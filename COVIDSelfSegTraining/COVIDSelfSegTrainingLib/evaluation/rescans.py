@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
+from COVIDSelfSegLib.array_types import BoolArray
 from COVIDSelfSegLib.hounsfield import as_stored
 from COVIDSelfSegLib.volume import array_view, image_like
 from scipy import ndimage
-
-from .overlap import BoolArray
 
 _THICK_MM = 8.0
 _NOISE_HU = 60.0

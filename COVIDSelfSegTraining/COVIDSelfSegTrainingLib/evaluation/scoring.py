@@ -8,7 +8,7 @@ from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
-from COVIDSelfSegLib.array_types import FloatArray
+from COVIDSelfSegLib.array_types import BoolArray, FloatArray
 from COVIDSelfSegLib.hounsfield import to_unit
 from COVIDSelfSegLib.lungs import LungMask
 from COVIDSelfSegLib.models import ModelPackage
@@ -25,7 +25,7 @@ from .baselines import (
 )
 from .cases import Case, CaseImages, bool_view
 from .histogram import ProbabilityHistogram
-from .overlap import BoolArray, Overlap, overlap
+from .overlap import Overlap, overlap
 from .protocols import ScanScores, SliceScores, score_scan, score_slices
 from .slice_ranking import slice_auc
 

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
-from COVIDSelfSegLib.array_types import FloatArray
+from COVIDSelfSegLib.array_types import BoolArray, FloatArray
 from COVIDSelfSegLib.components import large_parts
 from COVIDSelfSegLib.frame import LungFrame
 from COVIDSelfSegLib.lung_masks.network import LungNetwork
 from COVIDSelfSegLib.volume import array_view
 from scipy import ndimage
-
-from .overlap import BoolArray
 
 _INSIDE, _LEAST_CM2 = 0.6, 2.0
 """Lung network's probability from which on a pixel is lung (docs/steps.md, step 23), and the least area."""

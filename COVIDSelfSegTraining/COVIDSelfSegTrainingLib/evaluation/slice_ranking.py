@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-
-BoolArray = npt.NDArray[np.bool_]
+from COVIDSelfSegLib.array_types import BoolArray
 
 
 def roc_auc(scores: npt.NDArray[np.floating], labels: BoolArray) -> float:

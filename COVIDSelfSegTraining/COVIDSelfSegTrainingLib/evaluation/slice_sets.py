@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from COVIDSelfSegLib.array_types import BoolArray
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.lung_masks.network import SLICE_WEIGHTS, LungNetwork
@@ -39,7 +40,7 @@ from .baselines import (
 )
 from .histogram import ProbabilityHistogram
 from .lung_scores import BUILT_IN, CLASSICAL, OF_SLICES
-from .overlap import BoolArray, Overlap, overlap
+from .overlap import Overlap, overlap
 from .score_curves import add_reliability
 from .scoring import EVERYTHING, MIXTURE, OTSU, PLAIN, THRESHOLD
 from .sheet import Cell, Sheet

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from COVIDSelfSegLib.array_types import BoolArray
 from scipy import ndimage
-
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

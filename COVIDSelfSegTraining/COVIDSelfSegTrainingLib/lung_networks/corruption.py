@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from COVIDSelfSegLib.array_types import FloatArray
+from COVIDSelfSegLib.array_types import BoolArray, FloatArray
 from scipy import ndimage
-
-BoolArray = npt.NDArray[np.bool_]
 
 _HEALTHY_SHARE = 0.4
 """Of the chests: what is dense in these is heart, hilum and liver, which a lung mask leaves out."""

@@ -5,15 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
+from COVIDSelfSegLib.array_types import BoolArray
 from COVIDSelfSegLib.lung_masks.classical import builtin_lung_mask, label_lungs
 from COVIDSelfSegLib.lung_masks.network import LungNetwork
 from COVIDSelfSegLib.lung_masks.pooled_scan import PooledScan
 from COVIDSelfSegLib.volume import array_view, read_scan
-
-BoolArray = npt.NDArray[np.bool_]
-FloatArray = npt.NDArray[np.float32]
 
 SIDE_MM = (240.0, 220.0, 320.0)
 

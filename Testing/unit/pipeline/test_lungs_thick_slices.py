@@ -8,12 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import SimpleITK as sitk
+from COVIDSelfSegLib.array_types import BoolArray
 from COVIDSelfSegLib.lung_masks.classical import builtin_lung_mask, label_lungs
 from COVIDSelfSegLib.lung_masks.network import LungNetwork
 from COVIDSelfSegLib.lung_masks.pooled_scan import PooledScan
 from COVIDSelfSegLib.volume import array_view, read_scan
-
-BoolArray = npt.NDArray[np.bool_]
 
 SLICE_MM = 8.0
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from COVIDSelfSegLib.array_types import BoolArray
 from COVIDSelfSegLib.cli import main
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.lung_masks.network import SHIPPED_WEIGHTS, SLICE_WEIGHTS, LungCard
@@ -27,7 +28,6 @@ from COVIDSelfSegLib.weight_file import check_weights
 from COVIDSelfSegTrainingLib.cohorts.shipped import shipped_sources
 from COVIDSelfSegTrainingLib.evaluation.baselines import THRESHOLDS_HU, hu_threshold
 from COVIDSelfSegTrainingLib.evaluation.model_card import card_text
-from COVIDSelfSegTrainingLib.evaluation.overlap import BoolArray
 from COVIDSelfSegTrainingLib.evaluation.slice_ranking import slice_auc
 from COVIDSelfSegTrainingLib.lung_networks.training import SLICE_PRESET
 from COVIDSelfSegTrainingLib.preset_files import read_preset
