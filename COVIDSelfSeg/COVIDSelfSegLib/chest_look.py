@@ -82,9 +82,10 @@ class ChestLook:
         if max(self.end_shares) > _CUT_SHARE:
             return True
         inside = self.lungs > 0
-        sides = [inside[:, 0], inside[:, -1], inside[:, :, 0], inside[:, :, -1]]
-        voxels = sum(int(side.sum()) for side in sides)
-        return voxels * self.voxel_mm[0] * self.voxel_mm[1] / 100 > _CUT_CM2
+        deep_mm, row_mm, column_mm = self.voxel_mm
+        front_and_back = int(np.count_nonzero(inside[:, [0, -1]])) * deep_mm * column_mm
+        right_and_left = int(np.count_nonzero(inside[:, :, [0, -1]])) * deep_mm * row_mm
+        return (front_and_back + right_and_left) / 100 > _CUT_CM2
 
     @property
     def has_contrast(self) -> bool:
