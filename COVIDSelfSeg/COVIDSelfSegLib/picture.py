@@ -19,8 +19,6 @@ from .quantification import LungNumbers, Numbers
 from .synthesis import Heatmap
 
 Rgb = npt.NDArray[np.uint8]
-Mask = BoolArray
-
 WIDTH = 1600
 _COLUMNS = 4
 _GAP, _HEAD, _TITLE = 12, 64, 30
@@ -159,14 +157,14 @@ def gray(hu: npt.NDArray[Any]) -> Rgb:
     return np.repeat(level[..., None], 3, axis=-1)
 
 
-def heat(excess: npt.NDArray[Any], inside: Mask, below: Rgb) -> Rgb:
+def heat(excess: npt.NDArray[Any], inside: BoolArray, below: Rgb) -> Rgb:
     """HU above expected healthy in the heatmap's colours; ``below``, darkened, outside the lung."""
     stops = np.linspace(0, HOTTEST_HU, len(HEAT))
     colours = np.stack([np.interp(excess, stops, channel) for channel in zip(*HEAT, strict=True)], -1)
     return np.where(inside[..., None], colours, below * 0.35).astype(np.uint8)
 
 
-def outline(picture: Rgb, mask: Mask, colour: tuple[int, int, int]) -> Rgb:
+def outline(picture: Rgb, mask: BoolArray, colour: tuple[int, int, int]) -> Rgb:
     """The picture with the inner border of a mask drawn on it."""
     edge = mask & ~ndimage.binary_erosion(mask)
     return np.where(edge[..., None], colour, picture).astype(np.uint8)
@@ -179,7 +177,7 @@ def _fit(picture: Rgb, pixel_height: float) -> Image.Image:
     return Image.fromarray(picture).resize((_PANEL, height), Image.Resampling.BICUBIC)
 
 
-def render_solids(lungs: Mask, lesions: Mask, voxel_mm: tuple[float, float, float]) -> Rgb:
+def render_solids(lungs: BoolArray, lesions: BoolArray, voxel_mm: tuple[float, float, float]) -> Rgb:
     """Lungs in translucent blue and lesions in red, seen from the front and a little from the left.
 
     Args:
@@ -196,7 +194,7 @@ def render_solids(lungs: Mask, lesions: Mask, voxel_mm: tuple[float, float, floa
     return picture.astype(np.uint8)
 
 
-def _turned(body: Mask, voxel_mm: tuple[float, float, float]) -> Mask:
+def _turned(body: BoolArray, voxel_mm: tuple[float, float, float]) -> BoolArray:
     """A body (z, y, x) turned about the patient's long axis, head up, in cubes."""
     image = sitk.GetImageFromArray(255 * body[::-1].astype(np.uint8))
     image.SetSpacing(voxel_mm[::-1])
@@ -213,7 +211,7 @@ def _turned(body: Mask, voxel_mm: tuple[float, float, float]) -> Mask:
     return np.asarray(sitk.GetArrayFromImage(turned) > 127)
 
 
-def _shade(body: BoolArray) -> tuple[npt.NDArray[np.float64], Mask]:
+def _shade(body: BoolArray) -> tuple[npt.NDArray[np.float64], BoolArray]:
     """Brightness of the first surface met from the front (low y), 0 .. 1, and where there is one."""
     seen = np.asarray(body.any(axis=1))
     depth: npt.NDArray[np.float64] = ndimage.gaussian_filter(
