@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ GEOMETRY_TOLERANCE = 1e-4
 """Largest difference, in mm (and in direction cosines), at which two grids still count as the same."""
 
 _HEADERS = (".mhd", ".nhdr")
-"""Their voxels lie in another file of the same name."""
+"""Their voxels lie in another file, mostly of the same name."""
+_HEADER_BYTES = 1 << 16
+"""No such header is longer."""
 
 
 def has_scan_ending(path: Path) -> bool:
@@ -51,8 +54,14 @@ def bare_name(path: Path) -> str:
 def files_of(path: Path) -> list[Path]:
     """The files that a scan is read from: itself, all below a folder, or a header and its voxels."""
     if path.suffix.lower() in _HEADERS:
-        beside = sorted(path.parent.iterdir())
-        return [file for file in beside if Path(file.name.removesuffix(".gz")).stem == path.stem]
+        header = b""
+        with suppress(OSError), path.open("rb") as file:  # reading the scan will say why
+            header = file.read(_HEADER_BYTES)
+        return [
+            beside
+            for beside in sorted(path.parent.iterdir())
+            if Path(beside.name.removesuffix(".gz")).stem == path.stem or os.fsencode(beside.name) in header
+        ]
     return [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
 
 

@@ -52,6 +52,9 @@ def test_the_voxels_beside_a_header_are_files_of_its_scan(
     (written,) = set(tmp_path.iterdir()) - {scan}
     (tmp_path / "another.raw").touch()
     assert set(files_of(scan)) == {scan, written}
+    renamed = written.rename(tmp_path / "voxels.dat")
+    scan.write_text(scan.read_text().replace(written.name, renamed.name))
+    assert set(files_of(scan)) == {scan, renamed}, "the header says which"
 
 
 @pytest.mark.parametrize("pixel_type", [sitk.sitkInt32, sitk.sitkFloat32, sitk.sitkFloat64, sitk.sitkUInt8])
