@@ -46,10 +46,12 @@ def check_nifti(path: Path) -> None:
         if not (np.isfinite(pixdim[axis]) and pixdim[axis] > 0):
             refuse_spacing(path, f"{pixdim[axis]:g} mm along axis {axis}")
     bits = struct.unpack_from(f"{order}h", header, 72)[0]
-    offset = int(struct.unpack_from(f"{order}f", header, 108)[0])
+    offset = struct.unpack_from(f"{order}f", header, 108)[0]
     if header[344:348] != b"n+1\0":
         return  # voxels lie in a separate .img file
-    needed = offset + int(np.prod(dim[1 : dim[0] + 1], dtype=np.int64)) * bits // 8
+    if not np.isfinite(offset):
+        refuse_unreadable(path, f"voxels begin at byte {offset}")
+    needed = int(offset) + int(np.prod(dim[1 : dim[0] + 1], dtype=np.int64)) * bits // 8
     held = _gzip_content_bytes(path, needed) if compressed else path.stat().st_size
     if held < needed:
         refuse_unreadable(path, f"{held} of {needed} bytes")

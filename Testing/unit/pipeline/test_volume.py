@@ -153,6 +153,19 @@ def test_a_nifti_spacing_that_itk_would_turn_into_one_is_refused(
         read_scan(path)
 
 
+@pytest.mark.parametrize("offset", [float("nan"), float("inf")])
+def test_a_nifti_whose_voxels_begin_nowhere_is_refused(
+    an_oblique_image: sitk.Image, tmp_path: Path, offset: float
+) -> None:
+    path = tmp_path / "scan.nii"
+    sitk.WriteImage(an_oblique_image, str(path))
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<f", content, 108, offset)
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="cannot be read"):
+        read_scan(path)
+
+
 @pytest.mark.parametrize("spacing", [b"0 0.9 2.5", b"nan 0.9 2.5"])
 def test_a_metaimage_spacing_of_nothing_is_refused(
     an_oblique_image: sitk.Image, tmp_path: Path, spacing: bytes
