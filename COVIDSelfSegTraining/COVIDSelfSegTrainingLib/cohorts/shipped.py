@@ -24,8 +24,8 @@ REAL_SCANS = (
     Source("luna_normal1", "healthy", _LUNA, "ct_cropped/luna_normal1.nii.gz"),
     Source("luna_normal2", "healthy", _LUNA, "ct_cropped/luna_normal2.nii.gz"),
     Source("luna_normal3", "healthy", _LUNA, "ct_cropped/luna_normal3.nii.gz"),
-    Source("lidc_0001", "healthy", _LIDC, "ct_cropped/lidc_0001.nii.gz"),
-    # Of tumour patients, the lung without the tumour.
+    # Of tumour patients, the lung without the tumour. (What is shipped saw both lungs of lidc_0001.)
+    Source("lidc_0001_right", "healthy", _LIDC, "ct_cropped/lidc_0001.nii.gz", only_side=1),
     Source("lidc_0314_left", "healthy", _LIDC, "ct_cropped/lidc_0314.nii.gz", only_side=2),
     Source("lungdx_A0001_right", "healthy", _LUNG_DX, "ct_cropped/lungdx_A0001.nii.gz", only_side=1),
     Source(
