@@ -107,6 +107,7 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self.logic = None
         self._parameterNode = None
+        self._tableNode = None
         self._updating = False
         self._sceneChanged = False
         self._shortcuts = []
@@ -194,9 +195,23 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             slicer.util.updateParameterEditWidgetsFromNode(self.parameterEditWidgets, self._parameterNode)
         self._updating = False
         self._listLungSegments()
+        self._observeTable(resultNodes.findNode(self.ctNode, resultNodes.TABLE))
         self.thresholdSection.showResults(self.ctNode)
         self.findingsSection.showResults(self.ctNode)
         self.updateButtons()
+
+    def _observeTable(self, node):
+        """Let the slider follow when a lesion is written otherwise than by it."""
+        if node is self._tableNode:
+            return
+        if self._tableNode is not None:
+            self.removeObserver(self._tableNode, "ModifiedEvent", self.onTableModified)
+        self._tableNode = node
+        if node is not None:
+            self.addObserver(node, "ModifiedEvent", self.onTableModified)
+
+    def onTableModified(self, caller, event):
+        self.thresholdSection.follow()
 
     def updateParameterNodeFromGUI(self, caller=None, event=None):
         if self._parameterNode is None or self._updating:

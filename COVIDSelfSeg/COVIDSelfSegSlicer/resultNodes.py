@@ -126,10 +126,20 @@ def infectedOf(ctNode) -> tuple[float, float] | None:
 
 
 def setTable(tableNode, numbers: dict, threshold: float) -> None:
-    """Write the numbers of both lungs at a threshold into a table node."""
-    tableNode.SetAttribute(_THRESHOLD, repr(threshold))
-    tableNode.SetAttribute(_INFECTED_ML, repr(numbers["both"]["infected_ml"]))
-    tableNode.SetAttribute(_INFECTED_SHARE, repr(numbers["both"]["infected_share"]))
+    """Write the numbers of both lungs at a threshold into a table node; for an observer it is one change."""
+    with slicer.util.NodeModify(tableNode):
+        tableNode.SetAttribute(_THRESHOLD, repr(threshold))
+        tableNode.SetAttribute(_INFECTED_ML, repr(numbers["both"]["infected_ml"]))
+        tableNode.SetAttribute(_INFECTED_SHARE, repr(numbers["both"]["infected_share"]))
+        tableNode.SetAndObserveTable(_tableOf(numbers, threshold))
+        tableNode.SetUseFirstColumnAsRowHeader(True)
+        if hasattr(tableNode, "SetUseColumnTitleAsColumnHeader"):  # Slicer 5.11 and later
+            tableNode.SetUseColumnTitleAsColumnHeader(True)
+        else:
+            tableNode.SetUseColumnNameAsColumnHeader(True)
+
+
+def _tableOf(numbers: dict, threshold: float):
     rows = (
         (_("lung volume (ml)"), "volume_ml", 0),
         (_("infected (ml)"), "infected_ml", 1),
@@ -150,12 +160,7 @@ def setTable(tableNode, numbers: dict, threshold: float) -> None:
         _addRow(table, cells)
     _addRow(table, [_("severity"), "", "", numbers["severity"]])
     _addRow(table, [_("threshold"), "", "", f"{threshold:.2f}"])
-    tableNode.SetAndObserveTable(table)
-    tableNode.SetUseFirstColumnAsRowHeader(True)
-    if hasattr(tableNode, "SetUseColumnTitleAsColumnHeader"):  # Slicer 5.11 and later
-        tableNode.SetUseColumnTitleAsColumnHeader(True)
-    else:
-        tableNode.SetUseColumnNameAsColumnHeader(True)
+    return table
 
 
 def _addRow(table, cells: list[str]) -> None:

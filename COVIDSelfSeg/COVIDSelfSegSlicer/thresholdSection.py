@@ -64,6 +64,14 @@ class ThresholdSection:
             self._setSlider(resultNodes.thresholdOf(ctNode) or report["threshold"])
         self._show(ui.thresholdSlider.value)
 
+    def follow(self) -> None:
+        """Go to the threshold at which the lesion was last written, be it by undo or from the console."""
+        threshold = resultNodes.thresholdOf(self._ctNode)
+        if self._curve is None or self._preview is not None or threshold is None:
+            return
+        self._setSlider(threshold)
+        self._show(threshold)
+
     def poll(self) -> None:
         """Draw the curve anew where the panel has another width now."""
         if self._curve is not None and self._ui.curveLabel.width != self._drawnWidth:

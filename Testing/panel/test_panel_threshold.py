@@ -307,6 +307,20 @@ def test_results_are_found_again_after_saving_and_loading(a_panel_with_results, 
     assert np.array_equal(lesion(panel), values >= 0.3 * 255)
 
 
+def test_slider_and_read_out_follow_a_lesion_that_is_written_otherwise(a_panel_with_results):
+    panel, ui = a_panel_with_results, a_panel_with_results.ui
+    slicer.mrmlScene.SetUndoOn()
+    user.drag(ui.thresholdSlider, 0.7)
+    read_out = ui.readoutLabel.text
+    panel.logic.setThreshold(panel.ctNode, 0.3)
+    assert ui.thresholdSlider.value == pytest.approx(0.3)
+    assert ui.readoutLabel.text != read_out
+    slicer.mrmlScene.Undo()
+    user.wait_until(lambda: ui.thresholdSlider.value == pytest.approx(0.7))
+    assert ui.readoutLabel.text == read_out
+    assert resultNodes.thresholdOf(panel.ctNode) == pytest.approx(0.7)
+
+
 def test_the_panel_follows_the_chosen_ct(a_panel_with_results, samples):
     panel = a_panel_with_results
     user.drag(panel.ui.thresholdSlider, 0.8)
