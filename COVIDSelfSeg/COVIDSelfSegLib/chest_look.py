@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from .frame import LungFrame
 from .lung_masks.classical import label_lungs
 from .lung_masks.pooled_scan import PooledScan
 from .lung_masks.sides import LEFT, RIGHT
+from .trachea import find_trachea
 
 _LOOK_MM = 4.0
 """The scan is pooled to this: enough to find lungs, spine and heart in a moment."""
@@ -23,6 +25,10 @@ _CUT_CM2 = 5.0
 _BLUNT_SHARE = 0.5
 """From this share on an end is neither apex nor base. Lower parts of real scans that reach farther out at
 their upper end have 0.9 and more there; the base that one real scan ends too early for has 0.43."""
+_WIDER = 1.2
+"""A lung that reaches so many times farther out at one end than at the other has its base there."""
+_LEANS_MM = 5.0
+"""From this on a trachea runs forwards or backwards; in 14 real scans 10 to 77 mm forwards, never back."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +78,9 @@ class ChestLook:
         return float(sections[0] / sections.max()), float(sections[-1] / sections.max())
 
     @property
-    def ends_bluntly(self) -> bool:
-        """Whether the upper end by the header is cut through wide lung, so that it is no base and no apex."""
-        return self.end_shares[1] > _BLUNT_SHARE
+    def hides_which_end_is_up(self) -> bool:
+        """Whether the upper end by the header is cut through wide lung, and no trachea tells either."""
+        return self._ends_bluntly and not (self.has_both_lungs and self._trachea_leans)
 
     @property
     def reaches_edge(self) -> bool:
@@ -100,11 +106,12 @@ class ChestLook:
     def flipped_axes(self) -> tuple[bool, bool, bool]:
         """Which patient axes (z, y, x) run against the anatomy.
 
-        The spine must lie behind the middle of the lungs, and both lungs must reach farther out at their
-        base. Where the upper end is cut through wide lung, it is the cut that reaches far out, of lower lungs
-        the right way up as of upper ones upside down; such a scan is left as its header says. So is one of a
-        single lung, for which nothing says where the midline is. Right and left cannot be told from a chest
-        with certainty and are left likewise.
+        The spine must lie behind the middle of the lungs. The trachea must run forwards on its way up; where
+        none is seen, both lungs must reach farther out at their base. Where the upper end is cut through wide
+        lung, it is the cut that reaches far out, of lower lungs the right way up as of upper ones upside
+        down; without a trachea such a scan is left as its header says. So is one of a single lung, for which
+        nothing says where the midline is. Right and left cannot be told from a chest with certainty and are
+        left likewise.
         """
         if not self.has_both_lungs:
             return False, False, False
@@ -113,11 +120,34 @@ class ChestLook:
         half = bone.shape[1] // 2
         front, back = bone[:, :half].sum(), bone[:, half:].sum()
         upside_down_y = front > 3 * max(back, 1)
-        middle = (columns.start + columns.stop - 1) / 2
-        upside_down_z = not self.ends_bluntly and all(
-            _wider_at_top(self.lungs == side, middle) for side in (RIGHT, LEFT)
-        )
-        return upside_down_z, bool(upside_down_y), False
+        ends = [_reach_of_ends(self.lungs == side, _middle(columns)) for side in (RIGHT, LEFT)]
+        wider_at_base = all(base > _WIDER * top for base, top in ends)
+        wider_at_top = all(top > _WIDER * base for base, top in ends)
+        if self._trachea_leans:
+            backwards = (self._trachea_forwards_mm < 0) != upside_down_y
+            upside_down_z = backwards and not wider_at_base
+        else:
+            upside_down_z = wider_at_top and not self._ends_bluntly
+        return bool(upside_down_z), bool(upside_down_y), False
+
+    @property
+    def _ends_bluntly(self) -> bool:
+        """Whether the upper end by the header is cut through wide lung, so that it is no base and no apex."""
+        return self.end_shares[1] > _BLUNT_SHARE
+
+    @property
+    def _trachea_leans(self) -> bool:
+        return abs(self._trachea_forwards_mm) >= _LEANS_MM
+
+    @cached_property
+    def _trachea_forwards_mm(self) -> float:
+        """How far the trachea runs forwards between its lower and its upper end; 0 where none is seen."""
+        _, _, columns = self._between_lungs()
+        way = find_trachea(self.hu, _middle(columns), self.voxel_mm)
+        if not len(way):
+            return 0.0
+        z, y = way[:, 0], way[:, 1]
+        return float(-np.polyfit(z, y, 1)[0] * (z[-1] - z[0]))
 
     def _between_lungs(self) -> tuple[slice, slice, slice]:
         """The block (z, y, x) between the two lungs, where heart and spine are."""
@@ -134,14 +164,18 @@ class ChestLook:
         )
 
 
-def _wider_at_top(lung: BoolArray, middle: float) -> bool:
-    """Whether a lung (z, y, x) lies farther from column ``middle`` at its upper end than at its lower end."""
+def _middle(columns: slice) -> float:
+    return (columns.start + columns.stop - 1) / 2
+
+
+def _reach_of_ends(lung: BoolArray, middle: float) -> tuple[float, float]:
+    """How far from column ``middle`` a lung (z, y, x) reaches at its lower and its upper end, in voxels."""
     held = np.flatnonzero(lung.any(axis=(1, 2)))
     if held.size < 6:
-        return False
-    end = max(1, held.size // 6)
+        return 0.0, 0.0
+    end = held.size // 6
     bottom, top = (
-        np.abs(np.flatnonzero(lung[part].any(axis=(0, 1))) - middle).max()
+        float(np.abs(np.flatnonzero(lung[part].any(axis=(0, 1))) - middle).max())
         for part in (held[:end], held[-end:])
     )
-    return bool(top > 1.2 * bottom)
+    return bottom, top

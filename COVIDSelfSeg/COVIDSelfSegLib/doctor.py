@@ -262,12 +262,17 @@ def _airless_finding(look: ChestLook, lungs_given: bool) -> Finding:
 def _anatomy_findings(look: ChestLook) -> Iterator[Finding]:
     right, left = look.lung_ml
     if look.reaches_edge:
+        unsure = look.hides_which_end_is_up
         yield _warning(
             "The lungs reach the edge of the scan.",
             "A part of them is missing, so volumes and the infected share describe only the rest."
-            + (" It could not be checked whether the scan lies upside down." if look.ends_bluntly else ""),
+            + (
+                " It could not be checked whether the scan lies upside down."
+                if look.hides_which_end_is_up
+                else ""
+            ),
             "If the whole scan is at hand, use it."
-            + (" Otherwise check by eye that it is the right way up." if look.ends_bluntly else ""),
+            + (" Otherwise check by eye that it is the right way up." if unsure else ""),
         )
     if not look.has_both_lungs:
         missing = "left" if left < right else "right"

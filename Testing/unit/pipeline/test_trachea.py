@@ -1,0 +1,64 @@
+"""A tube of air near the midline is followed; what only looks like one is not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from COVIDSelfSegLib.array_types import FloatArray
+from COVIDSelfSegLib.trachea import find_trachea
+
+VOXEL_MM = (4.0, 3.0, 3.0)
+MIDDLE = 30.0
+
+
+def tissue_with_a_tube(
+    *, slices: slice = slice(5, 35), aside_mm: float = 0.0, radius_mm: float = 8.0, forwards: float = 0.5
+) -> FloatArray:
+    """A block of tissue in air, and in it a tube that runs forwards by a share of its way up."""
+    hu = np.full((40, 60, 60), -1000, np.float32)
+    hu[:, 5:55, 5:55] = 40
+    rows, columns = np.mgrid[:60, :60]
+    for z in range(slices.start, slices.stop):
+        y = 35 - forwards * (z - 20) * VOXEL_MM[0] / VOXEL_MM[1]
+        x = MIDDLE + aside_mm / VOXEL_MM[2]
+        hu[z][np.hypot((rows - y) * VOXEL_MM[1], (columns - x) * VOXEL_MM[2]) < radius_mm] = -950
+    return hu
+
+
+def test_its_way_is_that_of_the_tube() -> None:
+    way = find_trachea(tissue_with_a_tube(aside_mm=12), MIDDLE, VOXEL_MM)
+    assert way[:, 0].tolist() == [4.0 * z for z in range(5, 35)]
+    assert np.abs(way[:, 1] - (105 - 0.5 * (way[:, 0] - 80))).max() < 1.5
+    assert np.abs(way[:, 2] - 102).max() < 1.5
+
+
+def test_it_is_followed_over_slices_in_which_it_is_lost() -> None:
+    hu = tissue_with_a_tube()
+    hu[18:21, 20:50, 20:40] = 40
+    way = find_trachea(hu, MIDDLE, VOXEL_MM)
+    assert (way[0, 0], way[-1, 0], len(way)) == (20.0, 136.0, 27)
+    hu[16:23, 20:50, 20:40] = 40
+    assert len(find_trachea(hu, MIDDLE, VOXEL_MM)) == 0, "two tubes, and neither is long enough"
+
+
+@pytest.mark.parametrize(
+    "no_trachea",
+    [
+        tissue_with_a_tube(slices=slice(5, 19)),
+        tissue_with_a_tube(aside_mm=30),
+        tissue_with_a_tube(radius_mm=3),
+        tissue_with_a_tube(radius_mm=18),
+        tissue_with_a_tube(forwards=2.0),
+    ],
+    ids=["short", "aside", "thin", "wide", "lying"],
+)
+def test_what_is_no_trachea_is_not_taken_for_one(no_trachea: FloatArray) -> None:
+    assert find_trachea(no_trachea, MIDDLE, VOXEL_MM).shape == (0, 3)
+
+
+def test_air_at_the_edge_of_the_scan_is_none() -> None:
+    hu = np.full((40, 60, 60), 40, np.float32)
+    hu[:, :4, 25:35] = -1000
+    assert len(find_trachea(hu, MIDDLE, VOXEL_MM)) == 0
+    hu[:, 0] = 40
+    assert len(find_trachea(hu, MIDDLE, VOXEL_MM)) == 40
