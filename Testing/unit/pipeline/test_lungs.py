@@ -12,6 +12,7 @@ import torch
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.lung_masks import r231
+from COVIDSelfSegLib.lung_masks.classical import builtin_lung_mask
 from COVIDSelfSegLib.lung_masks.sides import split_lungs
 from COVIDSelfSegLib.lungs import LungMask, find_lungs, lung_volumes_ml, r231_weights
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
@@ -36,7 +37,8 @@ FINER = replace(SMALL, slice_mm=2.5, size=(200, 170, 128), pixel_mm=1.8)
 
 @pytest.fixture(scope="module")
 def a_finer_phantom() -> Phantom:
-    return make_phantom(9, 2, FINER)
+    """A third of its lungs is infected, and half of that too dense for a threshold."""
+    return make_phantom(9, 3, FINER)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def its_lungs(a_finer_phantom: Phantom, tmp_path_factory: pytest.TempPathFactory
 def test_both_lungs_of_a_phantom_are_found_each_on_its_side(
     a_finer_phantom: Phantom, its_lungs: LungMask
 ) -> None:
-    other = make_phantom(11, 1, FINER)
+    other = make_phantom(11, 3, SMALL)
     for phantom, found in ((a_finer_phantom, its_lungs), (other, find_lungs(other.scan))):
         assert_are_found_each_on_its_side(phantom, found)
 
@@ -70,10 +72,22 @@ def test_the_trachea_is_left_out(a_phantom: Phantom) -> None:
     assert (found[:, 60:100, middle][lumen] > 0).mean() < 0.05
 
 
-def test_dense_disease_at_the_pleura_stays_inside(a_finer_phantom: Phantom, its_lungs: LungMask) -> None:
-    found = labels(its_lungs.image) > 0
-    lesions = labels(a_finer_phantom.lesions) > 0
-    assert found[lesions].mean() > 0.85
+def test_consolidation_at_the_pleura_stays_inside_by_the_network_and_is_lost_without_it(
+    a_finer_phantom: Phantom, its_lungs: LungMask
+) -> None:
+    dense = (labels(a_finer_phantom.lesions) > 0) & (labels(a_finer_phantom.scan) > -300)
+    with_network, without = (
+        labels(mask) > 0 for mask in (its_lungs.image, builtin_lung_mask(a_finer_phantom.scan))
+    )
+    assert with_network[dense].mean() > 0.93
+    assert without[dense].mean() < 0.5
+
+
+def test_vessels_belong_to_the_lung(a_finer_phantom: Phantom, its_lungs: LungMask) -> None:
+    """Those of the hilum are dents of what is aerated, not holes in it."""
+    clear = (labels(a_finer_phantom.lungs) > 0) & (labels(a_finer_phantom.lesions) == 0)
+    vessels = clear & (labels(a_finer_phantom.scan) > -300)
+    assert (labels(its_lungs.image)[vessels] > 0).mean() > 0.9
 
 
 def test_the_sides_do_not_depend_on_how_the_scan_is_stored(a_phantom: Phantom) -> None:
