@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from COVIDSelfSegLib.painting import (
-    FILLED_HU,
     LEAST_FILLING,
     LesionFoci,
     LungSites,
@@ -72,6 +73,46 @@ def test_growth_grows(lungs: np.ndarray) -> None:
     assert sizes[0] < sizes[-1]
 
 
+def smooth_foci(lungs: np.ndarray, **changed: float) -> LesionFoci:
+    """Ground glass without texture, some of whose parameters are the same for all foci."""
+    foci = draw_foci(sites_of(lungs), 6, np.random.default_rng(4))
+    same = {"fillings": 0.3, "cores": 0.3, "roughness": 0.0, "paving": 0.0, "patchiness": 0.0, "hugging": 0.0}
+    return replace(
+        foci, **{name: torch.full_like(foci.radii, value) for name, value in (same | changed).items()}
+    )
+
+
+def test_a_lesion_that_hugs_the_pleura_is_a_rim_of_its_thickness(lungs: np.ndarray) -> None:
+    depth = ndimage.distance_transform_edt(lungs, sampling=VOXEL_MM)
+    thickness = 12.0
+    free, hugging = (fill(lungs, smooth_foci(lungs, hugging=value)) > 0 for value in (0, 1 / thickness))
+    assert depth[free].max() > 1.5 * thickness
+    assert hugging.any()
+    assert depth[hugging].max() <= thickness
+
+
+def test_a_core_consolidates_and_ground_glass_is_left_around_it(lungs: np.ndarray) -> None:
+    glass, dense = (fill(lungs, smooth_foci(lungs, cores=value, core_starts=4.0)) for value in (0.3, 1.0))
+    assert np.array_equal(glass > 0, dense > 0)
+    core = dense > 0.95
+    assert 0.1 < core.sum() / (dense > 0).sum() < 0.9
+    rim = (dense > 0) & ~ndimage.binary_erosion(dense > 0) & ndimage.binary_erosion(lungs)
+    assert dense[rim].mean() < 0.5
+
+
+def test_lesions_are_as_large_as_asked_and_lie_in_any_direction(lungs: np.ndarray) -> None:
+    sites = sites_of(lungs)
+    one, large = (draw_foci(sites, 400, np.random.default_rng(5), size=size) for size in (1.0, 1.5))
+    # The ellipsoid |shape x| < 1 has the inverse singular values of its shape as semi-axes.
+    semi_axes = [1 / np.linalg.svd(foci.shapes[0].numpy(), compute_uv=False) for foci in (one, large)]
+    assert np.allclose(semi_axes[1], 1.5 * semi_axes[0], rtol=1e-4)
+    assert 8 < np.median(semi_axes[0]) < 20
+    _, _, directions = np.linalg.svd(one.shapes[0].numpy())
+    longest = directions[:, -1]
+    assert np.allclose((longest**2).mean(0), 1 / 3, atol=0.08)
+    assert np.abs(longest).max(1).mean() < 0.9, "not along an axis"
+
+
 def test_lesions_prefer_the_pleura_the_back_and_the_base(lungs: np.ndarray) -> None:
     sites = sites_of(lungs)
     mean = (sites.weights[:, None] * sites.places).sum(0)
@@ -111,6 +152,8 @@ def test_foci_beside_others_fill_what_both_fill(lungs: np.ndarray) -> None:
 def test_filling_replaces_air_and_leaves_vessels() -> None:
     hu = torch.tensor([-1000.0, -850.0, 40.0, 300.0])
     assert torch.equal(paint(hu, torch.zeros(4)), hu)
-    assert torch.allclose(paint(hu, torch.ones(4)), torch.tensor([FILLED_HU, FILLED_HU, 40.0, 300.0]))
-    half = paint(hu, torch.full((4,), 0.5))
-    assert half[1] == pytest.approx((-850 + FILLED_HU) / 2)
+    filled = paint(hu, torch.ones(4))
+    assert (filled[:2] > 20).all(), "fluid and cells, no fat"
+    assert (filled[:2] < 60).all()
+    assert torch.equal(filled[2:], hu[2:])
+    assert torch.allclose(paint(hu, torch.full((4,), 0.5))[:2], (hu + filled)[:2] / 2)
