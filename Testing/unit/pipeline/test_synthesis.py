@@ -10,10 +10,11 @@ from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.frame import LungFrame
 from COVIDSelfSegLib.hounsfield import to_hu
 from COVIDSelfSegLib.models import ModelPackage
-from COVIDSelfSegLib.networks.generator import draw_latent
+from COVIDSelfSegLib.networks.generator import Encoded, Healthy, VolumeGenerator, draw_latent
 from COVIDSelfSegLib.phantom import Phantom
-from COVIDSelfSegLib.synthesis import Synthesis, heatmap, synthesise
+from COVIDSelfSegLib.synthesis import Synthesis, generator_input, heatmap, synthesise
 from COVIDSelfSegLib.volume import grid_difference, image_like
+from torch import Tensor
 
 CPU = Device(torch.device("cpu"), torch.float32, "CPU")
 SHAPE = (16, 64, 64)
@@ -35,6 +36,39 @@ def test_a_generator_that_knows_the_truth_removes_most_of_the_lesions(a_phantom:
     )
     lesions = sitk.GetArrayFromImage(a_phantom.lesions) > 0
     assert np.abs(healthy - twin)[lesions].mean() < 0.45 * np.abs(scan - twin)[lesions].mean()
+
+
+def test_dense_disease_is_taken_out_nearly_whole_and_vessels_that_run_through_it_are_not(
+    a_phantom: Phantom,
+) -> None:
+    """The coarse grid flattens the one; the scan's own height over the lung would take the others too."""
+    made = heatmap(perfect_synthesis(a_phantom), a_phantom.scan, a_phantom.lungs, 0.0)
+    excess, scan, twin = (
+        sitk.GetArrayFromImage(image).astype(float)
+        for image in (made.excess, a_phantom.scan, a_phantom.healthy_twin)
+    )
+    lesions = sitk.GetArrayFromImage(a_phantom.lesions) > 0
+    dense = lesions & (scan - twin > 400)
+    assert excess[dense].mean() > 0.72 * (scan - twin)[dense].mean()
+    vessels = lesions & (twin > -300)
+    assert excess[vessels].mean() < 380, "less than half of what they stand out by"
+
+
+def test_what_a_generator_says_outside_the_lung_is_no_heat_at_its_rim(a_phantom: Phantom) -> None:
+    perfect = perfect_synthesis(a_phantom)
+    nothing_done = np.where(perfect.lungs > 0, perfect.scan, np.float32(-1000))
+    made = heatmap(
+        Synthesis(**vars(perfect) | {"healthy": nothing_done}), a_phantom.scan, a_phantom.lungs, 0.0
+    )
+    assert not sitk.GetArrayFromImage(made.excess).any()
+
+
+def test_the_generator_sees_nothing_outside_the_lung_and_where_it_lies_if_it_is_told() -> None:
+    hu, lungs = torch.full((1, 4, 4, 4), -300.0), torch.zeros(1, 4, 4, 4)
+    lungs[:, 1:3, 1:3, 1:3] = 1
+    told, untold = (generator_input(hu, lungs, lung_channel=channel) for channel in (True, False))
+    assert torch.allclose(untold, 0.5 * lungs[:, None])
+    assert torch.equal(told, torch.stack([untold[:, 0], lungs], 1))
 
 
 def test_heatmap_and_pseudo_healthy_add_up_to_the_scan(a_phantom: Phantom) -> None:
@@ -129,3 +163,26 @@ def test_the_scan_is_encoded_once_for_all_draws(
         volumes = [generator(encoded[0], draw_latent(encoded[0], latents)).volume for _ in range(3)]
     mean = to_hu(torch.stack(volumes)).mean(0)[0, 0].numpy()
     assert np.allclose(made.healthy, mean, atol=0.1)
+    assert made.frame == LungFrame.around_lungs(a_phantom.lungs, (16, 32, 32), margin_mm=5)
+
+
+class Undecided(VolumeGenerator):
+    """Paints the lung with -860, -720 and -580 HU in turn."""
+
+    def __init__(self) -> None:
+        super().__init__(lung_channel=True, composite=False)
+        self.said = iter((0.1, 0.2, 0.3))
+
+    def encode(self, x: Tensor) -> Encoded:
+        return Encoded(x[:, :1], [], x)
+
+    def decode(self, seen: Encoded, _latent: Tensor) -> Healthy:
+        return Healthy(torch.full_like(seen.volume, next(self.said)), torch.ones_like(seen.volume))
+
+
+def test_the_uncertainty_is_the_standard_deviation_in_hu(a_phantom: Phantom) -> None:
+    made = synthesise(
+        Undecided(), a_phantom.scan, a_phantom.lungs, shape=(8, 8, 8), margin_mm=5, draws=3, device=CPU
+    )
+    assert np.allclose(made.healthy, -720, atol=0.01)
+    assert np.allclose(made.spread, np.std([-860, -720, -580]), atol=0.01)
