@@ -151,6 +151,13 @@ def test_the_network_sees_nothing_outside_the_lung() -> None:
     assert torch.equal(x[:, 3], lungs)
 
 
+def test_a_network_of_one_channel_sees_the_slice_itself_within_the_lung() -> None:
+    hu = torch.tensor([-900.0, -300.0, 100.0])[None, :, None, None].expand(1, 3, 8, 8)
+    lungs = torch.zeros(1, 8, 8)
+    lungs[:, 2:5, 2:5] = 1
+    assert torch.allclose(segmenter_input(hu, lungs, channels=1), 0.5 * lungs[None])
+
+
 def test_a_mark_tells_the_network_and_changes_no_hu() -> None:
     hu = torch.full((2, 3, 8, 8), -500.0)
     lungs = torch.zeros(2, 8, 8)

@@ -29,7 +29,9 @@ def test_millilitres_equal_those_of_the_mask(
     curve = threshold_curve(a_probability, a_phantom.lungs)
     mask = sitk.GetArrayFromImage(lesion_mask(a_probability, threshold, 0.0))
     ml = mask.sum() * np.prod(a_phantom.scan.GetSpacing()) / 1000
-    lung = np.count_nonzero(sitk.GetArrayFromImage(a_phantom.lungs)) * curve.voxel_ml
+    labels = sitk.GetArrayFromImage(a_phantom.lungs)
+    assert [curve.right.sum(), curve.left.sum()] == [np.count_nonzero(labels == side) for side in (1, 2)]
+    lung = np.count_nonzero(labels) * curve.voxel_ml
     assert curve.infected_ml(threshold) == pytest.approx(ml)
     assert curve.infected_share(threshold) == pytest.approx(ml / lung)
 
