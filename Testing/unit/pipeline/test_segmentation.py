@@ -13,7 +13,7 @@ from COVIDSelfSegLib import pipeline
 from COVIDSelfSegLib.array_types import FloatArray
 from COVIDSelfSegLib.devices import Device, choose_device
 from COVIDSelfSegLib.lungs import LungMask
-from COVIDSelfSegLib.models import ModelPackage
+from COVIDSelfSegLib.models import Inference, ModelPackage
 from COVIDSelfSegLib.networks.transunet import CompactTransUNet
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.segmentation import (
@@ -102,11 +102,29 @@ def test_of_thin_slices_only_some_are_looked_at_and_the_lesions_stay() -> None:
     assert (logits[~inside.any(axis=(1, 2))] == -20).all()
 
 
-def test_slices_of_two_millimetres_are_all_looked_at() -> None:
-    slices = slices_of(make_phantom(3, 1, replace(SMALL, size=(96, 96, 130), slice_mm=2.0)))
+def fading_slices(slice_mm: float) -> LungSlices:
+    """Twelve slices of lung that get evenly denser upwards."""
+    lungs = np.ones((12, 4, 8), np.uint8)
+    hu = np.linspace(-980, -100, 12, dtype=np.float32)[:, None, None] * lungs
+    images = [sitk.GetImageFromArray(array) for array in (hu, lungs)]
+    for image in images:
+        image.SetSpacing((2.0, 2.0, slice_mm))
+    return LungSlices.of_scan(*images, plane=(4, 8), margin_mm=0, neighbour_mm=2.5)
+
+
+@pytest.mark.parametrize(("slice_mm", "shown"), [(2.0, 12), (1.5, 12), (1.0, 7), (0.6, 5)])
+def test_slices_that_lie_two_millimetres_apart_are_all_looked_at(slice_mm: float, shown: int) -> None:
     network = Counting()
-    predict_logits(network, slices, batch=16, device=CPU)
-    assert network.shown == slices.lungs.any(axis=(1, 2)).sum()
+    predict_logits(network, fading_slices(slice_mm), batch=16, device=CPU)
+    assert network.shown == shown, "the last one always"
+
+
+def test_what_gets_evenly_denser_is_found_to_do_so_though_few_slices_are_looked_at() -> None:
+    slices = fading_slices(0.4)
+    some, every = (
+        predict_logits(DensityNetwork(), slices, batch=16, device=CPU, step_mm=step) for step in (2.0, 0.0)
+    )
+    assert np.allclose(some, every, atol=1e-3)
 
 
 def test_between_two_slices_the_lung_of_either_counts_alone() -> None:
@@ -204,6 +222,14 @@ def test_a_calibration_is_platts() -> None:
     logits = np.array([-2.0, 0.0, 3.0], np.float32)
     assert Calibration().probability(logits) == pytest.approx(1 / (1 + np.exp(-logits)))
     assert Calibration(0.5, -1).probability(logits) == pytest.approx(1 / (1 + np.exp(-(0.5 * logits - 1))))
+
+
+def test_equalised_slices_have_a_calibration_of_their_own_where_a_package_has_one() -> None:
+    plain = Inference(calibration_slope=2.0, calibration_shift=-1.0)
+    both = replace(plain, calibration_equalised_slope=0.5, calibration_equalised_shift=0.3)
+    assert Calibration.of(both, "equalised") == Calibration(0.5, 0.3)
+    for inference, values in ((both, "hu"), (both, "picture"), (plain, "equalised")):
+        assert Calibration.of(inference, values) == Calibration(2.0, -1.0)
 
 
 def test_a_threshold_is_a_share_of_what_its_kind_says() -> None:
