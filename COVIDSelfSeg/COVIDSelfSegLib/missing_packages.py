@@ -23,6 +23,9 @@ def saying_what_is_missing(main: Callable[[], int]) -> int:
             fix="Install it there (in Slicer: Set-up, Install), or choose another Python for the worker.",
             code=ExitCode.MODEL_UNUSABLE,
         )
+    except KeyboardInterrupt:  # while it imports; later, it says what stays of its work
+        sys.stderr.write("Cancelled; nothing was written.\n")
+        return int(ExitCode.CANCELLED)
     except (ImportError, OSError, RuntimeError):
         torch = torch_status()
         if torch is None or "error" not in torch:

@@ -217,6 +217,25 @@ def test_a_cancelled_run_ends_soon_and_leaves_nothing(
     assert leftovers(output) == []
 
 
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("imported", ["SimpleITK", "torch"])
+def test_a_run_that_is_cancelled_while_it_still_loads_its_packages_says_so(
+    tmp_path: Path, imported: str
+) -> None:
+    (tmp_path / f"{imported}.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    output = tmp_path / "out"
+    done = subprocess.run(
+        command(["segment", "scan.nrrd", "--output", str(output)]),
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 130
+    assert done.stderr == "Cancelled; nothing was written.\n"
+    assert not output.exists()
+
+
 SWALLOWING = """
 import os, signal, sys
 from COVIDSelfSegLib import cli
