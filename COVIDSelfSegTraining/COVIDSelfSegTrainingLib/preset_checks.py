@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 
+import torch
 from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.networks.slice_network import SliceNetwork
 from COVIDSelfSegLib.package_card import GRID_SIDE, Architecture
 
 from .options import GanPreset, NoisePreset, PseudoMaskPreset, SegmenterPreset
@@ -30,6 +32,7 @@ def check_preset(preset: Preset, source: str) -> None:
         *_grids(preset),
         *_calibration(preset),
         *_at_least_zero("preset", seed=preset.seed),
+        *_name(preset.name),
     ]
     if faults:
         raise UserError(
@@ -55,6 +58,11 @@ def _share(section: str, **values: float) -> Iterator[Fault]:
     for name, value in values.items():
         if not 0 <= value <= 1:
             yield f"{section}.{name} is {value}", f"{section}.{name} is a share, 0 to 1."
+
+
+def _name(name: str) -> Iterator[Fault]:
+    if not name or "/" in name or "\\" in name:
+        yield f"name is {name!r}", "The package's file is named after it: give it a name without folders."
 
 
 def _gan(gan: GanPreset) -> Iterator[Fault]:
@@ -168,9 +176,28 @@ def _network(phase: SegmenterPreset) -> Iterator[Fault]:
         if name not in known or name == "self":
             options = ", ".join(option for option in known if option != "self")
             yield f"segmenter.network.{name} is no argument of {phase.architecture}", f"Known: {options}."
+            return
     channels = phase.network.get("in_channels", 4)
     if channels not in (1, 4):
-        yield f"segmenter.network.in_channels is {channels}", "Use 4 (three slices, lung mask) or 1."
+        yield f"segmenter.network.in_channels is {channels!r}", "Use 4 (three slices, lung mask) or 1."
+    elif phase.network.keys() - {"in_channels"}:
+        own = ", ".join(f"{name} = {one.default}" for name, one in known.items() if name != "self")
+        yield from _runs(architecture, own)
+
+
+def _runs(architecture: Architecture, known: str) -> Iterator[Fault]:
+    """A 2D network begins hours after a training did; here it sees one slice, without weights in memory."""
+    try:
+        with torch.device("meta"):
+            network = architecture.build()
+            assert isinstance(network, SliceNetwork)
+            network(torch.empty(1, network.in_channels, GRID_SIDE, GRID_SIDE))
+    except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
+        yield (
+            f"a {architecture.network} of segmenter.network {architecture.arguments} cannot run "
+            f"({str(error).splitlines()[0]})",
+            f"Its own are {known}; give values of the same kind, and sizes that divide as these do.",
+        )
 
 
 def _grids(preset: Preset) -> Iterator[Fault]:
@@ -179,6 +206,12 @@ def _grids(preset: Preset) -> Iterator[Fault]:
         if any(side <= 0 or side % GRID_SIDE for side in grid):
             yield f"inference.{name} is {list(grid)}", f"Its sides must be multiples of {GRID_SIDE}."
     yield from _positive("inference", latent_draws=inference.latent_draws, threshold=inference.threshold)
+    yield from _at_least_zero(
+        "inference",
+        margin_mm=inference.margin_mm,
+        neighbour_mm=inference.neighbour_mm,
+        least_lesion_ml=inference.least_lesion_ml,
+    )
     if inference.threshold >= 1:
         yield f"inference.threshold is {inference.threshold}", "A threshold lies between 0 and 1."
 

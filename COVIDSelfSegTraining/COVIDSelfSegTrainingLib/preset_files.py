@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
@@ -11,12 +12,13 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.file_errors import writing_to
+from COVIDSelfSegLib.file_errors import reading_from, writing_to
 
 from .preset_checks import check_preset
 from .presets import PRESETS, Preset
 
 _BASE = "based_on"
+_ENDINGS = (".toml", ".json")
 Tree = TypeVar("Tree")
 
 
@@ -29,7 +31,7 @@ def find_preset(name: str) -> Preset:
     if name in PRESETS:
         return PRESETS[name]
     path = Path(name)
-    if path.suffix.lower() in (".toml", ".json"):
+    if path.suffix.lower() in _ENDINGS:
         return read_preset(path)
     raise UserError(
         f"There is no preset '{name}'.",
@@ -45,9 +47,10 @@ def read_preset(path: Path) -> Preset:
         UserError: missing, no TOML or JSON, an unknown key, a wrong type, or an impossible combination.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with reading_from(path):
+            text = path.read_text(encoding="utf-8-sig")  # as editors on Windows write it, too
         values = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except ValueError as error:
         raise UserError(
             f"The preset file {path} cannot be read: {error}.",
             why="A preset is a TOML or JSON file of options.",
@@ -72,7 +75,7 @@ def preset_from_dict(values: Mapping[str, Any], *, source: str = "the preset") -
     """
     values = dict(values)
     base = values.pop(_BASE, "default")
-    if base not in PRESETS:
+    if not isinstance(base, str) or base not in PRESETS:
         raise _wrong(source, f"based_on is {base!r}", f"Use one of {', '.join(PRESETS)}.")
     preset = _merge(PRESETS[base], values, source, "")
     if "name" not in values and preset != PRESETS[base]:
@@ -91,8 +94,14 @@ def write_preset(preset: Preset, path: Path) -> None:
     """Write all of a preset, as TOML or JSON by the file's ending.
 
     Raises:
-        UserError: it cannot be written (exit code 5).
+        UserError: the file has another ending (exit code 2), or cannot be written (5).
     """
+    if path.suffix.lower() not in _ENDINGS:
+        raise UserError(
+            f"{path} does not end in .toml or .json.",
+            why="By its ending a preset file is written, and read again.",
+            fix="Give the file one of these endings.",
+        )
     tables = preset_to_dict(preset)
     text = json.dumps(tables, indent=1) if path.suffix.lower() == ".json" else _toml(tables)
     with writing_to(path):
@@ -147,6 +156,8 @@ def _value(value: Any, hint: Any, source: str, where: str) -> Any:
     if origin is tuple:
         return _sequence(value, arguments, source, where)
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise _wrong(source, f"'{where}' is {value}", "It must be a finite number.")
         return float(value)
     wanted = dict if origin is dict else hint
     if isinstance(value, wanted) and (wanted is bool or not isinstance(value, bool)):

@@ -86,11 +86,21 @@ def test_a_file_may_hold_only_what_differs_from_a_preset(tmp_path: Path) -> None
         ({"gan": {"discriminator": "big"}}, "'gan.discriminator' is 'big'", "'patch'"),
         ({"segmenter": {"pairing": ["high", "x"]}}, "'segmenter.pairing[1]' is 'x'", "'low'"),
         ({"based_on": "nnunet"}, "based_on is 'nnunet'", "paper"),
+        ({"based_on": ["paper"]}, "based_on is ['paper']", "paper"),
+        ({"gan": {"generator_rate": float("nan")}}, "'gan.generator_rate' is nan", "finite"),
+        ({"name": "../mine"}, "name is '../mine'", "without folders"),
         ({"gan": {"batch": 3}}, "gan.batch is 3", "even"),
         ({"gan": {"discriminator_dropout": 0.5}}, "no dense layers", "'text'"),
         ({"segmenter": {"clean": 0}}, "pairing names clean", "contrastive_weight to 0"),
         ({"segmenter": {"painted": 0, "pseudo_weight": 0.0}}, "nothing to learn lesions from", "painted"),
         ({"segmenter": {"network": {"depth": 3}}}, "network.depth is no argument", "blocks"),
+        ({"segmenter": {"network": {"width": "8"}}}, "{'width': '8'} cannot run", "width = 32"),
+        ({"segmenter": {"network": {"width": 30}}}, "{'width': 30} cannot run", "sizes that divide"),
+        ({"segmenter": {"network": {"heads": 3}}}, "{'heads': 3} cannot run", "heads = 8"),
+        ({"segmenter": {"network": {"in_channels": "4"}}}, "in_channels is '4'", "Use 4"),
+        ({"inference": {"margin_mm": -5.0}}, "inference.margin_mm is -5.0", "0 or more"),
+        ({"inference": {"neighbour_mm": -1.0}}, "inference.neighbour_mm is -1.0", "0 or more"),
+        ({"inference": {"least_lesion_ml": -1.0}}, "inference.least_lesion_ml is -1.0", "0 or more"),
         ({"pseudo_mask": {"rescale": "min-max"}}, "leaves no HU", "percentile"),
         ({"inference": {"slice_plane": [100, 128]}}, "slice_plane is [100, 128]", "multiples of 16"),
         ({"inference": {"threshold_kind": "slice"}}, "cannot be calibrated", "calibration_batches to 0"),
@@ -118,3 +128,25 @@ def test_a_file_that_is_no_preset_is_refused(name: str, text: str | None, tmp_pa
         find_preset(str(tmp_path / name))
     with pytest.raises(UserError, match="no preset 'unknown'"):
         find_preset("unknown")
+
+
+def test_a_preset_file_that_is_not_there_is_not_to_be_corrected(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="No such file") as refused:
+        find_preset(str(tmp_path / "missing.toml"))
+    assert "Check its name" in refused.value.fix
+
+
+@pytest.mark.parametrize(("ending", "text"), [("toml", "seed = 7\n"), ("json", '{"seed": 7}')])
+def test_a_preset_file_may_begin_with_the_mark_of_windows_editors(
+    ending: str, text: str, tmp_path: Path
+) -> None:
+    path = tmp_path / f"mine.{ending}"
+    path.write_text(text, encoding="utf-8-sig")
+    assert read_preset(path) == replace(PRESETS["default"], name="mine", seed=7)
+
+
+def test_a_preset_is_written_only_to_a_file_that_can_be_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "mine.txt"
+    with pytest.raises(UserError, match="does not end in"):
+        write_preset(PRESETS["paper"], path)
+    assert not path.exists()
