@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from COVIDSelfSegLib.array_types import BoolArray
+from COVIDSelfSegLib.array_types import BoolArray, FloatArray
 from COVIDSelfSegLib.lung_masks.classical import builtin_lung_mask, label_lungs
 from COVIDSelfSegLib.lung_masks.network import LungNetwork
 from COVIDSelfSegLib.lung_masks.pooled_scan import PooledScan
