@@ -93,14 +93,24 @@ def test_lungs_that_touch_are_told_apart_where_one_is_in_two_parts(
     assert wrong_ml(without_slice(labels, band, side), true_lungs) < 3
 
 
+def askew(labels: np.ndarray, grid: sitk.Image, degrees: float) -> np.ndarray:
+    """Labels of a patient who lies turned about the axis from front to back."""
+    image = image_like(labels, grid)
+    middle = image.TransformContinuousIndexToPhysicalPoint([(count - 1) / 2 for count in image.GetSize()])
+    turn = sitk.Euler3DTransform(middle, 0, np.deg2rad(degrees), 0)
+    return sitk.GetArrayFromImage(sitk.Resample(image, image, turn, sitk.sitkNearestNeighbor))
+
+
 def test_a_parted_lung_of_a_patient_who_lies_askew_stays_one(true_lungs: sitk.Image) -> None:
-    parted = image_like(without_slice(sitk.GetArrayFromImage(true_lungs), 34, RIGHT), true_lungs)
-    middle = [(count - 1) / 2 for count in parted.GetSize()]
-    askew = sitk.Euler3DTransform(
-        parted.TransformContinuousIndexToPhysicalPoint(middle), 0, np.deg2rad(25), 0
-    )
-    turned = sitk.Resample(parted, parted, askew, sitk.sitkNearestNeighbor)
-    assert wrong_ml(sitk.GetArrayFromImage(turned), parted) < 3
+    parted = without_slice(sitk.GetArrayFromImage(true_lungs), 34, RIGHT)
+    assert wrong_ml(askew(parted, true_lungs, 25), true_lungs) < 3
+
+
+@pytest.mark.parametrize("side", [RIGHT, LEFT])
+def test_two_parts_of_a_single_lung_are_not_taken_for_two_lungs(true_lungs: sitk.Image, side: int) -> None:
+    parted = without_slice(sitk.GetArrayFromImage(true_lungs), 34, side)
+    alone = np.where(parted == side, parted, 0)
+    assert wrong_ml(askew(alone, true_lungs, 12), true_lungs) == 0
 
 
 @pytest.mark.parametrize("side", [RIGHT, LEFT])

@@ -61,6 +61,7 @@ def assert_are_found_each_on_its_side(phantom: Phantom, found: LungMask) -> None
     assert grid_difference(found.image, phantom.scan) is None
     for side in (1, 2):
         assert dice(labels(found.image) == side, labels(phantom.lungs) == side) > 0.96
+    assert lung_volumes_ml(found.image) == pytest.approx(lung_volumes_ml(phantom.lungs), rel=0.02)
 
 
 def test_the_trachea_is_left_out(a_phantom: Phantom) -> None:

@@ -83,6 +83,49 @@ def test_the_trachea_is_found_though_it_hangs_together_with_one_lung_alone() -> 
     assert not found[chest.trachea].any()
 
 
+@pytest.mark.parametrize(
+    ("place", "is_lung"), [((50, 40, -70), True), ((-72, 40, -70), False), ((-8, 45, 0), False)]
+)
+def test_air_that_consolidation_cuts_off_is_lung_but_not_where_bowel_or_oesophagus_lies(
+    place: tuple[float, float, float], is_lung: bool
+) -> None:
+    chest = _Chest()
+    chest.hu[chest.lung & (chest.x < 0) & (chest.y > 15)] = 40
+    z, y, x = place
+    pocket = (np.hypot(chest.y - y, chest.x - x) < 10) & (abs(chest.z - z) < 20)
+    chest.hu[pocket] = -850
+    assert chest.found()[pocket].mean() == pytest.approx(float(is_lung), abs=0.05)
+
+
+def test_the_trachea_stays_out_though_the_lung_network_takes_it_for_lung() -> None:
+    chest = _Chest()
+    bronchi = (chest.z > 20) & (chest.z < 30) & (abs(chest.y) < 6) & (abs(chest.x) < 20)
+    chest.hu[bronchi] = -990
+    dense = np.where(chest.lung | chest.trachea | bronchi, 0.95, 0.02).astype(np.float32)
+    found = chest.found(dense)
+    assert found[chest.trachea].mean() < 0.05
+    assert found[chest.lung].mean() > 0.97
+
+
+def test_a_consolidation_of_three_thick_slices_is_lung_by_the_lung_network() -> None:
+    chest = _Chest()
+    disease = chest.lung & (abs(chest.z - 52) < 1.5 * SLICE_MM) & (chest.x < 0) & (chest.y > 10)
+    chest.hu[disease] = 40
+    assert chest.found()[disease].mean() < 0.3
+    dense = np.where(chest.lung, 0.95, 0.02).astype(np.float32)
+    assert chest.found(dense)[disease].mean() > 0.97
+
+
+def test_a_dent_of_soft_tissue_is_lung_and_a_rib_that_dents_it_is_not() -> None:
+    chest = _Chest()
+    dent = chest.lung & (np.hypot(chest.y, abs(chest.x) - 113) < 8)
+    rib = dent & (chest.x > 0)
+    chest.hu[dent] = np.where(rib, 400, 40)[dent]
+    found = chest.found()
+    assert found[dent & ~rib].mean() > 0.75
+    assert not found[rib].any()
+
+
 @pytest.fixture
 def with_bowel() -> tuple[_Chest, BoolArray, npt.NDArray[np.float32]]:
     """Bowel below the left lung whose gas runs into it; its gas is no darker than lung."""
@@ -101,6 +144,23 @@ def test_bowel_that_runs_into_the_lung_is_none_by_the_lung_network(
     found = chest.found(dense)
     assert found[bowel].mean() < 0.05
     assert found[chest.lung & (chest.z > -50)].mean() > 0.97
+
+
+def test_bowel_gas_that_is_darker_than_any_lung_is_none_without_the_network_either(
+    with_bowel: tuple[_Chest, BoolArray, npt.NDArray[np.float32]],
+) -> None:
+    chest, bowel, _ = with_bowel
+    chest.hu[bowel] = -990
+    found = chest.found()
+    assert found[bowel].mean() < 0.05
+    assert found[chest.lung & (chest.z > -50)].mean() > 0.97
+
+
+def test_lung_of_which_the_network_is_unsure_stays(
+    with_bowel: tuple[_Chest, BoolArray, npt.NDArray[np.float32]],
+) -> None:
+    chest, pocket, dense = with_bowel
+    assert chest.found(np.where(pocket, np.float32(0.3), dense))[pocket].mean() > 0.9
 
 
 def test_a_scan_that_ends_within_the_lungs_loses_none_of_them(
