@@ -35,8 +35,11 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], about: Mapping[str,
     table = json.loads(_header_of(plain))
     whole = safetensors.torch.save(halves, {**told, _HEADER_HASH: _header_sha256(told, table)})
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(whole)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(whole)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     return digest
 
 

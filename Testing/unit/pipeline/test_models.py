@@ -125,6 +125,16 @@ def test_a_changed_threshold_and_weights_that_changed_places_are_noticed(
     refuse(put_together(tmp_path / "swapped.safetensors", header | places, weights), "was changed")
 
 
+def test_weights_that_cannot_be_put_in_place_leave_no_half_written_file(
+    a_package: ModelPackage, tmp_path: Path
+) -> None:
+    (tmp_path / "a folder.safetensors").mkdir()
+    weights = a_package.generator().state_dict(), a_package.segmenter().state_dict()
+    with pytest.raises(IsADirectoryError):
+        write_package(tmp_path / "a folder.safetensors", a_package.card, *weights)
+    assert [path.name for path in tmp_path.iterdir()] == ["a folder.safetensors"]
+
+
 def test_another_schema_and_an_incomplete_card_are_refused(a_package: ModelPackage, tmp_path: Path) -> None:
     refuse(with_card(a_package, tmp_path / "other.safetensors", schema=99), "schema")
     refuse(with_card(a_package, tmp_path / "part.safetensors", inference=None), "incomplete")
