@@ -12,7 +12,7 @@ from COVIDSelfSegLib.models import find_package
 
 from ..cohorts.cohort import healthy_scans
 from ..recalibration import What, recalibrate
-from .arguments import for_the_card
+from .arguments import check_new_package, for_the_card
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _calibrate(parsed: argparse.Namespace) -> None:
     package = find_package(parsed.package)
     healthy = healthy_scans(parsed.cohort)
+    check_new_package(parsed.output)
     device = choose_device(parsed.device, training=True)
     what: What = "equalised" if parsed.equalised else "all"
     command = for_the_card(parsed)

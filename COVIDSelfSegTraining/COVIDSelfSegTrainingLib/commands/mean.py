@@ -14,7 +14,7 @@ from ..cohorts.cohort import healthy_scans
 from ..lung_networks.mean import LungPart, write_lung_mean
 from ..lung_networks.training import read_network
 from ..weight_mean import Part, check_parts, write_mean
-from .arguments import for_the_card
+from .arguments import check_new_package, for_the_card
 
 
 def add_mean(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +58,7 @@ def _mean(parsed: argparse.Namespace) -> None:
     parts = [Part(find_package(name), _share(share)) for name, share in parsed.of]
     check_parts(parts)
     healthy = healthy_scans(parsed.cohort)
+    check_new_package(parsed.output)
     device = choose_device(parsed.device, training=True)
     package = write_mean(parts, healthy, parsed.output, device, command=for_the_card(parsed))
     sys.stdout.write(f"package  {package.path}\n")

@@ -136,3 +136,13 @@ def test_what_cannot_be_calibrated_is_refused_and_nothing_is_written(
     assert main(given) == ExitCode.INPUT_REFUSED
     assert "has no healthy scan" in capsys.readouterr().err
     assert not output.exists()
+    nameless = tmp_path / "calibrated"
+    assert main(["calibrate", cohort, str(package.path), str(nameless)]) == ExitCode.INPUT_REFUSED
+    assert f"Name it {nameless}.safetensors" in capsys.readouterr().err
+    assert not nameless.exists()
+
+
+def test_a_package_can_be_written_into_a_new_folder(
+    package: ModelPackage, training_scans: list[CohortScan], tmp_path: Path
+) -> None:
+    calibrated(package, training_scans, tmp_path / "new" / "anew.safetensors")

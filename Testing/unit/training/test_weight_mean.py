@@ -135,7 +135,10 @@ def test_what_has_no_mean_is_refused_and_nothing_is_written(
         of = [word for share in shares for word in ("--of", file, share)]
         assert main([*typed, *of]) == ExitCode.INPUT_REFUSED, shares
         assert "share" in capsys.readouterr().err
-    assert not path.exists()
+    halves = ["--of", file, "0.5", "--of", file, "0.5"]
+    assert main(["mean", typed[1], str(path.with_suffix("")), *halves]) == ExitCode.INPUT_REFUSED
+    assert "does not end in .safetensors" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_command_writes_a_package_that_says_how(
