@@ -36,14 +36,17 @@ def writing_to(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise output_not_writable(path) from error
+        raise output_not_writable(path, error) from error
 
 
-def output_not_writable(path: Path) -> UserError:
-    """The error for a result that cannot be written."""
-    return UserError(
-        f"{path} cannot be written.",
-        why="The folder is missing or read-only, or the disk is full; nothing was left half-written.",
-        fix="Choose another output folder, or free some space and run again.",
-        code=ExitCode.OUTPUT_NOT_WRITABLE,
-    )
+def output_not_writable(path: Path, error: Exception | None = None) -> UserError:
+    """The error for a result that cannot be written, and what the system said of it."""
+    why = "The folder is missing or read-only, or the disk is full; nothing was left half-written."
+    fix = "Choose another output folder, or free some space and run again."
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        in_the_way = next((one for one in (path, *path.parents) if one.is_file()), path)
+        why = f"{in_the_way} is a file, where a folder is needed."
+        fix = "Choose another output folder."
+    elif isinstance(error, IsADirectoryError):
+        why, fix = "It is a folder, where a file is needed.", "Choose another name for the file."
+    return UserError(f"{path} cannot be written.", why=why, fix=fix, code=ExitCode.OUTPUT_NOT_WRITABLE)

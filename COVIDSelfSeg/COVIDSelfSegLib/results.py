@@ -58,7 +58,7 @@ def results_folder(target: Path, *, anew: bool = False) -> Iterator[Path]:
         partial = home / f".{target.name}.partial-{os.getpid()}-{secrets.token_hex(3)}"
         partial.mkdir()
     except OSError as error:
-        raise output_not_writable(target) from error
+        raise output_not_writable(target, error) from error
     try:
         yield partial
         with writing_to(target):

@@ -17,6 +17,7 @@ import safetensors
 import safetensors.torch
 import torch
 from COVIDSelfSegLib.errors import ExitCode, UserError
+from COVIDSelfSegLib.file_errors import output_not_writable
 from safetensors import SafetensorError
 from torch import Tensor, nn, optim
 
@@ -114,7 +115,9 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def not_writable(folder: Path, error: Exception) -> UserError:
-    """What to say when the disk takes no more."""
+    """What to say when the disk takes no more, or there is a file in place of the folder."""
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return output_not_writable(folder, error)
     return UserError(
         f"The training could not write to {folder}: {error}.",
         why="The disk is full, the folder is write-protected, or the drive is gone.",

@@ -104,6 +104,22 @@ def test_an_error_of_something_else_is_not_told_as_a_full_disk(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("below", ["", "below", "far/below"])
+def test_a_file_in_place_of_the_output_folder_is_named(tmp_path: Path, below: str) -> None:
+    (tmp_path / "a file").write_text("of somebody")
+    with pytest.raises(UserError) as caught, results_folder(tmp_path / "a file" / below):
+        pass
+    assert caught.value.code == ExitCode.OUTPUT_NOT_WRITABLE
+    assert caught.value.why == f"{tmp_path / 'a file'} is a file, where a folder is needed."
+    assert (tmp_path / "a file").read_text() == "of somebody"
+
+
+def test_a_folder_in_place_of_a_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught, writing_to(tmp_path):
+        tmp_path.write_text("text")
+    assert caught.value.why == "It is a folder, where a file is needed."
+
+
 def test_what_cannot_be_written_is_told_of_the_folder_that_the_user_named(tmp_path: Path) -> None:
     for fails in (OSError(28, "No space left on device"), output_not_writable(tmp_path / "hidden")):
         with (

@@ -82,6 +82,17 @@ def test_resume_must_and_never_do_as_they_say(
     assert "holds a checkpoint already" in capsys.readouterr().err
 
 
+def test_a_training_whose_output_is_a_file_names_it(
+    training_scans: list[CohortScan], tmp_path: Path, a_preset_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "a file"
+    output.write_text("of somebody")
+    for folder in (output, output / "below"):
+        given = arguments(training_scans, folder, a_preset_file)
+        assert main(given) == ExitCode.OUTPUT_NOT_WRITABLE
+        assert f"{output} is a file, where a folder is needed" in capsys.readouterr().err
+
+
 def test_a_cohort_of_other_grids_is_refused_with_the_command_that_makes_one(
     training_scans: list[CohortScan], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
