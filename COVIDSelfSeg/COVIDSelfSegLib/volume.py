@@ -81,12 +81,7 @@ def read_scan(path: Path, series_id: str | None = None) -> sitk.Image:
             folder holds no CT series (exit code 2); it does not fit into memory (4).
     """
     with reading_from(path), fitting_into_memory("The whole scan is read at once."):
-        if not path.exists():
-            raise UserError(
-                f"{path} does not exist.",
-                why="There is nothing to read.",
-                fix="Check the spelling of the path, and that the disk it lies on is connected.",
-            )
+        _check_exists(path)
         _open_once(path)
         if path.is_dir() or not has_scan_ending(path):
             return compact(read_series(choose_chest_ct(path, list_series(path), series_id)))
@@ -98,11 +93,12 @@ def read_scan(path: Path, series_id: str | None = None) -> sitk.Image:
 def read_mask(path: Path) -> sitk.Image:
     """Read a label map (any integer type, one component, 3D) on its own grid; see :func:`read_scan`."""
     with reading_from(path):
-        is_file = path.exists() and not path.is_dir()
+        _check_exists(path)
+        is_file = not path.is_dir()
     if not is_file or not has_scan_ending(path):
         raise UserError(
             f"{path} is not a mask file.",
-            why="A lung mask is one label-map file on the same grid as the scan.",
+            why="A mask is one label-map file on the same grid as the scan.",
             fix=f"Give one file that ends in {', '.join(FILE_ENDINGS)}.",
         )
     return read_scan(path)
@@ -185,6 +181,15 @@ def compact(image: sitk.Image) -> sitk.Image:
 
 def _numbers(values: tuple[float, ...]) -> str:
     return "(" + ", ".join(f"{value:.6g}" for value in values) + ")"
+
+
+def _check_exists(path: Path) -> None:
+    if not path.exists():
+        raise UserError(
+            f"{path} does not exist.",
+            why="There is nothing to read.",
+            fix="Check the spelling of the path, and that the disk it lies on is connected.",
+        )
 
 
 def _open_once(path: Path) -> None:

@@ -193,6 +193,8 @@ def test_a_sheared_nifti_is_refused(tmp_path: Path) -> None:
 def test_a_missing_path_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
         read_scan(tmp_path / "nothing.nii.gz")
+    with pytest.raises(UserError, match="does not exist"):
+        read_mask(tmp_path / "nothing.nii.gz")
 
 
 def test_a_folder_is_no_mask(tmp_path: Path) -> None:
