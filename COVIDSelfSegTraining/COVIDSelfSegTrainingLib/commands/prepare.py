@@ -207,18 +207,28 @@ def _corrected(found: Sequence[Found], table: Path) -> list[Found]:
             why=f"It must have 'scan' (the path) and at least one of {', '.join(_CORRECTABLE)}.",
             fix="Start from the cohort.csv of an earlier run.",
         )
+    if lines.keys().isdisjoint((one.source.path or "", one.source.series) for one in found):
+        raise UserError(
+            f"{table} names none of the scans that were found.",
+            why="Its column 'scan' says whom a line corrects, by the whole path of the file or folder.",
+            fix="Start from the cohort.csv of an earlier run on these folders, with its columns 'scan' and "
+            "'series' as they are.",
+        )
     corrected = []
     for one in found:
         source = one.source
         line = lines.get((source.path or "", source.series)) or {}
         values = {name: line[name] for name in _CORRECTABLE if line.get(name)}
         for name in ("lesion_mask", "lung_mask"):
-            if name in values and not Path(values[name]).is_file():
+            if name not in values:
+                continue
+            if not Path(values[name]).is_file():
                 raise UserError(
                     f"{table} names the mask {values[name]}, which does not exist.",
                     why=f"It is to be the {name.replace('_', ' ')} of {source.path}.",
                     fix="Correct the path, or leave the cell empty.",
                 )
+            values[name] = str(Path(values[name]).absolute())  # an evaluation may start in another folder
         masks = [Path(values[name]) for name in ("lesion_mask", "lung_mask") if name in values]
         files = tuple(dict.fromkeys((*one.files, *(file for mask in masks for file in files_of(mask)))))
         source = replace(

@@ -245,10 +245,15 @@ def test_who_is_who_can_be_corrected_without_cutting_again(scans: Path, cohort: 
     code, events = run(typed(scans, target, "--corrections", str(tmp_path / "wrong.csv")))
     assert code == 2
     assert "must have 'scan'" in failure_of(events).why
+    (tmp_path / "elsewhere.csv").write_text(text.replace(str(scans), "/another/disk"))
+    code, events = run(typed(scans, target, "--corrections", str(tmp_path / "elsewhere.csv")))
+    assert code == 2
+    assert "names none of the scans" in failure_of(events).what
+    assert len(open_cohort(target, "held_out")) == 3
 
 
 def test_a_lesion_mask_in_the_corrections_holds_its_scan_out_and_has_that_scan_alone_read_again(
-    scans: Path, cohort: Path, a_phantom: Phantom, tmp_path: Path
+    scans: Path, cohort: Path, a_phantom: Phantom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target, drawn = tmp_path / "cohort", tmp_path / "drawn later.nii.gz"
     subprocess.run(["cp", "-rp", str(cohort), str(target)], check=True)
@@ -263,7 +268,8 @@ def test_a_lesion_mask_in_the_corrections_holds_its_scan_out_and_has_that_scan_a
     assert code == 2
     assert "does not exist" in failure_of(events).what
     assert content(target) == content(cohort)
-    code, events = run(name(drawn))
+    monkeypatch.chdir(tmp_path)
+    code, events = run(name(Path(drawn.name)))  # from here; it is found from another folder, too
     assert code == 0
     assert result_of(events)["worked"] == 1
     masks = {
