@@ -62,10 +62,11 @@ def test_empty_against_empty_is_no_score() -> None:
 def test_specificity_counts_inside_the_lung_alone() -> None:
     lungs = np.zeros((1, 10, 10), bool)
     lungs[:, :5] = True
-    found, truth = lungs.copy(), np.zeros_like(lungs)
-    found[:, 1:] = False
-    assert overlap(found, truth, within=lungs).specificity == pytest.approx(0.8)
-    assert overlap(found, truth).specificity == pytest.approx(0.9)
+    found, truth = np.zeros_like(lungs), np.zeros_like(lungs)
+    found[:, 0] = True
+    truth[:, 1] = True  # which is missed, not left alone
+    assert overlap(found, truth, within=lungs).specificity == pytest.approx(30 / 40)
+    assert overlap(found, truth).specificity == pytest.approx(80 / 90)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -203,6 +204,11 @@ def test_undefined_values_are_counted_apart() -> None:
     assert math.isnan(summarise([]).mean)
 
 
+def test_one_scan_far_off_moves_the_mean_and_not_the_median() -> None:
+    summary = summarise([0.1, 0.2, 0.9])
+    assert (summary.mean, summary.median) == (pytest.approx(0.4), 0.2)
+
+
 def a_chest() -> tuple[sitk.Image, sitk.Image, np.ndarray]:
     """Lungs that fill their box, lesions in three of six slices: none, few, many pixels."""
     lungs = np.ones((6, 128, 128), np.uint8)
@@ -238,3 +244,15 @@ def test_the_scan_protocol_takes_every_slice() -> None:
     assert scores.volume_error_ml == pytest.approx(400 * 0.01)
     assert scores.share_error == pytest.approx(100 * 400 / lungs_voxels)
     assert scores.precision == scores.specificity == 1
+
+
+def test_the_scan_protocols_distances_are_in_millimetres_along_the_scans_own_axes() -> None:
+    truth, lungs = np.zeros((20, 30, 30), bool), sitk.Image((30, 30, 20), sitk.sitkUInt8) + 1
+    lungs.SetSpacing((1.0, 2.0, 4.0))
+    truth[8:12, 5:25, 5:25] = True
+    moved = np.roll(truth, 1, axis=0)  # by 4 mm; above and below lies most of the surface
+    moved[:, 28, 28] = True  # a speck far off
+    scores, _ = score_scan(moved, truth, lungs)
+    assert scores.hd95_mm == pytest.approx(4.0)
+    assert scores.surface_dice_5mm > 0.97
+    assert scores.surface_dice_3mm < 0.6
