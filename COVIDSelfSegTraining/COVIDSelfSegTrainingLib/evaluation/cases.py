@@ -140,7 +140,7 @@ def cases_of_cohort(folder: Path, split: Split | None, labels: Path | None = Non
             a name is that of the scan's file without its ending.
 
     Raises:
-        UserError: there is no finished cohort, or the labels cannot be read.
+        UserError: there is no finished cohort, or the labels cannot be read or are of none of these scans.
     """
     rows, _ = read_manifest(folder)
     of_slices = read_slice_labels(labels) if labels else {}
@@ -154,6 +154,13 @@ def cases_of_cohort(folder: Path, split: Split | None, labels: Path | None = Non
         content = row.facts.content_sha256
         labels_of_scan = of_slices.get(bare_name(Path(source.path or "")))
         cases.append(Case(source.name, source, content + _stamp(source.lesion_mask), labels_of_scan, content))
+    if labels and cases and all(case.slice_labels is None for case in cases):
+        name = bare_name(Path(cases[0].source.path or ""))
+        raise UserError(
+            f"{labels} has labels of none of the scans to evaluate.",
+            why=f"Labels go by the name of the scan's file, without its ending, such as '{name}'.",
+            fix="Correct the names, or leave --slice-labels out; --all takes the scans to train on too.",
+        )
     return cases
 
 

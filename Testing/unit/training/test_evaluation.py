@@ -210,6 +210,14 @@ def test_labels_of_slices_are_found_by_names_with_dots(renamed: Path, tmp_path: 
     assert found == {"1.3.6.1.4.nii.gz": (False, True), "1.3.6.1.5.nii.gz": None}
 
 
+def test_labels_of_other_scans_alone_are_refused(renamed: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.json"
+    labels.write_text(json.dumps({"volumes": {"1.3.6.1.4.nii.gz": {"slice_infected": [0, 1]}}}))
+    with pytest.raises(UserError, match="labels of none of the scans") as refused:
+        cases_of_cohort(renamed, None, labels)
+    assert "without its ending, such as '1.3.6.1." in refused.value.why
+
+
 def test_labels_of_other_slices_than_the_scan_has_are_refused(cohort: Path, tmp_path: Path) -> None:
     labels = tmp_path / "labels.json"
     labels.write_text(json.dumps({"volumes": {"sick2": {"slice_infected": [0, 1]}}}))
