@@ -110,7 +110,8 @@ def check_cohort(scans: list[CohortScan], preset: Preset) -> None:
                 f"The cohort has no {group} scan to train on.",
                 why="The generator learns from healthy scans what healthy lung looks like, and from "
                 "diseased ones what to change.",
-                fix=f"Prepare a cohort with {group} scans too.",
+                fix=f"Prepare a cohort with {group} scans too. Where it has some and holds all of them out, "
+                "prepare it again with another --held-out or --split-seed.",
             )
     inference = preset.inference
     for scan in scans:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -101,6 +102,19 @@ def test_a_cohort_of_other_grids_is_refused_with_the_command_that_makes_one(
     assert "(48, 64)" in said
     assert "(128, 128)" in said
     assert "covidselfseg prepare --preset" in said
+
+
+def test_a_cohort_that_holds_out_all_diseased_scans_is_refused_with_what_changes_that(
+    training_scans: list[CohortScan], tmp_path: Path, a_preset_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for scan in training_scans:
+        if scan.source.group == "healthy":
+            shutil.copytree(scan.folder, tmp_path / "cohort" / scan.folder.name)
+    given = ["train", str(tmp_path / "cohort"), str(tmp_path / "out"), "--preset", a_preset_file]
+    assert main(given) == ExitCode.INPUT_REFUSED
+    said = capsys.readouterr().err
+    assert "no diseased scan to train on" in said
+    assert "another --held-out or --split-seed" in said
 
 
 def test_a_preset_is_written_to_start_from(tmp_path: Path) -> None:
