@@ -13,8 +13,9 @@ from COVIDSelfSegLib import pipeline
 from COVIDSelfSegLib.array_types import FloatArray
 from COVIDSelfSegLib.devices import Device, choose_device
 from COVIDSelfSegLib.lungs import LungMask
-from COVIDSelfSegLib.models import Inference, ModelPackage
+from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.networks.transunet import CompactTransUNet
+from COVIDSelfSegLib.package_card import Inference
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.segmentation import (
     Calibration,
