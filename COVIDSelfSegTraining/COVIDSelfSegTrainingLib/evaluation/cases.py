@@ -74,14 +74,15 @@ class Case:
         """Whether anything found in it is wrong."""
         return self.source.group == "healthy"
 
+    @property
+    def known_as(self) -> frozenset[str]:
+        """Names by which what has learnt from this scan may call it, be it from one lung or from both."""
+        file = bare_name(Path(self.source.path or self.source.name))
+        return frozenset({self.source.name, file, card_name(self.source, self.scan_sha256)})
+
     def seen_by(self, package: ModelPackage) -> bool:
         """Whether a package was trained on this scan (without labels)."""
-        names = {
-            self.source.name,
-            bare_name(Path(self.source.path or self.source.name)),
-            card_name(self.source, self.scan_sha256),
-        }
-        return any(scan.name in names for scan in package.card.trained_on)
+        return not self.known_as.isdisjoint(scan.name for scan in package.card.trained_on)
 
     def load(self) -> CaseImages:
         """Read the scan and its mask, or make the phantom.

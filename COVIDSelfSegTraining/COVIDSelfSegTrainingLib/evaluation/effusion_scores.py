@@ -167,7 +167,7 @@ def score_effusions(
         if of_slices is not None:
             methods.append((OF_SLICES, of_slices, lambda scan: _slice_by_slice(scan, of_slices), thin))
         for method, network, find, painted in methods:
-            learnt = network is not None and case.source.name in network.trained_on
+            learnt = network is not None and not case.known_as.isdisjoint(network.trained_on)
             scores.append(EffusionScore(method, case.name, case.kind, learnt, *_shares(find, painted)))
         progress(case.name)
     return scores

@@ -126,6 +126,19 @@ def test_a_scan_that_cannot_be_read_or_shows_no_lungs_is_passed_over(tmp_path: P
     assert score_effusions(cases, choose_device("cpu"), lambda _name: None) == []
 
 
+@pytest.mark.parametrize(("file", "learnt"), [("lidc_0001", True), ("lung1_001", False)])
+def test_a_scan_is_known_as_learnt_from_also_where_one_lung_of_it_is_taken(
+    a_phantom: Phantom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, learnt: bool
+) -> None:
+    monkeypatch.setattr(effusion_scores, "_shares", lambda _find, _painted: (0.0, 0.0, 0.0, 0.0))
+    path = tmp_path / f"{file}.nii.gz"
+    sitk.WriteImage(a_phantom.healthy_twin, str(path))
+    case = Case(f"{file}_right", Source(f"{file}_right", "healthy", "any", str(path), only_side=1), "")
+    scores = score_effusions([case], choose_device("cpu"), lambda _name: None)
+    told = {score.method: score.learnt for score in scores}
+    assert told == {CLASSICAL: False, BUILT_IN: learnt, OF_SLICES: learnt}
+
+
 def test_the_sheet_keeps_scans_that_were_learnt_from_apart(tmp_path: Path) -> None:
     def score(scan: str, *, learnt: bool, fluid: float) -> EffusionScore:
         return EffusionScore(
