@@ -18,8 +18,10 @@ from COVIDSelfSegLib.networks.transunet import CompactTransUNet
 from COVIDSelfSegLib.package_card import Inference
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.segmentation import (
+    MARKS,
     Calibration,
     LungSlices,
+    ValueKind,
     lesion_logits,
     lesion_mask,
     predict_logits,
@@ -118,6 +120,14 @@ def test_slices_that_lie_two_millimetres_apart_are_all_looked_at(slice_mm: float
     network = Counting()
     predict_logits(network, fading_slices(slice_mm), batch=16, device=CPU)
     assert network.shown == shown, "the last one always"
+
+
+@pytest.mark.parametrize("values", ["hu", "picture", "equalised"])
+def test_the_network_is_told_what_the_values_of_slices_are(values: ValueKind) -> None:
+    network, told = DensityNetwork(), []
+    network.register_forward_pre_hook(lambda _network, given: told.append(given[0][:, 3].unique().tolist()))
+    predict_logits(network, fading_slices(2.0), batch=16, device=CPU, mark=MARKS[values])
+    assert told == [[MARKS[values]]]
 
 
 def test_what_gets_evenly_denser_is_found_to_do_so_though_few_slices_are_looked_at() -> None:
