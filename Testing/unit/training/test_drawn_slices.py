@@ -17,6 +17,7 @@ from COVIDSelfSegTrainingLib.cohorts.slabs import Slab
 from COVIDSelfSegTrainingLib.cohorts.sources import Source
 from COVIDSelfSegTrainingLib.corruption import paint_slabs
 from COVIDSelfSegTrainingLib.options import SegmenterPreset
+from COVIDSelfSegTrainingLib.pseudo_masks import PseudoMask
 from COVIDSelfSegTrainingLib.segmenter_batches import SegmenterBatches
 from COVIDSelfSegTrainingLib.slice_selection import any_slice
 from scipy import ndimage
@@ -156,6 +157,58 @@ def test_slices_are_taken_together_unless_they_are_thick_already_or_nothing_of_t
     assert taken == [together] * 3
     assert batch.target.any()
     assert batch.target.shape == batch.lungs.shape
+
+
+def test_painted_lesion_is_target_where_the_slice_itself_gets_visibly_denser(
+    a_scan: CohortScan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = int(a_scan.holding[len(a_scan.holding) // 2])
+    monkeypatch.setattr(segmenter_batches, "any_slice", lambda *_: (a_scan, index))
+    monkeypatch.setattr(corruption, "_OPEN", 0.0)  # airways within are lesion that gets no denser
+    preset = SegmenterPreset(painted=12, clean=2, high=0, low=0, augmentation="none")
+    batch, _ = SegmenterBatches(preset, [a_scan], [], choose_device("cpu")).draw(np.random.default_rng(0))
+    hu = torch.from_numpy(a_scan.slices[index].astype(np.float32))
+    clear = torch.from_numpy(a_scan.slice_depths[index] > 0) & (hu < -750)
+    denser = batch.hu[:, 1] - hu > 60
+    target = batch.target[:, 0] > 0
+    assert 0.02 < denser[:12, clear].float().mean() < 0.98
+    assert (target == denser)[:, clear].float().mean() > 0.98
+    assert not target[12:].any()
+
+
+def test_a_pseudo_mask_is_the_target_of_its_own_slice_and_counts_less_where_the_generator_was_unsure(
+    a_scan: CohortScan,
+) -> None:
+    shape = a_scan.slices.shape
+    drawn = np.random.default_rng(1).integers(0, 256, shape).astype(np.uint8)
+    unsure = np.random.default_rng(2).integers(0, 80, shape).astype(np.uint8)
+    masked = [(a_scan, PseudoMask(drawn, np.linspace(0, 1, len(drawn)), unsure))]
+    preset = SegmenterPreset(painted=1, clean=1, high=3, low=3, augmentation="none")
+    batches = SegmenterBatches(preset, [a_scan], masked, choose_device("cpu"))
+    batch, _ = batches.draw(np.random.default_rng(0))
+    assert batch.classes.tolist() == [-1, 0, 2, 2, 2, 1, 1, 1]
+    assert (batch.certainty[:2] == 1).all()
+    places = []
+    for row in range(2, 8):
+        (place,) = (z for z in a_scan.holding if np.array_equal(a_scan.slices[z], batch.hu[row, 1]))
+        places.append(place)
+        inside = a_scan.slice_depths[place] > 0
+        assert np.allclose(batch.target[row, 0], drawn[place] / 255 * inside)
+        assert np.allclose(batch.certainty[row, 0], np.exp(unsure[place] / -40.0), atol=1e-6)
+    assert min(places[:3]) > max(places[3:]), "the highly infected ones are those above"
+
+
+def test_targets_and_certainty_move_with_their_slices(a_scan: CohortScan) -> None:
+    bright = a_scan.slices > -780
+    unsure = (120 * bright).astype(np.uint8)
+    masked = [(a_scan, PseudoMask((255 * bright).astype(np.uint8), np.linspace(0, 1, len(bright)), unsure))]
+    preset = SegmenterPreset(painted=0, clean=0, high=8, low=8, augmentation="pose")
+    batch, _ = SegmenterBatches(preset, [a_scan], masked, choose_device("cpu")).draw(np.random.default_rng(0))
+    inside = batch.lungs[:, 0] > 0
+    seen = batch.hu[:, 1] > -780
+    assert 0.05 < seen[inside].float().mean() < 0.95
+    assert ((batch.target[:, 0] > 0.5) == seen)[inside].float().mean() > 0.85
+    assert ((batch.certainty[:, 0] < 0.5) == seen)[inside].float().mean() > 0.85
 
 
 def test_slices_with_much_lung_are_drawn_more_often(a_scan: CohortScan) -> None:

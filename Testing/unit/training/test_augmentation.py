@@ -1,0 +1,76 @@
+"""Each part of the scanner's variety does what it says, alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from COVIDSelfSegTrainingLib.augmentation import Variation, draw_variation, vary_intensity, warp
+from scipy import ndimage
+
+LUNGS = torch.ones(1, 1, 60, 80)
+
+
+def variation(**changed: float) -> Variation:
+    """Of one slice: nothing varies but what is named."""
+    nothing = dict.fromkeys(("blur", "noise", "grain", "offset", "low", "high", "steps", "white", "clip"), 0)
+    values = nothing | {"gain": 1, "marks": 1} | changed
+    drawn = {name: torch.tensor([value], dtype=torch.float32) for name, value in values.items()}
+    return Variation(pose=torch.eye(2, 3)[None], **drawn)
+
+
+@pytest.fixture
+def a_slice() -> torch.Tensor:
+    texture = np.random.default_rng(0).normal(0, 100, (1, 3, 60, 80))
+    return torch.from_numpy(-850 + ndimage.gaussian_filter(texture, (0, 0, 1, 1))).float()
+
+
+def test_what_does_not_vary_stays_as_it_is(a_slice: torch.Tensor) -> None:
+    assert torch.allclose(vary_intensity(variation(), a_slice, LUNGS, 1), a_slice, atol=1e-3)
+    assert torch.allclose(warp(variation(), a_slice, fill=-1000), a_slice, atol=1e-2)
+
+
+def test_gain_stretches_about_healthy_lung_and_offset_adds(a_slice: torch.Tensor) -> None:
+    varied = vary_intensity(variation(gain=1.1, offset=20), a_slice, LUNGS, 1)
+    assert torch.allclose(varied, -850 + 1.1 * (a_slice + 850) + 20, atol=1e-2)
+
+
+@pytest.mark.parametrize("grain", [0.0, 1.0])
+def test_noise_has_the_drawn_strength_however_coarse_it_is(grain: float) -> None:
+    flat = torch.full((1, 3, 60, 80), -850.0)
+    varied = vary_intensity(variation(noise=30, grain=grain), flat, LUNGS, 1)
+    assert varied.std().item() == pytest.approx(30, rel=0.02)
+    assert varied.mean().item() == pytest.approx(-850, abs=5)
+    neighbours = np.corrcoef(varied[..., 1:].flatten(), varied[..., :-1].flatten())[0, 1]
+    assert neighbours == pytest.approx(
+        0.78 if grain else 0, abs=0.06
+    )  # exp(-1 / 4) of a Gaussian of one pixel
+
+
+def test_a_blur_is_scipys_gaussian_and_a_negative_one_sharpens(a_slice: torch.Tensor) -> None:
+    blurred, sharpened = (vary_intensity(variation(blur=blur), a_slice, LUNGS, 1) for blur in (1.1, -0.8))
+    expected = ndimage.gaussian_filter(a_slice.numpy(), (0, 0, 1.1, 1.1))
+    inner = (..., slice(6, -6), slice(6, -6))
+    assert np.allclose(blurred[inner], expected[inner], atol=0.5)
+    assert blurred[inner].std() < 0.8 * a_slice[inner].std()
+    assert sharpened[inner].std() > 1.1 * a_slice[inner].std()
+
+
+def test_what_comes_in_from_outside_is_air(a_slice: torch.Tensor) -> None:
+    aside = variation()
+    aside.pose[0, 0, 2] = 0.5  # a quarter of the width
+    moved = warp(aside, a_slice, fill=-1000)
+    assert torch.allclose(moved[..., :60], a_slice[..., 20:], atol=1e-2)
+    assert torch.allclose(moved[..., 60:], torch.tensor(-1000.0))
+
+
+def test_patients_lie_a_little_askew_half_are_mirrored_and_none_is_sheared_or_upside_down() -> None:
+    pose = draw_variation(1000, np.random.default_rng(2)).pose[:, :, :2].numpy()
+    zoom = np.linalg.norm(pose, axis=2)
+    assert np.abs(np.log(zoom)).mean() < 0.15
+    turned = pose / zoom[..., None]
+    assert np.abs((turned[:, 0] * turned[:, 1]).sum(1)).max() < 1e-5
+    assert np.mean(np.linalg.det(turned) < 0) == pytest.approx(0.5, abs=0.06)
+    degrees = np.degrees(np.arccos(turned[:, 1, 1].clip(-1, 1)))
+    assert 3 < degrees.mean() < 8
+    assert degrees.max() < 30
