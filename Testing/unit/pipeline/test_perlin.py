@@ -82,6 +82,9 @@ def test_without_a_phase_noise_is_zero_at_every_lattice_point_and_with_one_it_is
     assert plain[0, ::10, ::10].abs().max() == 0
     moved = perlin(lattice_axes((41, 41), 10.0, torch.tensor([[0.3, 0.7]])), octaves=3)
     assert moved[0, ::10, ::10].abs().max() > 0.05
+    assert torch.allclose(moved[0, :-3, :-7], plain[0, 3:, 7:], atol=1e-5), (
+        "by its own share of a cell along each axis"
+    )
 
 
 def test_other_bases_are_other_fields_of_the_same_kind() -> None:

@@ -211,6 +211,17 @@ def test_targets_and_certainty_move_with_their_slices(a_scan: CohortScan) -> Non
     assert ((batch.certainty[:, 0] < 0.5) == seen)[inside].float().mean() > 0.85
 
 
+def test_a_single_slice_stands_in_for_its_neighbours_not_one_of_them_for_it(
+    a_scan: CohortScan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segmenter_batches, "_SINGLE_SLICE", 1.0)
+    monkeypatch.setattr(segmenter_batches, "vary_intensity", lambda _variation, hu, *_, **_options: hu)
+    preset = SegmenterPreset(painted=3, clean=3, high=0, low=0)
+    batch, _ = SegmenterBatches(preset, [a_scan], [], choose_device("cpu")).draw(np.random.default_rng(0))
+    assert not torch.equal(batch.plain_hu[:, 0], batch.plain_hu[:, 1])
+    assert torch.equal(batch.hu, batch.plain_hu[:, 1:2].expand(-1, 3, -1, -1))
+
+
 def test_slices_with_much_lung_are_drawn_more_often(a_scan: CohortScan) -> None:
     area = (a_scan.slice_depths[a_scan.holding] > 0).sum(axis=(1, 2))
     chances = a_scan.holding_chances
