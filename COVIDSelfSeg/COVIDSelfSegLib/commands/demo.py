@@ -15,7 +15,9 @@ from .console import ProgressBar, print_report
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``demo`` takes."""
     parser.add_argument("scan", type=Path, nargs="?", help="a scan of your own instead of the phantom")
-    parser.add_argument("--output", type=Path, default=Path("demo"), metavar="DIR")
+    parser.add_argument(
+        "--output", type=Path, default=Path("demo"), metavar="DIR", help="folder for the results (demo)"
+    )
     parser.set_defaults(command=_demo)
 
 

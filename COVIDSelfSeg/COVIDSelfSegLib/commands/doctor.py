@@ -12,7 +12,7 @@ from ..volume import read_scan
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``doctor`` takes."""
-    parser.add_argument("scan", type=Path)
+    parser.add_argument("scan", type=Path, help="NIfTI, NRRD or MHA file, or a folder of DICOM slices")
     parser.add_argument("--series", metavar="ID", help="DICOM series to take, if the folder holds several")
     parser.set_defaults(command=_doctor)
 

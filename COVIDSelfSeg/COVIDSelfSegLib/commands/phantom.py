@@ -16,9 +16,15 @@ from .number_types import count
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``phantom`` takes."""
-    parser.add_argument("--seed", type=count, default=7)
-    parser.add_argument("--severity", type=int, choices=range(len(SEVERITY_SHARES)), default=2)
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--seed", type=count, default=7, help="another number, another chest (7)")
+    parser.add_argument(
+        "--severity",
+        type=int,
+        choices=range(len(SEVERITY_SHARES)),
+        default=2,
+        help="0 is healthy, 4 the most infected (2)",
+    )
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for its files")
     parser.set_defaults(command=_phantom)
 
 

@@ -19,7 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "measured for these very weights are written into the package first; with --threshold, another "
         "threshold is."
     )
-    parser.add_argument("package", nargs="?", default=DEFAULT_PACKAGE, metavar="NAME|FILE")
+    parser.add_argument(
+        "package", nargs="?", default=DEFAULT_PACKAGE, metavar="NAME|FILE", help="default: the shipped one"
+    )
     parser.add_argument("--sheet", type=Path, metavar="DIR", help="folder that 'benchmark' wrote")
     parser.add_argument("--label", help="what the package is called there; default: its name")
     parser.add_argument(

@@ -49,7 +49,9 @@ def add_prepare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--held-out", type=float, default=0.2, metavar="SHARE", help="share of the patients held out (0.2)"
     )
-    parser.add_argument("--split-seed", type=int, default=0, metavar="N")
+    parser.add_argument(
+        "--split-seed", type=int, default=0, metavar="N", help="another number holds out others (0)"
+    )
     parser.add_argument("--lung-model", type=Path, metavar="FILE", help="R231 weights for lungmask")
     parser.add_argument("--builtin-lungs", action="store_true", help="do not use lungmask")
     parser.set_defaults(command=_prepare)

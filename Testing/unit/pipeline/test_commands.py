@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
 import sys
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +57,14 @@ def test_every_command_has_help_of_its_own(command: Command, capsys: pytest.Capt
         all_commands.main(["--help"])
     listed = " ".join(capsys.readouterr().out.split())
     assert f"{command.name} {command.help}" in listed
+
+
+@pytest.mark.parametrize("command", all_commands.COMMANDS, ids=lambda command: command.name)
+def test_every_argument_says_what_it_is(command: Command) -> None:
+    parser = argparse.ArgumentParser()
+    getattr(import_module(command.module), command.function)(parser)
+    silent = {action.dest for action in parser._actions if not action.help}
+    assert silent <= {"device"}  # its choices say it
 
 
 def test_what_no_command_is_called_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
