@@ -15,7 +15,7 @@ from COVIDSelfSegLib.package_card import Inference, ModelCard
 from COVIDSelfSegLib.segmentation import Calibration
 from torch import Tensor
 
-from .cohorts.cohort import CohortScan
+from .cohorts.cohort import CohortScan, check_grids
 from .preset_files import preset_from_dict
 from .presets import Preset
 from .segmenter import SegmenterTrainer
@@ -47,8 +47,8 @@ def recalibrate(
         command: what the user typed, for the card. Figures of the old calibration leave it.
 
     Raises:
-        UserError: the package's preset is not calibrated, or no lesion could be painted (exit code 2), or
-            the file cannot be written (5).
+        UserError: the package's preset is not calibrated, the scans were cut into other grids, or no lesion
+            could be painted (exit code 2), or the file cannot be written (5).
     """
     card = package.card
     _check_calibrated(card)
@@ -73,8 +73,19 @@ def fitted(
     device: Device,
     batches: int | None = None,
 ) -> Inference:
-    """How to run weights of a 2D network that came from a card's recipe, calibrated as that recipe says."""
+    """How to run weights of a 2D network that came from a card's recipe, calibrated as that recipe says.
+
+    Raises:
+        UserError: the scans were cut into other grids than the network runs on.
+    """
     preset = _preset(card)
+    check_grids(
+        healthy,
+        card.inference,
+        f"the package '{card.name}'",
+        fix="Prepare a cohort for the preset that it was trained with, in a folder of its own "
+        "('covidselfseg prepare --preset NAME|FILE').",
+    )
     if batches is not None:
         preset = replace(preset, calibration_batches=batches)
     trainer = SegmenterTrainer(preset, healthy, [], device)

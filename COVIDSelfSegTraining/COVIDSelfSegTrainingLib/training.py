@@ -15,7 +15,7 @@ from COVIDSelfSegLib.package_card import Inference, ModelCard, TrainingScan
 
 from .checkpoint import checkpoint_of, remove_leftovers
 from .cohorts.card_names import card_name
-from .cohorts.cohort import CohortScan
+from .cohorts.cohort import CohortScan, check_grids
 from .collapse import CollapseWatch
 from .curves import PAGE, State, write_page
 from .distributed import joined, rank, size, size_of_launcher, wait_for_all
@@ -113,17 +113,13 @@ def check_cohort(scans: list[CohortScan], preset: Preset) -> None:
                 fix=f"Prepare a cohort with {group} scans too. Where it has some and holds all of them out, "
                 "prepare it again with another --held-out or --split-seed.",
             )
-    inference = preset.inference
-    for scan in scans:
-        grids = scan.volume_frame.shape, scan.slice_frame.shape[1:]
-        if grids != (inference.generator_grid, inference.slice_plane):
-            raise UserError(
-                f"The scan {scan.source.name} was cut into grids of {grids[0]} and {grids[1]}; "
-                f"the preset '{preset.name}' wants {inference.generator_grid} and {inference.slice_plane}.",
-                why="A network must be trained on the grids that it is run on.",
-                fix="Prepare a cohort for this preset in a folder of its own ('covidselfseg prepare --preset "
-                "NAME'), or set the preset's generator_grid and slice_plane to the cohort's.",
-            )
+    check_grids(
+        scans,
+        preset.inference,
+        f"the preset '{preset.name}'",
+        fix="Prepare a cohort for this preset in a folder of its own ('covidselfseg prepare --preset NAME'), "
+        "or set the preset's generator_grid and slice_plane to the cohort's.",
+    )
 
 
 def _check_processes(preset: Preset, processes: int) -> None:

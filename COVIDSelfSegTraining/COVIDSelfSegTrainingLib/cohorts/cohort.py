@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.frame import LungFrame
+from COVIDSelfSegLib.package_card import Inference
 from COVIDSelfSegLib.painting import LungSites, extent_of
 
 from .cutting import FORMAT, holding_lung, lung_cm2
@@ -152,6 +153,29 @@ def healthy_scans(folder: Path) -> list[CohortScan]:
             fix="Name a cohort with healthy scans, as for 'covidselfseg train'.",
         )
     return healthy
+
+
+def check_grids(scans: list[CohortScan], inference: Inference, whose: str, *, fix: str) -> None:
+    """Refuse scans that were cut into other grids than networks run on.
+
+    Args:
+        scans: of a cohort.
+        inference: has the grids of the networks.
+        whose: networks these are, for the message.
+        fix: what to do about it.
+
+    Raises:
+        UserError: with the first scan of other grids.
+    """
+    for scan in scans:
+        grids = scan.volume_frame.shape, scan.slice_frame.shape[1:]
+        if grids != (inference.generator_grid, inference.slice_plane):
+            raise UserError(
+                f"The scan {scan.source.name} was cut into grids of {grids[0]} and {grids[1]}; "
+                f"{whose} wants {inference.generator_grid} and {inference.slice_plane}.",
+                why="A network must be trained and calibrated on the grids that it is run on.",
+                fix=fix,
+            )
 
 
 def open_scan(folder: Path, content_sha256: str = "") -> CohortScan:
