@@ -40,8 +40,14 @@ def test_an_item_that_ends_its_process_costs_itself_alone() -> None:
 def test_leaving_early_ends_the_processes_within_their_work(tmp_path: Path) -> None:
     work = spread(mixed, [("quick", ""), ("slow", str(tmp_path)), ("slow", str(tmp_path))], 2)
     next(work)
-    while not list(tmp_path.iterdir()):
+    for _ in range(
+        2400
+    ):  # two minutes; no figure of speed, but a worker that never starts must not hang here
+        if list(tmp_path.iterdir()):
+            break
         time.sleep(0.05)
+    else:
+        pytest.fail("no worker began")
     work.close()
     assert not multiprocessing.active_children()
     for file in tmp_path.iterdir():
