@@ -311,8 +311,10 @@ def test_a_disk_that_fills_up_is_said_and_the_last_checkpoint_stays(
 
 def test_a_folder_that_is_a_file_is_refused(training_scans: list[CohortScan], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="could not write"):
+    with pytest.raises(UserError, match="cannot be written") as refused:
         train(TINY, training_scans, tmp_path / "file")
+    assert refused.value.code == ExitCode.OUTPUT_NOT_WRITABLE
+    assert "is a file, where a folder is needed" in refused.value.why
 
 
 @pytest.mark.parametrize("group", ["healthy", "diseased"])
