@@ -28,7 +28,7 @@ their upper end have 0.9 and more there; the base that one real scan ends too ea
 _WIDER = 1.2
 """A lung that reaches so many times farther out at one end than at the other has its base there."""
 _LEANS_MM = 5.0
-"""From this on a trachea runs forwards or backwards; in 14 real scans 10 to 77 mm forwards, never back."""
+"""From this on a trachea runs forwards or backwards; less may be chance."""
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ _AREA_CM2 = (0.6, 6.0)
 _STEP_MM, _SLOPE = 4.0, 0.6
 """How far its middle may move from one slice to the next: so far, and by so much of their distance."""
 _ASIDE_MM = 25.0
-"""How far from the midline it can lie; the large bronchi in consolidated lung begin at 35 mm."""
+"""How far from the midline it can lie; the large bronchi in consolidated lung lie farther out."""
 _GAP_MM = 20.0
 """Over how much of its length it may be lost, as where it joins a lung on coarse voxels."""
 _LEAST_MM = 60.0
-"""Bowel and stomach hold air too, but not near the midline over so long a way: in 16 real scans 52 mm."""
+"""Bowel and stomach hold air too, but not near the midline over so long a way."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ def find_trachea(
     """Follow the trachea through the slices.
 
     Args:
-        hu: (z, y, x), voxels of a few millimetres.
-        middle: column of the midline between the lungs.
+        hu: (z, y, x) HU, voxels of a few millimetres.
+        middle: column, in voxels, of the midline between the lungs.
         voxel_mm: size of a voxel (z, y, x).
 
     Returns:
