@@ -94,13 +94,19 @@ def write_preset(preset: Preset, path: Path) -> None:
     """Write all of a preset, as TOML or JSON by the file's ending.
 
     Raises:
-        UserError: the file has another ending (exit code 2), or cannot be written (5).
+        UserError: the file has another ending or is there already (exit code 2), or cannot be written (5).
     """
     if path.suffix.lower() not in _ENDINGS:
         raise UserError(
             f"{path} does not end in .toml or .json.",
             why="By its ending a preset file is written, and read again.",
             fix="Give the file one of these endings.",
+        )
+    if path.exists():
+        raise UserError(
+            f"{path} is there already.",
+            why="A preset that somebody changed by hand would be lost.",
+            fix="Give another name, or delete the file first.",
         )
     tables = preset_to_dict(preset)
     text = json.dumps(tables, indent=1) if path.suffix.lower() == ".json" else _toml(tables)

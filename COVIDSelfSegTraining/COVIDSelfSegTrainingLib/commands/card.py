@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Prints the card as Markdown. With --sheet, the figures that 'covidselfseg benchmark' "
         "measured for these very weights are written into the package first; with --threshold, another "
-        "threshold is."
+        "threshold is. Both change the file that is named."
     )
     parser.add_argument(
         "package", nargs="?", default=DEFAULT_PACKAGE, metavar="NAME|FILE", help="default: the shipped one"
@@ -46,6 +46,13 @@ def _card(parsed: argparse.Namespace) -> None:
             "--failure was given without --sheet.",
             why="Figures and failures enter a card together, so that both are of the same weights.",
             fix="Name the folder that 'covidselfseg benchmark' wrote with --sheet.",
+        )
+    changed = parsed.threshold is not None or parsed.sheet is not None
+    if changed and not parsed.package.endswith(".safetensors"):
+        raise UserError(
+            f"'{parsed.package}' is the name of a package, not a file.",
+            why="Found by its name, it may be the shipped one, which every user of this computer runs.",
+            fix="Copy the package, and name the file of the copy; 'covidselfseg models' says where it lies.",
         )
     package = find_package(parsed.package)
     if parsed.threshold is not None:

@@ -321,6 +321,23 @@ def test_a_package_gets_another_threshold_of_its_own_and_loses_the_figures_of_th
     assert open_package(copy).card.inference.threshold == 0.77
 
 
+def test_a_package_is_changed_only_where_its_file_is_named(
+    sheet: Path,
+    a_model: ModelPackage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copy(a_model.path, tmp_path / "copy.safetensors")
+    before = (tmp_path / "copy.safetensors").read_bytes()
+    monkeypatch.setenv("COVIDSELFSEG_MODELS", str(tmp_path))
+    assert main(["card", "copy"]) == ExitCode.DONE
+    for change in (["--threshold", "0.77"], ["--sheet", str(sheet), "--label", "small"]):
+        assert main(["card", "copy", *change]) == ExitCode.INPUT_REFUSED
+        assert "the name of a package, not a file" in capsys.readouterr().err
+    assert (tmp_path / "copy.safetensors").read_bytes() == before
+
+
 def test_painted_effusions_are_looked_for_in_every_healthy_scan(sheet: Path) -> None:
     rows = table(sheet, "effusions_scans")
     assert {row["scan"] for row in rows} == {

@@ -125,6 +125,16 @@ def test_a_preset_is_written_to_start_from(tmp_path: Path) -> None:
     assert main(["train", "--write-preset", str(tmp_path / "nowhere" / "mine.toml")]) == 5
 
 
+def test_a_preset_that_is_there_is_not_written_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text("# mine, changed by hand\n")
+    assert main(["train", "--write-preset", str(path)]) == ExitCode.INPUT_REFUSED
+    assert "is there already" in capsys.readouterr().err
+    assert path.read_text() == "# mine, changed by hand\n"
+
+
 @pytest.mark.parametrize(("iterations", "warm_up"), [(100, 25), (1200, 300), (9000, 300)])
 def test_fewer_steps_of_the_2d_network_warm_up_for_fewer_too(
     iterations: int, warm_up: int, tmp_path: Path
