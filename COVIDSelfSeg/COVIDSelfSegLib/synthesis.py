@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import SimpleITK as sitk
 import torch
 from torch import Tensor
 
-from .array_types import FloatArray
+from .array_types import BoolArray, FloatArray
 from .devices import Device
 from .frame import LungFrame
 from .hounsfield import STORED_HU, to_hu, to_unit
@@ -26,6 +28,18 @@ _SHARPENING = 2.0
 """A voxel may lie this many times higher over the expected lung than the coarse grid around it says."""
 _BELOW_EXPECTED_HU = 60.0
 """How far texture may make a mended voxel darker than the expected healthy lung."""
+
+
+class Expectation(NamedTuple):
+    """What the generator expects of a healthy lung, on its grid; HU (z, y, x).
+
+    Attributes:
+        mean: over latent draws.
+        spread: standard deviation over them.
+    """
+
+    mean: FloatArray
+    spread: FloatArray
 
 
 @dataclass(frozen=True)
@@ -78,6 +92,44 @@ def generator_input(hu: Tensor, lungs: Tensor, *, lung_channel: bool) -> Tensor:
     return stacked.contiguous(memory_format=torch.channels_last_3d)
 
 
+def expected_lung(
+    generator: VolumeGenerator,
+    hu: npt.NDArray[np.generic],
+    lungs: BoolArray,
+    *,
+    draws: int,
+    device: Device,
+    seed: int = 0,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Expectation:
+    """Run the generator on what lies on its grid already.
+
+    Args:
+        generator: in evaluation mode, on ``device``.
+        hu: (z, y, x).
+        lungs: where the lungs are (z, y, x).
+        draws: latent draws.
+        device: where to run, and how precisely.
+        seed: of the latent draws; the same seed gives the same result.
+        progress: called with the fraction done.
+    """
+    x = generator_input(
+        torch.from_numpy(hu.astype(np.float32))[None].to(device.handle),
+        torch.from_numpy(lungs.astype(np.float32))[None].to(device.handle),
+        lung_channel=generator.lung_channel,
+    )
+    latents = torch.Generator().manual_seed(seed)
+    healthy = []
+    with torch.inference_mode(), device.autocast():
+        seen = generator.encode(x)
+        for draw in range(draws):
+            made = generator.decode(seen, draw_latent(x, latents))
+            healthy.append(to_hu(made.volume[0, 0].float()).cpu())
+            progress((draw + 1) / draws)
+    stacked = torch.stack(healthy)
+    return Expectation(stacked.mean(0).numpy(), stacked.std(0, correction=0).numpy())
+
+
 def synthesise(
     generator: VolumeGenerator,
     scan: sitk.Image,
@@ -105,22 +157,11 @@ def synthesise(
     """
     frame = LungFrame.around_lungs(lungs, shape, margin_mm=margin_mm)
     hu = frame.to_network(scan)
-    inside = (frame.to_network(lungs, "nearest", fill=0) > 0).astype(np.float32)
-    x = generator_input(
-        torch.from_numpy(hu)[None].to(device.handle),
-        torch.from_numpy(inside)[None].to(device.handle),
-        lung_channel=generator.lung_channel,
+    inside = frame.to_network(lungs, "nearest", fill=0) > 0
+    healthy, spread = expected_lung(
+        generator, hu, inside, draws=draws, device=device, seed=seed, progress=progress
     )
-    latents = torch.Generator().manual_seed(seed)
-    healthy = []
-    with torch.inference_mode(), device.autocast():
-        seen = generator.encode(x)
-        for draw in range(draws):
-            made = generator.decode(seen, draw_latent(x, latents))
-            healthy.append(to_hu(made.volume[0, 0].float()).cpu())
-            progress((draw + 1) / draws)
-    stacked = torch.stack(healthy)
-    return Synthesis(frame, hu, stacked.mean(0).numpy(), stacked.std(0, correction=0).numpy(), inside)
+    return Synthesis(frame, hu, healthy, spread, inside.astype(np.float32))
 
 
 def heatmap(synthesis: Synthesis, scan: sitk.Image, lungs: sitk.Image, residual_hu: float) -> Heatmap:

@@ -7,16 +7,15 @@ are taken out, since they are the main false positive of a difference.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from COVIDSelfSegLib.array_types import BoolArray, FloatArray
 from COVIDSelfSegLib.devices import Device
-from COVIDSelfSegLib.hounsfield import to_hu, to_unit
-from COVIDSelfSegLib.networks.generator import VolumeGenerator, draw_latent
-from COVIDSelfSegLib.synthesis import generator_input
+from COVIDSelfSegLib.hounsfield import to_unit
+from COVIDSelfSegLib.networks.generator import VolumeGenerator
+from COVIDSelfSegLib.synthesis import Expectation, expected_lung
 from scipy import ndimage
 
 from .cohorts.cohort import CohortScan
@@ -42,43 +41,9 @@ class PseudoMask:
     spread: npt.NDArray[np.uint8]
 
 
-class Expectation(NamedTuple):
-    """What the generator expects of a healthy lung, on its grid; HU (z, y, x).
-
-    Attributes:
-        mean: over latent draws.
-        spread: standard deviation over them.
-    """
-
-    mean: FloatArray
-    spread: FloatArray
-
-
 def expected_healthy(generator: VolumeGenerator, scan: CohortScan, draws: int, device: Device) -> Expectation:
     """Pseudo-healthy lung of a scan."""
-    return expected_lung(generator, scan.volume, scan.volume_depths > 0, draws, device)
-
-
-def expected_lung(
-    generator: VolumeGenerator,
-    hu: npt.NDArray[np.generic],
-    lungs: BoolArray,
-    draws: int,
-    device: Device,
-) -> Expectation:
-    """Pseudo-healthy lung of HU and lung mask (z, y, x) on the generator's grid."""
-    x = generator_input(
-        torch.from_numpy(hu.astype(np.float32))[None].to(device.handle),
-        torch.from_numpy(lungs.astype(np.float32))[None].to(device.handle),
-        lung_channel=generator.lung_channel,
-    )
-    latents = torch.Generator().manual_seed(0)
-    with torch.inference_mode(), device.autocast():
-        seen = generator.encode(x)
-        made = [generator.decode(seen, draw_latent(x, latents)).volume[0, 0].float() for _ in range(draws)]
-    stacked = torch.stack(made)
-    spread = to_hu(stacked).std(0, correction=0)
-    return Expectation(to_hu(stacked.mean(0)).cpu().numpy(), spread.cpu().numpy())
+    return expected_lung(generator, scan.volume, scan.volume_depths > 0, draws=draws, device=device)
 
 
 def residual_hu(generator: VolumeGenerator, healthy: list[CohortScan], draws: int, device: Device) -> float:

@@ -10,12 +10,13 @@ from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.networks.generator import VolumeGenerator
 from COVIDSelfSegLib.networks.slice_network import SliceNetwork
 from COVIDSelfSegLib.segmentation import segmenter_input
+from COVIDSelfSegLib.synthesis import expected_lung
 from PIL import Image
 
 from .cohorts.cohort import CohortScan
 from .cohorts.slabs import Slab
 from .corruption import paint_volumes
-from .pseudo_masks import expected_healthy, expected_lung
+from .pseudo_masks import expected_healthy
 from .slice_selection import MaskedSlice
 
 Picture = npt.NDArray[np.uint8]
@@ -49,7 +50,7 @@ def gan_picture(
     depths = torch.from_numpy(healthy.volume_depths.astype(np.float32))[None]
     painted = paint_volumes([healthy], hu, depths, np.random.default_rng(1))
     whole = healthy.volume_depths > 0
-    restored = expected_lung(generator, painted.hu[0].numpy(), whole, 1, device).mean
+    restored = expected_lung(generator, painted.hu[0].numpy(), whole, draws=1, device=device).mean
     which = int(painted.filling[0].sum(dim=(1, 2)).argmax())
     there = whole[which]
     return _strip(
