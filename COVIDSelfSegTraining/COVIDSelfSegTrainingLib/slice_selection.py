@@ -39,6 +39,14 @@ def low_slices(
     return below[: max(1, len(high_slices(diseased, share)))]
 
 
+def most_infected(scan: CohortScan, mask: PseudoMask) -> MaskedSlice:
+    """The slice of a scan that holds most of its pseudo-mask.
+
+    Not the one with the largest share: that is often the last rim of a lung, on which nothing can be seen.
+    """
+    return MaskedSlice(scan, int(mask.target.sum(axis=(1, 2), dtype=np.int64).argmax()), mask)
+
+
 def some(slices: list[MaskedSlice], count: int, rng: np.random.Generator) -> list[MaskedSlice]:
     """Draw slices with replacement; none where there are none."""
     return [slices[index] for index in rng.integers(len(slices), size=count)] if slices else []

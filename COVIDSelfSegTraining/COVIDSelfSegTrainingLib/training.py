@@ -28,7 +28,7 @@ from .pseudo_masks import PseudoMask, residual_hu
 from .resuming import check_resumable, recipe_of
 from .samples import gan_picture, segmenter_picture
 from .segmenter import SegmenterTrainer, segmenter_architecture
-from .slice_selection import MaskedSlice
+from .slice_selection import most_infected
 from .starting import check_start, learned_from, start_generator, start_segmenter
 
 log = logging.getLogger(__name__)
@@ -186,7 +186,7 @@ class _Training:
         segmenter = SegmenterTrainer(preset, self.healthy, pairs, self.device, compiled=running.compiled)
         if self.start is not None:
             start_segmenter(segmenter, self.start)
-        shown = segmenter.batches.high[0] if segmenter.batches.high else _first(pairs)
+        shown = most_infected(*pairs[0])
         steps = preset.segmenter.iterations
         PhaseRun(
             "segmenter",
@@ -247,11 +247,6 @@ class _Training:
             self.folder,
             State(title, facts, fraction, "Finished." if finished else message, finished),
         )
-
-
-def _first(pairs: list[tuple[CohortScan, PseudoMask]]) -> MaskedSlice:
-    scan, mask = pairs[0]
-    return MaskedSlice(scan, int(scan.holding[len(scan.holding) // 2]), mask)
 
 
 def _card(

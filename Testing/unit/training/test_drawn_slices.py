@@ -19,7 +19,7 @@ from COVIDSelfSegTrainingLib.corruption import paint_slabs
 from COVIDSelfSegTrainingLib.options import SegmenterPreset
 from COVIDSelfSegTrainingLib.pseudo_masks import PseudoMask
 from COVIDSelfSegTrainingLib.segmenter_batches import SegmenterBatches
-from COVIDSelfSegTrainingLib.slice_selection import any_slice
+from COVIDSelfSegTrainingLib.slice_selection import any_slice, most_infected
 from scipy import ndimage
 
 from ..conftest import SMALL, cut_scans
@@ -271,3 +271,16 @@ def test_some_lung_masks_take_in_patches_beside_the_lung_and_lose_nothing() -> N
     assert (varied[some, 0, 40:60, 40:80] == 1).all()
     assert 500 < taken[some].mean() < 3000, "neither specks nor all"
     assert not varied[:, 0, :16].any(), "what is far from the lung stays outside"
+
+
+def test_the_picture_of_a_training_shows_most_lesion_and_not_the_most_infected_rim(
+    a_scan: CohortScan,
+) -> None:
+    inside = a_scan.slice_depths > 0
+    first, middle = int(a_scan.holding[0]), int(a_scan.holding[len(a_scan.holding) // 2])
+    target = np.zeros(a_scan.slices.shape, np.uint8)
+    target[first][inside[first]] = 255
+    target[middle][inside[middle]] = 128
+    shares = target.sum(axis=(1, 2)) / np.maximum(255 * inside.sum(axis=(1, 2)), 1)
+    assert shares.argmax() == first
+    assert most_infected(a_scan, PseudoMask(target, shares, np.zeros_like(target))).place == middle
