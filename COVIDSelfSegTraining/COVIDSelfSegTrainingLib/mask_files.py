@@ -35,7 +35,7 @@ def make_pseudo_masks(
     folder: Path,
     progress: Callable[[int, int], object],
 ) -> list[PseudoMask]:
-    """Make the pseudo-masks of all scans, or take those that the same generator left in the folder.
+    """Make the pseudo-masks of all scans, or take those that the same generator made of the same arrays.
 
     Several processes share the scans; the folder must be one that all of them see.
 
@@ -51,9 +51,9 @@ def make_pseudo_masks(
     maker = _fingerprint(generator, residual, preset)
     mine = scans[rows()]
     for number, scan in enumerate(mine, start=1):
-        target = folder / scan.source.name
-        if not _is_of(target, maker):
-            _write(make_pseudo_mask(generator, scan, residual, preset, device), target, maker)
+        target, own = folder / scan.source.name, f"{maker} {scan.fingerprint}"
+        if not _is_of(target, own):
+            _write(make_pseudo_mask(generator, scan, residual, preset, device), target, own)
         progress(number, len(mine))
     wait_for_all()
     return [_read(folder / scan.source.name) for scan in scans]

@@ -1,8 +1,7 @@
-"""Whether a checkpoint may be gone on with: only under the options it was made with."""
+"""Whether a checkpoint may be gone on with: only under the options and with the scans it was made with."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from pathlib import Path
@@ -34,16 +33,15 @@ _OF_PHASE_1 = ("seed:", "gan.", "inference.generator_grid", "inference.margin_mm
 
 def recipe_of(preset: Preset, scans: list[CohortScan], start: ModelPackage | None = None) -> dict[str, str]:
     """What a checkpoint keeps of its training, which started from a package or from nothing."""
-    names = json.dumps(sorted(scan.source.name for scan in scans))
     return {
         "preset": json.dumps(preset_to_dict(preset)),
-        "scans": hashlib.sha256(names.encode()).hexdigest(),
+        "scans": json.dumps(sorted(scan.fingerprint for scan in scans)),
         "start": "" if start is None else start.sha256,
     }
 
 
 def check_resumable(path: Path, phase: str, preset: Preset, recipe: dict[str, str]) -> None:
-    """Refuse a checkpoint of other options.
+    """Refuse a checkpoint of other options or another cohort.
 
     More iterations of phase 1 may be asked for, since its rates do not depend on their number; fewer than it
     has done would stand in a card of weights that took more.
@@ -55,7 +53,7 @@ def check_resumable(path: Path, phase: str, preset: Preset, recipe: dict[str, st
         recipe: of that training; see :func:`recipe_of`.
 
     Raises:
-        UserError: it was made with other options, or started elsewhere.
+        UserError: it was made with other options or of other scans, or started elsewhere.
     """
     kept = read_recipe(path)
     if "preset" not in kept:
@@ -83,8 +81,16 @@ def check_resumable(path: Path, phase: str, preset: Preset, recipe: dict[str, st
             why="Its weights continue from where it stopped, so another start would have no effect.",
             fix="Name the same --start-from as before, or train into another folder.",
         )
-    if kept.get("scans") != recipe["scans"]:
-        log.warning("The cohort has other scans than when %s was made", path)
+    before_scans, scans = (set(json.loads(texts.get("scans", "[]"))) for texts in (kept, recipe))
+    if before_scans != scans:
+        raise UserError(
+            f"The cohort is not the one that {path} was made with: {len(before_scans - scans)} of its scans "
+            f"are gone or changed, {len(scans - before_scans)} are new or changed.",
+            why="Its weights have learnt from scans that the package's card would not name, and figures of "
+            "these would pass for held-out ones.",
+            fix="Train into another folder; --start-from takes the weights of a finished training along, "
+            "and the names of its scans.",
+        )
 
 
 def _weights(sha256: str) -> str:

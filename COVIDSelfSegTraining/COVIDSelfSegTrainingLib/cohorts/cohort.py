@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ class CohortScan:
         volume_frame: where the generator's grid lies in the scan.
         neighbour: distance, in slices, to the neighbours that the 2D network sees.
         content_sha256: of the scan's voxels, whatever its file is called; empty where it is not known.
+        arrays_sha256: of all its arrays; empty in a cohort of format 1.
     """
 
     folder: Path
@@ -43,6 +45,13 @@ class CohortScan:
     volume_frame: LungFrame
     neighbour: int
     content_sha256: str = ""
+    arrays_sha256: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of its name and of what is learnt from it: another lung mask, group or grid gives another one."""
+        learnt = [self.source.name, self.source.group, self.arrays_sha256]
+        return hashlib.sha256(json.dumps(learnt).encode()).hexdigest()[:16]
 
     @property
     def slice_mm(self) -> tuple[float, float, float]:
@@ -199,6 +208,7 @@ def open_scan(folder: Path, content_sha256: str = "") -> CohortScan:
             LungFrame.from_dict(values["volume_frame"]),
             values["neighbour"],
             content_sha256,
+            _sha256_of(values.get("arrays", {})),
         )
         for name, shape in (("slices", scan.slice_frame.shape), ("volume", scan.volume_frame.shape)):
             for array in (name, f"{name.removesuffix('s')}_depths"):
@@ -211,6 +221,10 @@ def open_scan(folder: Path, content_sha256: str = "") -> CohortScan:
             fix="Run the command that made the cohort again with --verify: it remakes what is damaged.",
         ) from error
     return scan
+
+
+def _sha256_of(arrays: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(arrays, sort_keys=True).encode()).hexdigest() if arrays else ""
 
 
 def _scaled(voxel_mm: tuple[float, float, float], step: tuple[int, int, int]) -> tuple[float, float, float]:

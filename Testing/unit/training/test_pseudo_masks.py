@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.networks.generator import Encoded, Healthy, VolumeGenerator
 from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan
+from COVIDSelfSegTrainingLib.mask_files import make_pseudo_masks
 from COVIDSelfSegTrainingLib.options import PseudoMaskPreset
 from COVIDSelfSegTrainingLib.pseudo_masks import make_pseudo_mask
 from scipy import ndimage
 from torch import Tensor
+
+from ..conftest import cut_scans
 
 CPU = Device(torch.device("cpu"), torch.float32, "CPU")
 BARE = PseudoMaskPreset(draws=1, median=1, vessel_mm=0, stands_out_hu=0)
@@ -96,3 +101,29 @@ def test_a_percentile_of_the_scans_own_excess_may_count_as_certain(sick: CohortS
         certain.append((mask.target[mask.target > 0] == 255).mean())
     assert certain[0] > certain[1] > certain[2]
     assert certain[2] < 0.05
+
+
+def test_a_scan_that_was_cut_again_gets_a_new_pseudo_mask_and_no_other_does(
+    training_scans: list[CohortScan], tmp_path: Path
+) -> None:
+    first, second = training_scans[-2:]
+    assert first.source.lung_mask is not None
+
+    def made_of(*scans: CohortScan) -> list[int]:
+        make_pseudo_masks(
+            Flattening(), list(scans), 0.0, BARE, CPU, folder=tmp_path, progress=lambda *_: None
+        )
+        return [(tmp_path / scan.source.name / "target.npy").stat().st_ino for scan in scans]
+
+    before = made_of(first, second)
+    assert made_of(first, second) == before
+    smaller = sitk.BinaryErode(sitk.ReadImage(first.source.lung_mask) > 0, [4, 4, 1])
+    sitk.WriteImage(smaller, str(tmp_path / "smaller.nii.gz"))
+    again = cut_scans(
+        [replace(first.source, lung_mask=str(tmp_path / "smaller.nii.gz"))], tmp_path / "cohort"
+    )
+    after = made_of(again[0], second)
+    assert after[0] != before[0]
+    assert after[1] == before[1]
+    target = np.load(tmp_path / first.source.name / "target.npy")
+    assert not target[again[0].slice_depths == 0].any()

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.torch
+import SimpleITK as sitk
 import torch
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.errors import ExitCode, UserError
@@ -33,7 +34,7 @@ from COVIDSelfSegTrainingLib.preset_files import write_preset
 from COVIDSelfSegTrainingLib.presets import Preset
 from torch import nn
 
-from ..conftest import TINY
+from ..conftest import TINY, cut_scans
 
 CPU = Device(torch.device("cpu"), torch.float32, "CPU")
 OFTEN = Running(report_every=1, save_every=1)
@@ -221,6 +222,31 @@ def test_a_checkpoint_of_a_version_without_presets_in_it_is_gone_on_with(
     safetensors.torch.save_file(safetensors.torch.load_file(path), path, {"iteration": "6"})
     training.checkpoint_of(its_folder, "segmenter").unlink()
     assert train(TINY, training_scans, its_folder).package.sha256 == a_finished_training.package.sha256
+
+
+def test_a_checkpoint_is_not_gone_on_with_after_a_scan_has_left_the_cohort(
+    training_scans: list[CohortScan], its_folder: Path
+) -> None:
+    """Or else the card would not name it, and it would pass for one that the weights never saw."""
+    package = its_folder / "covidselfseg-tiny.safetensors"
+    before = package.read_bytes()
+    with pytest.raises(UserError, match=r"1 of its scans are gone or changed, 0 are new") as refused:
+        train(TINY, training_scans[1:], its_folder)
+    assert "--start-from" in refused.value.fix
+    assert package.read_bytes() == before
+
+
+def test_a_scan_that_was_cut_again_with_another_lung_mask_is_another_scan(
+    training_scans: list[CohortScan], its_folder: Path, tmp_path: Path
+) -> None:
+    first = training_scans[0]
+    assert first.source.lung_mask is not None
+    eroded = sitk.BinaryErode(sitk.ReadImage(first.source.lung_mask) > 0, [3, 3, 1])
+    sitk.WriteImage(eroded, str(tmp_path / "eroded.nii.gz"))
+    corrected = replace(first.source, lung_mask=str(tmp_path / "eroded.nii.gz"))
+    scans = [*cut_scans([corrected], tmp_path / "cohort"), *training_scans[1:]]
+    with pytest.raises(UserError, match=r"1 of its scans are gone or changed, 1 are new or changed"):
+        train(TINY, scans, its_folder)
 
 
 def test_a_damaged_checkpoint_is_refused(training_scans: list[CohortScan], its_folder: Path) -> None:
