@@ -27,7 +27,7 @@ from COVIDSelfSegLib.package_card import Inference
 from .cohort import open_scan
 from .cutting import LungChoice, array_sha256, cut_source
 from .manifest import MANIFEST, WORK, write_manifest, write_whole
-from .patients import doubtful_patients
+from .patients import doubtful_patients, hold_out_together, patients_of_two_names
 from .rows import Row, reject_copies
 from .scan_folders import Found
 from .sources import Source
@@ -160,7 +160,7 @@ def prepare(
     used = [row.source for row in rows if row.verdict == "used"]
     if not used:
         raise _nothing_usable(rows)
-    told = (*notes, *doubtful_patients(found), *one_sided(used))
+    told = (*notes, *doubtful_patients(found), *patients_of_two_names(rows), *one_sided(used))
     write_manifest(folder, rows, settings.to_dict(), told)
     return Outcome(tuple(rows), told, worked, time.perf_counter() - start)
 
@@ -251,13 +251,13 @@ def _is_whole(folder: Path, row: Row, verify: bool) -> bool:
 
 
 def _judge(found: Sequence[Found], stored: dict[str, Row | None]) -> list[Row]:
-    """Rows of all scans that have one, by name, with copies rejected."""
+    """Rows of all scans that have one, by name, with copies rejected and each person on one side."""
     rows = []
     for one in found:
         row = stored[one.source.name]
         if row is not None:
             rows.append(replace(row, source=one.source))
-    return reject_copies(rows)
+    return hold_out_together(reject_copies(rows))
 
 
 def _bring_up_to_date(folder: Path, source: Source) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -129,6 +130,26 @@ def test_every_scan_has_a_row_that_says_what_became_of_it(cohort: Path) -> None:
     assert "8-bit" in rows["gray.mha"]["reason"]
     assert all(row["fix"] for row in rows.values() if row["verdict"] == "rejected")
     assert {row["licence"] for row in rows.values()} == {"CC BY-NC 4.0"}
+
+
+def test_a_copy_with_a_mask_holds_out_the_other_scans_of_its_patient(
+    scans: Path, a_phantom: Phantom, tmp_path: Path
+) -> None:
+    patient = tmp_path / "raw" / "covid" / "p17"
+    patient.mkdir(parents=True)
+    (tmp_path / "raw" / "healthy").mkdir()
+    sitk.WriteImage(a_phantom.scan + 1, str(patient / "visit1.nii.gz"))
+    sitk.WriteImage(a_phantom.scan + 2, str(patient / "visit2.nii.gz"))
+    shutil.copy(scans / "covid" / "b.nii.gz", tmp_path / "raw" / "covid" / "case01.nii.gz")
+    shutil.copy(scans / "covid" / "b_mask.nii.gz", tmp_path / "raw" / "covid" / "case01_mask.nii.gz")
+    shutil.copy(scans / "healthy" / "a.nii.gz", tmp_path / "raw" / "healthy")
+    code, events = run(typed(tmp_path / "raw", tmp_path / "cohort"))
+    assert code == 0
+    assert any("case01 = p17" in note for note in result_of(events)["notes"])
+    rows = table(tmp_path / "cohort")
+    assert rows["visit1.nii.gz"]["verdict"] == "rejected"
+    assert rows["visit2.nii.gz"]["split"] == rows["case01.nii.gz"]["split"] == "held_out"
+    assert [scan.source.group for scan in open_cohort(tmp_path / "cohort")] == ["healthy"]
 
 
 def test_a_scan_with_a_mask_is_held_out_and_the_others_train(cohort: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegTrainingLib.cohorts.cutting import Facts
+from COVIDSelfSegTrainingLib.cohorts.patients import hold_out_together, patients_of_two_names
 from COVIDSelfSegTrainingLib.cohorts.rows import Row, reject_copies, to_csv
 from COVIDSelfSegTrainingLib.cohorts.sources import Group, Source
 from COVIDSelfSegTrainingLib.cohorts.splitting import one_sided, split_by_patient
@@ -87,3 +88,20 @@ def test_a_side_without_anybody_is_told() -> None:
     notes = one_sided(split_by_patient(sources(9), 0.0))
     assert any("no healthy scan to evaluate on" in note for note in notes)
     assert any("no diseased scan to train on" in note for note in notes)
+
+
+def test_a_person_with_two_names_is_on_one_side_and_told() -> None:
+    """An annotated copy of a first visit is held out; so are all visits, whatever leads to them."""
+    first, second, third = (
+        replace(one, source=replace(one.source, patient=patient, split="train"))
+        for one, patient in ((row("v1", "1"), "p17"), (row("v2", "2"), "p17"), (row("w", "2"), "mr x"))
+    )
+    annotated = row("case", "1", lesion_mask="/m.nii")
+    annotated = replace(annotated, source=replace(annotated.source, split="held_out"))
+    other = replace(row("o", "3"), source=replace(row("o", "3").source, split="train"))
+    rows = hold_out_together(reject_copies([first, second, third, annotated, other]))
+    assert [one.source.split for one in rows] == ["held_out"] * 4 + ["train"]
+    assert [one.source.name for one in rows if one.verdict == "used"] == ["v2", "case", "o"]
+    [note] = patients_of_two_names(rows)
+    assert "case = mr x = p17" in note
+    assert not patients_of_two_names([first, second, other])
