@@ -83,13 +83,18 @@ class LungSlices:
             lungs, (None, *plane), margin_mm=margin_mm, square_pixels=True, taller=taller
         )
         labels = frame.to_network(lungs, "nearest", fill=0).astype(np.uint8)
-        neighbour = max(1, round(neighbour_mm / frame.voxel_mm[0]))
+        neighbour = neighbour_distance(neighbour_mm, frame.voxel_mm[0])
         return cls(frame, frame.to_network(scan), labels, neighbour)
 
     def stack(self, indices: npt.NDArray[np.integer]) -> tuple[FloatArray, FloatArray]:
         """HU of slices with their neighbours (n, 3, y, x), and their lung mask (n, y, x), 0 or 1."""
         places = slice_and_neighbours(indices, self.neighbour, len(self.hu))
         return self.hu[places], (self.lungs[indices] > 0).astype(np.float32)
+
+
+def neighbour_distance(neighbour_mm: float, slice_mm: float) -> int:
+    """How many slices away the neighbours of a slice lie: about ``neighbour_mm``, and one at least."""
+    return max(1, round(neighbour_mm / slice_mm))
 
 
 def slice_and_neighbours(

@@ -16,6 +16,7 @@ from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.frame import LungFrame
 from COVIDSelfSegLib.package_card import Inference
 from COVIDSelfSegLib.painting import LungSites, extent_of
+from COVIDSelfSegLib.segmentation import neighbour_distance
 
 from .cutting import FORMAT, holding_lung, lung_cm2
 from .manifest import used_scans
@@ -37,6 +38,7 @@ class CohortScan:
         neighbour: distance, in slices, to the neighbours that the 2D network sees.
         content_sha256: of the scan's voxels, whatever its file is called; empty where it is not known.
         arrays_sha256: of all its arrays; empty in a cohort of format 1.
+        margin_mm: around the lungs on both grids; None where it was not noted.
     """
 
     folder: Path
@@ -46,6 +48,7 @@ class CohortScan:
     neighbour: int
     content_sha256: str = ""
     arrays_sha256: str = ""
+    margin_mm: float | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -165,7 +168,7 @@ def healthy_scans(folder: Path) -> list[CohortScan]:
 
 
 def check_grids(scans: list[CohortScan], inference: Inference, whose: str, *, fix: str) -> None:
-    """Refuse scans that were cut into other grids than networks run on.
+    """Refuse scans that were cut into other grids than networks run on, or with other neighbours.
 
     Args:
         scans: of a cohort.
@@ -177,11 +180,17 @@ def check_grids(scans: list[CohortScan], inference: Inference, whose: str, *, fi
         UserError: with the first scan of other grids.
     """
     for scan in scans:
-        grids = scan.volume_frame.shape, scan.slice_frame.shape[1:]
-        if grids != (inference.generator_grid, inference.slice_plane):
+        margin_mm = inference.margin_mm if scan.margin_mm is None else scan.margin_mm
+        distance = neighbour_distance(inference.neighbour_mm, scan.slice_mm[0])
+        there = scan.volume_frame.shape, scan.slice_frame.shape[1:], margin_mm, scan.neighbour
+        wanted = inference.generator_grid, inference.slice_plane, inference.margin_mm, distance
+        if there != wanted:
+            one, other = (
+                f"grids of {grid} and {plane}, {margin:g} mm around the lungs, neighbours {apart} slices away"
+                for grid, plane, margin, apart in (there, wanted)
+            )
             raise UserError(
-                f"The scan {scan.source.name} was cut into grids of {grids[0]} and {grids[1]}; "
-                f"{whose} wants {inference.generator_grid} and {inference.slice_plane}.",
+                f"The scan {scan.source.name} was cut into {one}; {whose} wants {other}.",
                 why="A network must be trained and calibrated on the grids that it is run on.",
                 fix=fix,
             )
@@ -209,6 +218,7 @@ def open_scan(folder: Path, content_sha256: str = "") -> CohortScan:
             values["neighbour"],
             content_sha256,
             _sha256_of(values.get("arrays", {})),
+            values.get("margin_mm"),
         )
         for name, shape in (("slices", scan.slice_frame.shape), ("volume", scan.volume_frame.shape)):
             for array in (name, f"{name.removesuffix('s')}_depths"):

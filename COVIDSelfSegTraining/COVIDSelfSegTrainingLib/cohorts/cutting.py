@@ -142,6 +142,7 @@ def cut_source(
         "slice_frame": asdict(slices.frame),
         "volume_frame": asdict(frame),
         "neighbour": slices.neighbour,
+        "margin_mm": inference.margin_mm,
         "arrays": hashes,
     }
     _write(target, arrays, description)

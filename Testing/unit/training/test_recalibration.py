@@ -139,7 +139,7 @@ def test_what_cannot_be_calibrated_is_refused_and_nothing_is_written(
     assert main(["calibrate", cohort, "covidselfseg-default", str(output)]) == ExitCode.INPUT_REFUSED
     said = capsys.readouterr().err
     assert "cut into grids of (16, 32, 32) and (48, 64)" in said
-    assert "the package 'covidselfseg-default' wants (32, 128, 128) and (192, 256)" in said
+    assert "the package 'covidselfseg-default' wants grids of (32, 128, 128) and (192, 256)" in said
     assert not output.exists()
     nameless = tmp_path / "calibrated"
     assert main(["calibrate", cohort, str(package.path), str(nameless)]) == ExitCode.INPUT_REFUSED

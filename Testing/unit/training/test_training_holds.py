@@ -249,6 +249,22 @@ def test_a_scan_that_was_cut_again_with_another_lung_mask_is_another_scan(
         train(TINY, scans, its_folder)
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"neighbour_mm": 40.0}, r"neighbours 1 slices away; .* neighbours \d slices away"),
+        ({"margin_mm": 40.0}, r"5 mm around the lungs, .* wants .* 40 mm around the lungs"),
+    ],
+)
+def test_slices_are_learnt_with_the_neighbours_and_the_margin_that_the_package_is_run_with(
+    changed: dict[str, float], said: str, training_scans: list[CohortScan], tmp_path: Path
+) -> None:
+    preset = replace(TINY, inference=replace(TINY.inference, **changed))
+    with pytest.raises(UserError, match=said):
+        train(preset, training_scans, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_damaged_checkpoint_is_refused(training_scans: list[CohortScan], its_folder: Path) -> None:
     path = training.checkpoint_of(its_folder, "segmenter")
     path.write_bytes(path.read_bytes()[:-1000])
