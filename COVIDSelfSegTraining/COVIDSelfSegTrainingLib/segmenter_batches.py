@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,8 @@ from .slice_selection import (
     scan_chances,
     some,
 )
+
+log = logging.getLogger(__name__)
 
 _LEAST_TARGET = 0.07
 """Filling from which on a painted voxel is lesion: some 60 HU in healthy lung, as a reader outlines it."""
@@ -117,6 +120,11 @@ class SegmenterBatches:
         self._chances = scan_chances(healthy, preset.real_share)
         self.high = high_slices(diseased, preset.high_share)
         self.low = low_slices(diseased, preset.high_share, preset.low_factor)
+        if diseased and preset.high and not self.high:
+            log.warning(
+                "No slice of the diseased scans is infected: the generator changes next to nothing in them. "
+                "The 2D network learns from painted lesions alone"
+            )
         self._residence = Residence([*healthy, *(scan for scan, _ in diseased)], device, volumes=False)
 
     def draw(self, rng: np.random.Generator) -> tuple[SegmenterBatch, list[str]]:

@@ -14,6 +14,10 @@ CLASSES = {"clean": 0, "low": 1, "high": 2}
 """Numbers of the slice classes; painted slices are none of them."""
 PAINTED = -1
 
+_LEAST_BURDEN = 1e-4
+"""Of a slice that is infected at all: a hundredth of a square centimetre in a hundred. Where disease is so
+mild that most slices have none, the quantile is 0, and every slice would be highly infected."""
+
 
 class MaskedSlice(NamedTuple):
     """A slice of a diseased scan with its pseudo-mask."""
@@ -24,16 +28,16 @@ class MaskedSlice(NamedTuple):
 
 
 def high_slices(diseased: list[tuple[CohortScan, PseudoMask]], share: float) -> list[MaskedSlice]:
-    """Slices among the top ``share`` by infected share of the lung."""
+    """Slices among the top ``share`` by infected share of the lung; none of those in which nothing is."""
     cut = _cut(diseased, share)
-    return [one for one in _all(diseased) if one.mask.burden[one.place] >= cut]
+    return [one for one in _all(diseased) if one.mask.burden[one.place] >= max(cut, _LEAST_BURDEN)]
 
 
 def low_slices(
     diseased: list[tuple[CohortScan, PseudoMask]], share: float, factor: float
 ) -> list[MaskedSlice]:
     """As many slices as are high, from the band just below ``factor`` times their cut."""
-    cut = factor * _cut(diseased, share)
+    cut = factor * max(_cut(diseased, share), _LEAST_BURDEN)
     below = [one for one in _all(diseased) if one.mask.burden[one.place] < cut]
     below.sort(key=lambda one: -one.mask.burden[one.place])
     return below[: max(1, len(high_slices(diseased, share)))]

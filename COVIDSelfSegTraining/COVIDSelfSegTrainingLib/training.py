@@ -186,6 +186,9 @@ class _Training:
         segmenter = SegmenterTrainer(preset, self.healthy, pairs, self.device, compiled=running.compiled)
         if self.start is not None:
             start_segmenter(segmenter, self.start)
+        for name, slices in (("highly", segmenter.batches.high), ("little", segmenter.batches.low)):
+            names = {one.scan.source.name for one in slices}
+            log.info("%d slices of %d diseased scans are %s infected", len(slices), len(names), name)
         shown = most_infected(*pairs[0])
         steps = preset.segmenter.iterations
         PhaseRun(

@@ -284,3 +284,23 @@ def test_the_picture_of_a_training_shows_most_lesion_and_not_the_most_infected_r
     shares = target.sum(axis=(1, 2)) / np.maximum(255 * inside.sum(axis=(1, 2)), 1)
     assert shares.argmax() == first
     assert most_infected(a_scan, PseudoMask(target, shares, np.zeros_like(target))).place == middle
+
+
+def test_where_hardly_a_slice_is_infected_the_others_are_no_highly_infected_ones(
+    a_scan: CohortScan, caplog: pytest.LogCaptureFixture
+) -> None:
+    burden = np.zeros(len(a_scan.slices))
+    target = np.zeros(a_scan.slices.shape, np.uint8)
+    ill = [int(place) for place in a_scan.holding[5:7]]
+    burden[ill] = 0.02
+    mild = SegmenterBatches(
+        SegmenterPreset(), [a_scan], [(a_scan, PseudoMask(target, burden, target))], choose_device("cpu")
+    )
+    assert [one.place for one in mild.high] == ill
+    assert mild.low
+    assert not {one.place for one in mild.low} & set(ill)
+    assert not caplog.records
+    well = PseudoMask(target, np.zeros(len(burden)), target)
+    none = SegmenterBatches(SegmenterPreset(), [a_scan], [(a_scan, well)], choose_device("cpu"))
+    assert not none.high
+    assert "No slice of the diseased scans is infected" in caplog.text
