@@ -19,7 +19,7 @@ from .cohorts.cohort import CohortScan, check_grids
 from .preset_files import preset_from_dict
 from .presets import Preset
 from .segmenter import SegmenterTrainer
-from .starting import HISTORY
+from .starting import own_recipe
 
 What = Literal["all", "equalised"]
 """Every calibration and the threshold, or the calibration of equalised pictures alone."""
@@ -100,8 +100,7 @@ def _commands(card: ModelCard, what: What, command: str) -> str:
 
 
 def _preset(card: ModelCard) -> Preset:
-    recipe = {name: value for name, value in card.recipe.items() if name not in HISTORY}
-    return preset_from_dict(recipe, source="the package's recipe")
+    return preset_from_dict(own_recipe(card), source="the package's recipe")
 
 
 def _check_calibrated(card: ModelCard) -> None:

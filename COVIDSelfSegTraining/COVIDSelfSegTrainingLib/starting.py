@@ -8,7 +8,7 @@ from typing import Any
 
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.models import ModelPackage
-from COVIDSelfSegLib.package_card import Architecture, TrainingScan
+from COVIDSelfSegLib.package_card import Architecture, ModelCard, TrainingScan
 from torch import nn
 
 from .gan import GanTrainer, generator_architecture
@@ -17,6 +17,11 @@ from .segmenter import SegmenterTrainer, segmenter_architecture
 
 HISTORY = ("started_from", "mean_of", "calibrated_by")
 """What a recipe holds beside its preset."""
+
+
+def own_recipe(card: ModelCard) -> dict[str, Any]:
+    """The preset in a package's recipe, without that of any package before it."""
+    return {name: value for name, value in card.recipe.items() if name not in HISTORY}
 
 
 def check_start(preset: Preset, start: ModelPackage | None) -> None:

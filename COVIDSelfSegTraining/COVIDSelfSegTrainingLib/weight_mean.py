@@ -21,7 +21,7 @@ from torch import Tensor
 
 from .cohorts.cohort import CohortScan
 from .recalibration import fitted
-from .starting import HISTORY, learned_from, lineage
+from .starting import learned_from, lineage, own_recipe
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,6 @@ def write_mean(
     """
     check_parts(parts)
     last = parts[-1].package
-    recipe = {name: value for name, value in last.card.recipe.items() if name not in HISTORY}
     weights = mean_of([(one.package.segmenter().state_dict(), one.share) for one in parts])
     scans = last.card.trained_on
     for one in parts[:-1]:
@@ -61,7 +60,7 @@ def write_mean(
         last.card,
         inference=fitted(last.card, weights, healthy, device),
         trained_on=scans,
-        recipe=recipe | {"mean_of": [_origin(one) for one in parts]},
+        recipe=own_recipe(last.card) | {"mean_of": [_origin(one) for one in parts]},
         command=command,
         metrics=(),
         known_failures=(),

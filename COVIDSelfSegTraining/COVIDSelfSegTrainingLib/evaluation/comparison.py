@@ -9,6 +9,7 @@ import numpy as np
 from COVIDSelfSegLib.quantification import dice
 
 from ..preset_files import flat
+from ..starting import own_recipe
 from .cases import Case, table_suffix
 from .evaluated import Contender, Evaluated
 from .score_tables import PHANTOM_NOTE, best_level, with_lesions
@@ -23,7 +24,7 @@ def add_ablation(sheet: Sheet, evaluated: Evaluated) -> None:
     The difference of the generator alone comes from the first package. What the other rows are, their own
     recipes say: those settings in which the packages differ.
     """
-    recipes = {one.label: flat(one.package.card.recipe) for one in evaluated.contenders}
+    recipes = {one.label: flat(own_recipe(one.package.card)) for one in evaluated.contenders}
     differing = differing_settings(recipes)
     for kind in evaluated.kinds:
         cases = with_lesions(evaluated, kind)
@@ -96,10 +97,10 @@ def differing_settings(recipes: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _parts(recipe: Mapping[str, Any]) -> str:
-    weights = [value for name, value in recipe.items() if name.endswith("contrastive_weight")]
-    if not weights:
+    weight = recipe.get("segmenter.contrastive_weight")
+    if weight is None:
         return "+ network"
-    return "+ network + contrastive" if any(weights) else "+ network, no contrastive loss"
+    return "+ network + contrastive" if weight else "+ network, no contrastive loss"
 
 
 def _change(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegTrainingLib.cohorts.sources import Source
 from COVIDSelfSegTrainingLib.evaluation.cases import Case
-from COVIDSelfSegTrainingLib.evaluation.comparison import add_help_card
+from COVIDSelfSegTrainingLib.evaluation.comparison import add_ablation, add_help_card
 from COVIDSelfSegTrainingLib.evaluation.evaluated import Contender, Evaluated
 from COVIDSelfSegTrainingLib.evaluation.overlap import Overlap
 from COVIDSelfSegTrainingLib.evaluation.protocols import ScanScores
@@ -127,6 +128,30 @@ def test_where_some_scans_are_better_and_some_worse_nothing_is_shown(
         rows = card(old, new, tmp_path / new.label)
         assert {row["answer"] for row in rows.values()} == {"not shown"}
         assert all(float(row["95 % low"]) < 0 < float(row["95 % high"]) for row in rows.values())
+
+
+def test_the_ablation_asks_a_package_for_its_own_recipe_and_not_for_those_it_began_with(
+    weak: Contender, tmp_path: Path
+) -> None:
+    preset = {"seed": 1, "segmenter": {"contrastive_weight": 0.0, "rate": 0.001}}
+    parent = {"seed": 5, "segmenter": {"contrastive_weight": 0.05, "rate": 0.002}}
+    before = {"name": "parent", "weights_sha256": "0", "command": "train", "recipe": parent}
+    recipes = {
+        "alone": preset | {"seed": 2},
+        "started": preset | {"started_from": before},
+        "mean": preset | {"mean_of": [before]},
+    }
+    contenders = []
+    for label, recipe in recipes.items():
+        card = replace(weak.package.card, recipe=recipe)
+        contenders.append(replace(weak, label=label, package=replace(weak.package, card=card)))
+    sheet = Sheet("A sheet")
+    add_ablation(sheet, Evaluated(DISEASED, tuple(contenders), ()))
+    sheet.write(tmp_path)
+    with (tmp_path / "ablation_real_scans.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["is"] for row in rows} == {"+ network, no contrastive loss"}
+    assert list(rows[0]) == ["method", "is", "Dice, mean", "95 % low", "95 % high", "seed"]
 
 
 def counts(dice: float) -> Overlap:
