@@ -102,8 +102,16 @@ def enhanced_contrastive(embeddings: Tensor, labels: Tensor, temperature: Tensor
 
 
 def learned_temperature(logarithm: Tensor) -> Tensor:
-    """The temperature of its optimised logarithm, within :data:`TEMPERATURES`."""
-    return logarithm.clamp(math.log(TEMPERATURES[0]), math.log(TEMPERATURES[1])).exp()
+    """The temperature of its optimised logarithm, within :data:`TEMPERATURES`.
+
+    Beyond them it has no gradient, so the logarithm itself must be kept :func:`within_bounds`.
+    """
+    return within_bounds(logarithm).exp()
+
+
+def within_bounds(logarithm: Tensor) -> Tensor:
+    """A temperature's logarithm, or the nearest bound's."""
+    return logarithm.clamp(math.log(TEMPERATURES[0]), math.log(TEMPERATURES[1]))
 
 
 def _inside(values: Tensor, mask: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ from .losses import (
     masked_mse,
     sensitivity_enhanced,
     supervised_contrastive,
+    within_bounds,
 )
 from .presets import Preset
 from .pseudo_masks import PseudoMask
@@ -109,6 +110,8 @@ class SegmenterTrainer:
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
+        if self.temperature is not None:
+            self.temperature.keep_within_bounds()
         update_average(self.average, self.network, self.preset.segmenter.ema, self.iteration)
         self.iteration += 1
         return {name: value.detach() for name, (_, value) in losses.items()}
@@ -242,6 +245,11 @@ class _Temperature(nn.Module):
     def __init__(self, start: float) -> None:
         super().__init__()
         self.logarithm = nn.Parameter(torch.tensor(math.log(start)))
+
+    @torch.no_grad()
+    def keep_within_bounds(self) -> None:
+        """Take back what the optimiser went too far: beyond the bounds no gradient would lead back."""
+        self.logarithm.copy_(within_bounds(self.logarithm))
 
 
 class _Run(nn.Module):

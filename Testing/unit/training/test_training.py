@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.models import open_package
-from COVIDSelfSegTrainingLib import segmenter_batches, training
+from COVIDSelfSegTrainingLib import segmenter, segmenter_batches, training
 from COVIDSelfSegTrainingLib.augmentation import draw_variation, vary_intensity, vary_mask, warp
 from COVIDSelfSegTrainingLib.checkpoint import load_checkpoint, save_checkpoint
 from COVIDSelfSegTrainingLib.cohorts import cutting
@@ -239,6 +240,29 @@ def test_the_teacher_teaches_from_its_start_on_and_has_nothing_to_say_to_its_equ
         parameter.data += 0.3
     trainer.iteration = 2
     assert equal < 1e-6 < trainer.step()["teacher"].item()
+
+
+@pytest.mark.parametrize(("bound", "wanted"), [(0.5, 1.0), (0.01, -1.0)])
+def test_a_learned_temperature_comes_back_from_its_bound(
+    a_cohort: list[CohortScan],
+    a_masked_scan: tuple[CohortScan, PseudoMask],
+    monkeypatch: pytest.MonkeyPatch,
+    bound: float,
+    wanted: float,
+) -> None:
+    """It is pushed past it for three steps, and then asked back."""
+    push = -wanted
+    monkeypatch.setitem(segmenter._CONTRASTIVE, "supervised", lambda _rows, _classes, t: push * t)
+    learned = {"learn_temperature": True, "temperature": bound, "contrastive_weight": 1.0}
+    phase = replace(TINY.segmenter, **learned, warm_up=0, iterations=1000)
+    trainer = SegmenterTrainer(replace(TINY, segmenter=phase), a_cohort[:2], [a_masked_scan], CPU)
+    assert trainer.temperature is not None
+    for _ in range(3):
+        trainer.step()
+    push = wanted
+    for _ in range(12):
+        trainer.step()
+    assert wanted * (math.log(bound) - trainer.temperature.logarithm.item()) > 1e-3
 
 
 def test_pose_alone_moves_slices_and_leaves_their_hu(
