@@ -26,7 +26,7 @@ from ..cohorts.preparation import Outcome, Settings, prepare
 from ..cohorts.rows import Row
 from ..cohorts.scan_folders import Found, Root, search
 from ..cohorts.shipped import data_folder, shipped_sources
-from ..cohorts.sources import LICENCE_UNKNOWN
+from ..cohorts.sources import LICENCE_UNKNOWN, Source
 from ..preset_files import find_preset
 
 
@@ -44,7 +44,10 @@ def add_prepare(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(option, type=Path, action="append", default=[], metavar="DIR", help=text)
     parser.add_argument("--licence", metavar="TEXT", help="of the scans, for the model card")
     parser.add_argument(
-        "--corrections", type=Path, metavar="CSV", help="a copy of cohort.csv with patients etc. corrected"
+        "--corrections",
+        type=Path,
+        metavar="CSV",
+        help="a copy of cohort.csv with patients etc. corrected; 'none' removes a mask",
     )
     parser.add_argument(
         "--held-out", type=float, default=0.2, metavar="SHARE", help="share of the patients held out (0.2)"
@@ -188,6 +191,8 @@ def _line(row: Row) -> str:
 
 
 _CORRECTABLE = ("patient", "licence", "lesion_mask", "lung_mask")
+_NO_MASK = "none"
+"""Instead of a mask. An empty cell changes nothing: a mask drawn after the table was made is used."""
 
 
 def _corrected(found: Sequence[Found], table: Path) -> list[Found]:
@@ -220,25 +225,31 @@ def _corrected(found: Sequence[Found], table: Path) -> list[Found]:
     for one in found:
         source = one.source
         line = lines.get((source.path or "", source.series)) or {}
-        values = {name: line[name] for name in _CORRECTABLE if line.get(name)}
+        values: dict[str, str | None] = {name: line[name] for name in _CORRECTABLE if line.get(name)}
         for name in ("lesion_mask", "lung_mask"):
-            if name not in values:
-                continue
-            if not Path(values[name]).is_file():
-                raise UserError(
-                    f"{table} names the mask {values[name]}, which does not exist.",
-                    why=f"It is to be the {name.replace('_', ' ')} of {source.path}.",
-                    fix="Correct the path, or leave the cell empty.",
-                )
-            values[name] = str(Path(values[name]).absolute())  # an evaluation may start in another folder
-        masks = [Path(values[name]) for name in ("lesion_mask", "lung_mask") if name in values]
-        files = tuple(dict.fromkeys((*one.files, *(file for mask in masks for file in files_of(mask)))))
-        source = replace(
-            source,
-            patient=values.get("patient", source.patient),
-            licence=values.get("licence", source.licence),
-            lesion_mask=values.get("lesion_mask", source.lesion_mask),
-            lung_mask=values.get("lung_mask", source.lung_mask),
-        )
-        corrected.append(replace(one, source=source, files=files))
+            if name in values:
+                values[name] = _mask(line[name], name.replace("_", " "), source, table)
+        source = replace(source, **values)  # type: ignore[arg-type]
+        before, after = _masks(one.source), _masks(source)
+        gone = {file for mask in before - after for file in files_of(mask)}
+        kept = [file for file in one.files if file.absolute() not in gone]
+        new = [file for mask in sorted(after - before) for file in files_of(mask)]
+        corrected.append(replace(one, source=source, files=(*kept, *new)))
     return corrected
+
+
+def _mask(cell: str, what: str, source: Source, table: Path) -> str | None:
+    """The mask that a cell names, in full: an evaluation may start in another folder."""
+    if cell.strip().lower() == _NO_MASK:
+        return None
+    if not Path(cell).is_file():
+        raise UserError(
+            f"{table} names the mask {cell}, which does not exist.",
+            why=f"It is to be the {what} of {source.path}.",
+            fix=f"Correct the path, write '{_NO_MASK}' to use no mask, or leave the cell empty.",
+        )
+    return str(Path(cell).absolute())
+
+
+def _masks(source: Source) -> set[Path]:
+    return {Path(mask) for mask in (source.lesion_mask, source.lung_mask) if mask is not None}

@@ -305,6 +305,23 @@ def test_a_lesion_mask_in_the_corrections_holds_its_scan_out_and_has_that_scan_a
     assert arrays[0] == arrays[1]
 
 
+def test_none_in_the_corrections_removes_a_mask_and_an_empty_cell_keeps_it(
+    scans: Path, cohort: Path, tmp_path: Path
+) -> None:
+    target, corrections = tmp_path / "cohort", tmp_path / "corrected.csv"
+    subprocess.run(["cp", "-rp", str(cohort), str(target)], check=True)
+    masked = scans / "covid" / "b.nii.gz"
+    for cell, held_out, worked in (("", ["b.nii.gz"], 0), ("none", [], 1)):
+        corrections.write_text(f"scan,lesion_mask,lung_mask\n{masked},{cell},\n")
+        code, events = run(typed(scans, target, "--corrections", str(corrections)))
+        assert code == 0
+        assert [Path(scan.source.path or "").name for scan in open_cohort(target, "held_out")] == held_out
+        assert result_of(events)["worked"] == worked
+    assert table(target)["b.nii.gz"]["lesion_mask"] == ""
+    (stored,) = (path for path in (target / ".rows").glob("b-*.json"))
+    assert str(scans / "covid" / "b_mask.nii.gz") not in stored.read_text()
+
+
 def test_a_cohort_is_cut_for_the_preset_that_is_named(scans: Path, tmp_path: Path) -> None:
     folders = ["--covid", str(scans / "covid"), "--output", str(tmp_path / "cohort")]
     more = ["--held-out", "0", "--builtin-lungs", "--workers", "1", "--preset", "paper"]
