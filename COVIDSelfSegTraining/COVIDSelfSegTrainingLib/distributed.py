@@ -2,7 +2,8 @@
 
 Every process draws the same joint batch and works on its rows of it. Losses are sums over the joint batch,
 added up across processes with gradients, so that the weights after a step are those of one process with the
-joint batch, within floating-point noise. With one process everything here is the identity.
+joint batch, within floating-point noise. (Dropout is the exception, and batch norms without GPUs.) With one
+process everything here is the identity.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+import numpy as np
 import torch
 import torch.distributed.nn.functional as joint_functional
 from COVIDSelfSegLib.devices import Device
@@ -78,6 +80,17 @@ def wait_for_all() -> None:
 def rows() -> slice:
     """The rows of the joint batch that are this process's."""
     return slice(rank(), None, size())
+
+
+def seed_dropout(seed: int) -> None:
+    """Seed torch's own generator, from which dropout alone draws, differently in each process.
+
+    With one seed for all, the same features would be dropped in rows of the joint batch that are on different
+    processes. The first process draws as a single one does.
+    """
+    if rank() > 0:
+        seed = int(np.random.default_rng([seed, rank()]).integers(2**62))
+    torch.manual_seed(seed)
 
 
 def total(value: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from . import adversarial
 from .averaging import frozen_copy, update_average
 from .checkpoint import load_checkpoint, save_checkpoint
 from .cohorts.cohort import CohortScan
-from .distributed import mean, rows, shared, total
+from .distributed import mean, rows, seed_dropout, shared, total
 from .gan_batches import GanBatch, GanBatches
 from .losses import masked_l1, masked_mse, masked_norm
 from .presets import Preset
@@ -89,7 +89,7 @@ class GanTrainer:
         seed = self.preset.seed
         rng = np.random.default_rng([seed, _PHASE, self.iteration])
         latents = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        torch.manual_seed(int(np.random.default_rng([seed, _PHASE, self.iteration, 1]).integers(2**62)))
+        seed_dropout(int(np.random.default_rng([seed, _PHASE, self.iteration, 1]).integers(2**62)))
         batch, self.batch_names = self.batches.draw(rng)
         made = self._step_joint(batch, latents) if self.preset.gan.joint else self._step_apart(batch, latents)
         update_average(self.average, self.generator, self.preset.gan.ema, self.iteration)

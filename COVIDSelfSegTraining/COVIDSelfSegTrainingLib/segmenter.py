@@ -19,7 +19,7 @@ from .averaging import frozen_copy, update_average
 from .calibration import Judged, calibrate, stored_threshold
 from .checkpoint import load_checkpoint, save_checkpoint
 from .cohorts.cohort import CohortScan
-from .distributed import joint_rows, shared, with_joint_norms
+from .distributed import joint_rows, seed_dropout, shared, with_joint_norms
 from .losses import (
     bce_and_dice,
     enhanced_contrastive,
@@ -98,7 +98,7 @@ class SegmenterTrainer:
     def step(self) -> dict[str, Tensor]:
         """One iteration; returns the losses, still on the device."""
         rng = np.random.default_rng([self.preset.seed, _PHASE, self.iteration])
-        torch.manual_seed(int(rng.integers(2**62)))
+        seed_dropout(int(rng.integers(2**62)))
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate()
         batch, self.batch_names = self.batches.draw(rng)

@@ -26,13 +26,14 @@ from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.models import open_package
 from COVIDSelfSegTrainingLib import training
 from COVIDSelfSegTrainingLib.checkpoint import load_checkpoint, read_recipe, save_checkpoint
-from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan
+from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan, open_cohort
 from COVIDSelfSegTrainingLib.gan import GanTrainer
 from COVIDSelfSegTrainingLib.gan_batches import GanBatches
 from COVIDSelfSegTrainingLib.phase_run import Running
 from COVIDSelfSegTrainingLib.preset_files import write_preset
 from COVIDSelfSegTrainingLib.presets import Preset
-from torch import nn
+from COVIDSelfSegTrainingLib.segmenter import SegmenterTrainer
+from torch import distributed, multiprocessing, nn
 
 from ..conftest import TINY, cut_scans
 
@@ -175,6 +176,40 @@ def test_two_processes_train_as_one_with_the_joint_batch(
         assert logs[1][0][name] == pytest.approx(logs[0][0][name], rel=1e-3)
     for name in ("painted", "pseudo", "contrastive"):
         assert logs[1][-1][name] == pytest.approx(logs[0][-1][name], rel=1e-3)
+
+
+def before_dropout(cohort: Path) -> list[torch.Tensor]:
+    """State of torch's generator as the first step of each phase comes to its first dropout."""
+    gan = replace(TINY.gan, discriminator="reference", discriminator_dropout=0.5)
+    unet = replace(TINY.segmenter, architecture="dense-lstm-unet", network={"width": 4})
+    preset = replace(TINY, gan=gan, segmenter=unet)
+    healthy, diseased = _groups(open_cohort(cohort))
+    first, third = GanTrainer(preset, healthy, diseased, CPU), SegmenterTrainer(preset, healthy, [], CPU)
+    states: list[torch.Tensor] = []
+    for trainer, network in ((first, first.discriminator), (third, third.network)):
+        dropout = next(part for part in network.modules() if isinstance(part, nn.Dropout | nn.Dropout2d))
+        noted: list[torch.Tensor] = []
+        dropout.register_forward_pre_hook(lambda *_, noted=noted: noted.append(torch.get_rng_state()))
+        trainer.step()
+        states.append(noted[0])
+    return states
+
+
+def one_of_two(number: int, cohort: Path, folder: Path) -> None:
+    distributed.init_process_group("gloo", init_method=f"file://{folder / 'met'}", rank=number, world_size=2)
+    torch.save(before_dropout(cohort), folder / f"{number}.pt")
+    distributed.destroy_process_group()
+
+
+def test_each_of_two_processes_drops_out_what_it_will_and_the_first_what_a_single_one_does(
+    training_scans: list[CohortScan], tmp_path: Path
+) -> None:
+    cohort = training_scans[0].folder.parent
+    multiprocessing.spawn(one_of_two, (cohort, tmp_path), nprocs=2)
+    first, second = (torch.load(tmp_path / f"{number}.pt") for number in range(2))
+    for alone, one, other in zip(before_dropout(cohort), first, second, strict=True):
+        assert torch.equal(one, alone)
+        assert not torch.equal(one, other)
 
 
 def test_more_processes_than_a_batch_has_rows_are_refused_before_they_join(
