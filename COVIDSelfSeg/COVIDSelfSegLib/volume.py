@@ -33,9 +33,11 @@ GEOMETRY_TOLERANCE = 1e-4
 """Largest difference, in mm (and in direction cosines), at which two grids still count as the same."""
 
 _HEADERS = (".mhd", ".nhdr")
-"""Their voxels lie in another file, mostly of the same name."""
+"""They name the other file that their voxels lie in."""
 _HEADER_BYTES = 1 << 16
 """No such header is longer."""
+_NO_SLICES = (".nrrd", ".json", ".png", ".csv")
+"""Endings of the results, which may lie in the folder that a scan is read from; no DICOM slice has them."""
 
 
 def has_scan_ending(path: Path) -> bool:
@@ -52,17 +54,16 @@ def bare_name(path: Path) -> str:
 
 
 def files_of(path: Path) -> list[Path]:
-    """The files that a scan is read from: itself, all below a folder, or a header and its voxels."""
+    """The files that a scan is read from: itself, the slices below a folder, or a header and its voxels."""
     if path.suffix.lower() in _HEADERS:
         header = b""
         with suppress(OSError), path.open("rb") as file:  # reading the scan will say why
             header = file.read(_HEADER_BYTES)
-        return [
-            beside
-            for beside in sorted(path.parent.iterdir())
-            if Path(beside.name.removesuffix(".gz")).stem == path.stem or os.fsencode(beside.name) in header
-        ]
-    return [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+        others = (file for file in sorted(path.parent.iterdir()) if file != path and file.is_file())
+        return [path, *(file for file in others if os.fsencode(file.name) in header)]
+    if path.is_file():
+        return [path]
+    return [file for file in path.rglob("*") if file.suffix not in _NO_SLICES and file.is_file()]
 
 
 def read_scan(path: Path, series_id: str | None = None) -> sitk.Image:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -29,6 +30,7 @@ from COVIDSelfSegLib.volume import array_view
 
 from ..command_runs import refused
 from ..conftest import finding_package
+from ..dicom_files import write_series
 
 LESIONS = "lesions.seg.nrrd"
 
@@ -151,6 +153,26 @@ def test_run_again_it_does_what_is_missing_alone(
     again = arguments(a_model, finished, str(scans[0]), "--threshold", "0.9")
     assert main(again) == ExitCode.DONE
     assert (finished / "sick" / LESIONS).stat().st_mtime_ns != stamp
+
+
+@pytest.mark.parametrize("kind", ["header and voxels", "header and voxels called batch", "DICOM folder"])
+def test_run_again_it_finds_its_work_done_where_the_results_lie_beside_the_scan(
+    kind: str, a_model: ModelPackage, a_coarse_phantom: Phantom, tmp_path: Path
+) -> None:
+    if kind == "DICOM folder":
+        scan = tmp_path / "case"  # the results come to lie among its slices
+        slices = sitk.Expand(a_coarse_phantom.scan, [2, 2, 2])  # a smaller chest, at 1.5 x 1.5 x 2 mm
+        write_series(scan, sitk.GetArrayFromImage(slices))
+    else:
+        scan = tmp_path / ("batch.mhd" if kind.endswith("batch") else "case.mhd")  # the table is batch.csv
+        sitk.WriteImage(a_coarse_phantom.scan, str(scan))
+    for verdict in ("done", "already done"):
+        assert main(arguments(a_model, tmp_path, str(scan))) == ExitCode.DONE
+        assert table(tmp_path)[0]["verdict"] == verdict
+    if kind != "DICOM folder":
+        os.utime(scan.with_suffix(".raw"))
+        assert main(arguments(a_model, tmp_path, str(scan))) == ExitCode.DONE
+        assert table(tmp_path)[0]["verdict"] == "done", "its voxels are others"
 
 
 def test_the_same_weights_calibrated_anew_make_their_results_anew(

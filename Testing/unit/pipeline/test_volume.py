@@ -50,7 +50,9 @@ def test_the_voxels_beside_a_header_are_files_of_its_scan(
     scan = tmp_path / f"scan.{header}"
     sitk.WriteImage(sitk.Image((4, 4, 4), sitk.sitkInt16), str(scan), compressed)
     (written,) = set(tmp_path.iterdir()) - {scan}
-    (tmp_path / "another.raw").touch()
+    for name in ("another.raw", "scan.csv"):
+        (tmp_path / name).touch()
+    (tmp_path / "scan").mkdir()  # its results
     assert set(files_of(scan)) == {scan, written}
     renamed = written.rename(tmp_path / "voxels.dat")
     scan.write_text(scan.read_text().replace(written.name, renamed.name))
