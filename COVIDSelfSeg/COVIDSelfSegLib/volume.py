@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,11 @@ FILE_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 """File endings of scans that can be read; a folder is read as DICOM."""
 
 GEOMETRY_TOLERANCE = 1e-4
-"""Largest difference, in mm (and in direction cosines), at which two grids still count as the same."""
+"""Largest difference of spacing (mm) and direction cosines at which two grids still count as the same."""
+ORIGIN_TOLERANCE = 0.01
+"""The same of their origins, in voxels: other programs round them."""
+CORNER_TOLERANCE = 0.1
+"""By how many voxels the corners of such grids may lie apart; a small difference of spacing adds up."""
 
 _HEADERS = (".mhd", ".nhdr")
 """They name the other file that their voxels lie in."""
@@ -151,17 +156,31 @@ def image_like(array: npt.NDArray[Any], reference: sitk.Image) -> sitk.Image:
 
 
 def grid_difference(a: sitk.Image, b: sitk.Image) -> str | None:
-    """Say in words how two grids differ, or None where they are the same within 1e-4."""
+    """Say in words how two grids differ, or None where all their voxels lie in the same places.
+
+    Small differences of rounding do not count, so take the voxels of one, but the grid of the other alone:
+    the filters of SimpleITK are stricter.
+    """
     if a.GetSize() != b.GetSize():
         return f"size {_numbers(a.GetSize())} against {_numbers(b.GetSize())} voxels"
-    for name, of_a, of_b in (
-        ("spacing", a.GetSpacing(), b.GetSpacing()),
-        ("origin", a.GetOrigin(), b.GetOrigin()),
-        ("direction", a.GetDirection(), b.GetDirection()),
+    for name, unit, of_a, of_b, tolerance in (
+        ("spacing", " mm", a.GetSpacing(), b.GetSpacing(), GEOMETRY_TOLERANCE),
+        ("direction", "", a.GetDirection(), b.GetDirection(), GEOMETRY_TOLERANCE),
+        ("origin", " mm", a.GetOrigin(), b.GetOrigin(), ORIGIN_TOLERANCE * min(b.GetSpacing())),
     ):
-        if not np.allclose(of_a, of_b, rtol=0, atol=GEOMETRY_TOLERANCE):
-            return f"{name} {_numbers(of_a)} against {_numbers(of_b)}"
+        apart = float(np.abs(np.subtract(of_a, of_b)).max())
+        if not apart <= tolerance:
+            return f"{name} {_numbers(of_a)} against {_numbers(of_b)}, up to {apart:.2g}{unit} apart"
+    apart = max(_voxels_apart(a, b, corner) for corner in product(*((0, count - 1) for count in a.GetSize())))
+    if not apart <= CORNER_TOLERANCE:
+        return f"a corner {apart:.2g} voxels apart, by spacing or direction"
     return None
+
+
+def _voxels_apart(a: sitk.Image, b: sitk.Image, index: tuple[int, ...]) -> float:
+    """How far a voxel of one grid lies from that of the other, along the axis where it is most."""
+    there = b.TransformPhysicalPointToContinuousIndex(a.TransformContinuousIndexToPhysicalPoint(index))
+    return float(np.abs(np.subtract(there, index)).max())
 
 
 def voxel_volume_ml(image: sitk.Image) -> float:
@@ -181,7 +200,7 @@ def compact(image: sitk.Image) -> sitk.Image:
 
 
 def _numbers(values: tuple[float, ...]) -> str:
-    return "(" + ", ".join(f"{value:.6g}" for value in values) + ")"
+    return "(" + ", ".join(f"{value:.7g}" for value in values) + ")"
 
 
 def _check_exists(path: Path) -> None:

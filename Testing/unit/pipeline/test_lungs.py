@@ -135,6 +135,21 @@ def test_a_given_mask_without_sides_is_split(a_phantom: Phantom, tmp_path: Path)
         assert (found == truth)[truth > 0].mean() > 0.995
 
 
+@pytest.mark.parametrize("with_sides", [True, False])
+def test_a_given_mask_whose_origin_was_rounded_is_taken_onto_the_scans_own_grid(
+    a_phantom: Phantom, tmp_path: Path, with_sides: bool
+) -> None:
+    mask = sitk.Image(a_phantom.lungs if with_sides else a_phantom.lungs != 0)
+    mask.SetOrigin([one + 0.004 for one in mask.GetOrigin()])
+    with pytest.raises(RuntimeError, match="same physical space"):
+        sitk.Mask(a_phantom.scan, mask)
+    sitk.WriteImage(mask, str(tmp_path / "mask.nrrd"))
+    found = find_lungs(a_phantom.scan, mask_file=tmp_path / "mask.nrrd").image
+    assert np.array_equal(labels(found) > 0, labels(a_phantom.lungs) > 0)
+    assert found.GetOrigin() == a_phantom.scan.GetOrigin()
+    sitk.Mask(a_phantom.scan, found)
+
+
 def test_a_mask_of_another_grid_is_refused(a_phantom: Phantom, tmp_path: Path) -> None:
     path = tmp_path / "mask.nrrd"
     sitk.WriteImage(a_phantom.lungs[:, :, 1:], str(path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import socket
 import struct
 import sys
@@ -216,6 +217,45 @@ def test_grids_differ_in_words(an_oblique_image: sitk.Image) -> None:
     other.SetOrigin((-103.5, 42.25, -870.9))
     assert "origin" in str(grid_difference(other, an_oblique_image))
     assert "size" in str(grid_difference(other[1:], an_oblique_image))
+
+
+def grid(
+    size: tuple[int, int, int] = (4, 4, 4), spacing: float = 0.7, x: float = 0.0, turned: float = 0.0
+) -> sitk.Image:
+    image = sitk.Image(size, sitk.sitkUInt8)
+    image.SetSpacing((spacing,) * 3)
+    image.SetOrigin((x, -1, 2))
+    image.SetDirection((np.cos(turned), -np.sin(turned), 0, np.sin(turned), np.cos(turned), 0, 0, 0, 1))
+    return image
+
+
+def test_an_origin_that_was_rounded_by_less_than_a_hundredth_of_a_voxel_is_the_same() -> None:
+    assert grid_difference(grid(x=-249.512), grid(x=-249.51171875)) is None
+    assert grid_difference(grid(x=0.0069), grid()) is None
+    assert grid_difference(grid(x=0.0071), grid()) is not None
+
+
+def test_small_differences_that_add_up_to_a_tenth_of_a_voxel_are_told() -> None:
+    assert grid_difference(grid((2, 2, 500), spacing=0.5), grid((2, 2, 500), spacing=0.50009)) is None
+    for other in (grid((2, 2, 700), spacing=0.50009), grid((2, 2, 700), spacing=0.49991)):
+        assert "a corner 0.13 voxels apart" in str(grid_difference(other, grid((2, 2, 700), spacing=0.5)))
+    assert grid_difference(grid((1000, 2, 2), turned=9e-5), grid((1000, 2, 2))) is None
+    assert "a corner" in str(grid_difference(grid((1200, 2, 2), turned=9e-5), grid((1200, 2, 2))))
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (grid(x=-1249.5), r"origin \(-1249.5, .*\) against \(-1249.512, .*\), up to 0.012 mm apart"),
+        (grid(x=-1249.512, spacing=0.7002), "spacing .*, up to 0.0002 mm apart"),
+        (grid(x=-1249.512, turned=2e-4), "direction .*, up to 0.0002 apart"),
+    ],
+)
+def test_how_far_grids_lie_apart_is_said_in_numbers_that_differ(other: sitk.Image, said: str) -> None:
+    difference = str(grid_difference(other, grid(x=-1249.51171875)))
+    assert re.search(said, difference), difference
+    ours, theirs = re.findall(r"\(.*?\)", difference)
+    assert ours != theirs
 
 
 def test_a_view_keeps_its_image_alive() -> None:
