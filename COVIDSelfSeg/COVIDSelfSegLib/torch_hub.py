@@ -11,10 +11,13 @@ R231_FILE = "unet_r231-d5d2fc3d.pth"
 
 
 def checkpoint_file(name: str) -> Path:
-    """Where ``torch.hub`` puts and looks for a file of weights."""
+    """Where ``torch.hub`` puts and looks for a file of weights.
+
+    A user without a home, as in a container, has none there; pathlib would raise.
+    """
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    home = Path(os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))).expanduser()  # noqa: PTH118
-    return home / "hub" / "checkpoints" / name
+    home = os.path.expanduser(os.environ.get("TORCH_HOME", os.path.join(cache, "torch")))  # noqa: PTH111, PTH118
+    return Path(home) / "hub" / "checkpoints" / name
 
 
 def r231_problem(path: Path) -> str:

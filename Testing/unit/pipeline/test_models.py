@@ -19,6 +19,7 @@ import torch
 from COVIDSelfSegLib import models
 from COVIDSelfSegLib.cli import main
 from COVIDSelfSegLib.errors import ExitCode, UserError
+from COVIDSelfSegLib.lungs import r231_weights
 from COVIDSelfSegLib.models import (
     ModelPackage,
     find_package,
@@ -29,7 +30,7 @@ from COVIDSelfSegLib.models import (
 )
 from COVIDSelfSegLib.package_card import ModelCard
 from COVIDSelfSegLib.status import status
-from COVIDSelfSegLib.torch_hub import checkpoint_file
+from COVIDSelfSegLib.torch_hub import R231_FILE, checkpoint_file
 
 from ..conftest import small_package
 
@@ -264,3 +265,16 @@ def test_weights_are_looked_for_where_torch_puts_them(
         else:
             monkeypatch.setenv(name, value)
     assert checkpoint_file("x.pth") == Path(torch.hub.get_dir()) / "checkpoints" / "x.pth"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="homes are found in another way there")
+def test_a_user_without_a_home_has_no_downloaded_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_uid: int) -> None:
+        raise KeyError("uid not found")
+
+    for name in ("HOME", "TORCH_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    assert checkpoint_file(R231_FILE) == Path(torch.hub.get_dir()) / "checkpoints" / R231_FILE
+    assert r231_weights() is None
+    assert status()["lungmask"]["present"] is False
