@@ -12,13 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from .scan_refusals import refuse_spacing, refuse_unreadable
+from .scan_refusals import refuse_nifti2, refuse_spacing, refuse_unreadable
 
 _HEADER_BYTES = 348
+_NIFTI2_HEADER_BYTES = 540
+"""Each header begins with its own length, in either order of bytes."""
 
 
 def check_nifti(path: Path) -> None:
-    """Refuse what ITK's NIfTI reader accepts in silence: missing voxels and a spacing of zero or less.
+    """Refuse NIfTI-2, and what ITK's reader accepts in silence: missing voxels and a spacing of zero or less.
 
     ITK fills the missing part of a truncated file with arbitrary memory, and turns a spacing of 0, -1 or
     NaN into 1 mm.
@@ -37,10 +39,12 @@ def check_nifti(path: Path) -> None:
         refuse_unreadable(path, str(error))
     if len(header) < _HEADER_BYTES:
         refuse_unreadable(path, "no header")
+    if _NIFTI2_HEADER_BYTES in struct.unpack_from("<i", header) + struct.unpack_from(">i", header):
+        refuse_nifti2(path)
     order = "<" if struct.unpack_from("<i", header)[0] == _HEADER_BYTES else ">"
     dim = struct.unpack_from(f"{order}8h", header, 40)
     if not 1 <= dim[0] <= 7:
-        return  # NIfTI-2 or Analyze: ITK judges it
+        return  # no NIfTI: ITK judges it
     pixdim = struct.unpack_from(f"{order}8f", header, 76)
     for axis in range(1, min(dim[0], 3) + 1):
         if not (np.isfinite(pixdim[axis]) and pixdim[axis] > 0):

@@ -51,6 +51,23 @@ def refuse_spacing(path: Path, found: str) -> NoReturn:
     )
 
 
+def refuse_nifti2(path: Path) -> NoReturn:
+    """Refuse the second version of NIfTI, which ITK cannot read.
+
+    Args:
+        path: the scan file.
+
+    Raises:
+        UserError: always (exit code 2).
+    """
+    raise UserError(
+        f"{path.name} is NIfTI-2, which is not read.",
+        why="Its header is laid out otherwise than that of NIfTI-1, so size and spacing cannot be known.",
+        fix="Export the scan again from its DICOM source as NIfTI-1 or NRRD (3D Slicer writes both), or "
+        "convert the file to NIfTI-1 (with nibabel: Nifti1Image.from_image).",
+    )
+
+
 def _refuse_shear(path: Path) -> NoReturn:
     """Refuse axes that are not at right angles (gantry tilt kept as a shear)."""
     raise UserError(

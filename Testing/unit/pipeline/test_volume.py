@@ -156,6 +156,26 @@ def test_a_nifti_spacing_that_itk_would_turn_into_one_is_refused(
         read_scan(path)
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("slices", [100, 256])  # in the place where NIfTI-1 has the spacing
+@pytest.mark.parametrize("ending", ["nii", "nii.gz"])
+def test_the_second_version_of_nifti_is_refused_by_its_name(
+    tmp_path: Path, order: str, slices: int, ending: str
+) -> None:
+    header = bytearray(544)
+    struct.pack_into(f"{order}i8s2h", header, 0, 540, b"n+2\0\r\n\x1a\n", 4, 16)  # int16
+    struct.pack_into(f"{order}8q", header, 16, 3, 5, 6, slices, 1, 1, 1, 1)
+    struct.pack_into(f"{order}8d", header, 104, 1, 0.7, 0.7, 1.2, 1, 1, 1, 1)
+    struct.pack_into(f"{order}q2d", header, 168, 544, 1, 0)  # where the voxels begin, and their scale
+    content = bytes(header) + bytes(2 * 5 * 6 * slices)
+    path = tmp_path / f"scan.{ending}"
+    path.write_bytes(gzip.compress(content) if ending.endswith("gz") else content)
+    with pytest.raises(UserError, match=r"is NIfTI-2, which is not read") as caught:
+        read_scan(path)
+    assert caught.value.code == ExitCode.INPUT_REFUSED
+    assert "NIfTI-1 or NRRD" in caught.value.fix
+
+
 @pytest.mark.parametrize("offset", [float("nan"), float("inf")])
 def test_a_nifti_whose_voxels_begin_nowhere_is_refused(
     an_oblique_image: sitk.Image, tmp_path: Path, offset: float
