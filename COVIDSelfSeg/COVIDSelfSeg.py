@@ -256,7 +256,7 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def updateButtons(self):
         problem = self.setupSection.problem or self.logic.isReady(self.ctNode)[1]
-        self.runSection.showReady(problem)
+        self.runSection.showReady(problem, self._isConsoleRunning)
         ui = self.ui
         for widget, what in (
             (ui.overlayButton, display.OVERLAY),
@@ -277,7 +277,15 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     # Running
 
+    @property
+    def _isConsoleRunning(self):
+        """Whether a run is going on that this panel did not start."""
+        return self.logic.isRunning and not self.runSection.isRunning
+
     def onSegmentButton(self):
+        if self._isConsoleRunning:  # since a moment ago; it is not the panel's to cancel
+            self.updateButtons()
+            return
         if self.logic.isRunning:
             self.runSection.showCancelling()
             self.logic.cancel()
@@ -313,6 +321,8 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         except Exception:  # of ours; it has ended the run
             self._endRun()
             raise
+        if self._isConsoleRunning != self.runSection.isWaiting:
+            self.updateButtons()
         self.thresholdSection.poll()
 
     def onFinished(self, files):

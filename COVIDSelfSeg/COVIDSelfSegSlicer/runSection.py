@@ -21,17 +21,24 @@ class RunSection:
 
     def __init__(self, ui: Any) -> None:
         self._ui = ui
-        self._isRunning = False
+        self.isRunning = False
+        """Whether a run that this section started is going on."""
+        self.isWaiting = False
+        """Whether it shows that another run, from the Python console, has to end first."""
         ui.progressBar.visible = False
         ui.progressLabel.visible = False
         ui.errorLabel.visible = False
         ui.logText.visible = False
         ui.logCheckBox.connect("toggled(bool)", self._onLogToggled)
 
-    def showReady(self, problem: str) -> None:
+    def showReady(self, problem: str, isConsoleRunning: bool) -> None:
         """Show whether a run can start, and why not."""
-        if self._isRunning:
+        if self.isRunning:
             return
+        self.isWaiting = isConsoleRunning
+        self._ui.progressLabel.visible = isConsoleRunning
+        if isConsoleRunning:
+            problem = self._ui.progressLabel.text = _("A run from the Python console is in progress.")
         button = self._ui.segmentButton
         button.text = _("Segment infection")
         button.enabled = not problem
@@ -39,7 +46,7 @@ class RunSection:
 
     def showStarted(self) -> None:
         """Show a run that begins."""
-        self._isRunning = True
+        self.isRunning = True
         ui = self._ui
         ui.segmentButton.text = _("Cancel")
         ui.segmentButton.enabled = True
@@ -67,7 +74,7 @@ class RunSection:
 
     def showEnded(self) -> None:
         """Show that no run is going on."""
-        self._isRunning = False
+        self.isRunning = False
         self._ui.progressBar.visible = False
         self._ui.progressLabel.visible = False
 

@@ -377,6 +377,48 @@ def test_closing_slicer_ends_what_the_console_waits_for(a_panel, samples):
         assert temporary_folders() == []
 
 
+def test_while_a_run_from_the_console_goes_on_the_panel_says_so_and_is_ready_at_its_end(a_panel, samples):
+    import COVIDSelfSeg  # the panel's own, which is another one after a reload
+
+    ui = a_panel.ui
+    ct = load(samples / "gray.nrrd")  # it is refused, so that no new node tells the panel of the end
+    user.wait_until(lambda: ui.segmentButton.enabled, seconds=60)
+    seen = []
+
+    def look():
+        seen.append((ui.segmentButton.enabled, ui.segmentButton.toolTip, ui.progressLabel.visible))
+
+    for milliseconds in (300, 600):
+        QTimer.singleShot(milliseconds, look)
+    with pytest.raises(COVIDSelfSeg.UserError, match="8-bit"):
+        a_panel.logic.segment(ct, builtinLungs=True)
+    assert seen == [(False, "A run from the Python console is in progress.", True)] * 2
+    assert ui.progressLabel.text == "A run from the Python console is in progress."
+    user.wait_until(lambda: ui.segmentButton.enabled, seconds=1)
+    assert "Find COVID-19 lesions" in ui.segmentButton.toolTip
+    assert not ui.progressLabel.visible
+
+
+def test_a_click_in_the_moment_in_which_the_console_starts_a_run_does_not_cancel_it(a_panel, samples):
+    ui = a_panel.ui
+    ct = load(samples / "scan.nrrd")
+    user.wait_until(lambda: ui.segmentButton.enabled, seconds=60)
+    a_panel._timer.stop()  # it has not told the panel yet
+    seen = []
+
+    def click():
+        user.press(ui.segmentButton)
+        seen.append((ui.segmentButton.enabled, ui.segmentButton.toolTip))
+
+    QTimer.singleShot(300, click)
+    model = str(samples / "models" / "small.safetensors")
+    segmentation = a_panel.logic.segment(ct, model=model, builtinLungs=True)
+    assert segmentation is resultNodes.findNode(ct, resultNodes.SEGMENTATION)
+    assert seen == [(False, "A run from the Python console is in progress.")]
+    a_panel._timer.start()
+    user.wait_until(lambda: ui.segmentButton.enabled, seconds=1)
+
+
 @pytest.mark.usefixtures("remembered_status")
 def test_three_lines_in_the_console_do_the_whole_job(samples, monkeypatch, a_module_panel):
     monkeypatch.setenv("COVIDSELFSEG_MODELS", str(samples / "models"))
