@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import suppress
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -93,7 +96,8 @@ def read_scan(path: Path, series_id: str | None = None) -> sitk.Image:
             return compact(read_series(choose_chest_ct(path, list_series(path), series_id)))
         if path.name.lower().endswith((".nii", ".nii.gz")):
             check_nifti(path)
-        return compact(_read_file(path))
+        with _apart(path) as alone:
+            return compact(_read_file(alone))
 
 
 def read_mask(path: Path) -> sitk.Image:
@@ -218,6 +222,19 @@ def _open_once(path: Path) -> None:
         os.scandir(path).close()
     else:
         path.open("rb").close()
+
+
+@contextmanager
+def _apart(path: Path) -> Iterator[Path]:
+    """A scan file away from one that ITK would read in its place.
+
+    Of ``scan.nii.gz`` beside ``scan.nii`` ITK reads the header, and the voxels of the other, without a word.
+    """
+    if not path.name.lower().endswith(".nii.gz") or not path.with_suffix("").exists():
+        yield path
+        return
+    with TemporaryDirectory(prefix="covidselfseg-") as folder:
+        yield Path(shutil.copyfile(path, Path(folder) / path.name))
 
 
 def _read_file(path: Path) -> sitk.Image:

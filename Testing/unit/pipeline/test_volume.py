@@ -135,6 +135,15 @@ def test_a_gzip_of_several_members_is_read(an_oblique_image: sitk.Image, tmp_pat
     assert read_scan(tmp_path / "scan.nii.gz").GetSize() == an_oblique_image.GetSize()
 
 
+def test_a_compressed_nifti_is_not_mixed_up_with_an_unpacked_one_beside_it(tmp_path: Path) -> None:
+    for number, name in enumerate(("scan.nii", "scan.nii.gz", "SCAN2.NII", "SCAN2.NII.GZ")):
+        values = np.full((8, 8, 8), number, np.int16)
+        sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / name.lower()))
+        (tmp_path / name.lower()).rename(tmp_path / name)
+    for number, name in enumerate(("scan.nii", "scan.nii.gz", "SCAN2.NII", "SCAN2.NII.GZ")):
+        assert np.unique(array_view(read_scan(tmp_path / name))).tolist() == [number]
+
+
 def test_something_else_under_the_name_of_a_scan_is_refused(tmp_path: Path) -> None:
     for name in ("scan.nii", "scan.nii.gz", "scan.nrrd", "scan.mha"):
         (tmp_path / name).write_text("Dear colleague, please find attached ...")
