@@ -12,47 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import SimpleITK as sitk
 
+from .dicom_header import Slice, read_header
 from .errors import UserError
-from .file_names import itk_name
 from .memory import is_out_of_memory
+from .slice_stack import check_stack
 
 log = logging.getLogger(__name__)
-
-_MODALITY = "0008|0060"
-_IMAGE_TYPE = "0008|0008"
-_SERIES_DESCRIPTION = "0008|103e"
-_BODY_PART = "0018|0015"
-_SERIES_UID = "0020|000e"
-
-_CHEST_WORDS = ("chest", "thor", "lung", "pulm")
-_UNEVEN_GAP = 0.1
-"""Share of the usual slice distance by which a gap may differ before slices count as missing."""
-_TILT_COSINE = 0.9998
-"""Smallest cosine between the slice normal and the stacking direction (1.1 degrees)."""
-
-
-@dataclass(frozen=True)
-class Slice:
-    """One DICOM file: its place in the stack and what its header says of the series."""
-
-    path: Path
-    series_id: str
-    modality: str
-    description: str
-    is_localizer: bool
-    is_chest: bool
-    size: tuple[int, int]
-    frames: int
-    position: tuple[float, float, float]
-    direction: tuple[float, ...]
-
-    @property
-    def normal(self) -> npt.NDArray[np.float64]:
-        """Unit vector across the slice (mm, LPS)."""
-        return np.array(self.direction).reshape(3, 3)[:, 2]
 
 
 @dataclass(frozen=True)
@@ -96,7 +63,7 @@ def list_series(path: Path) -> list[Series]:
     else:
         files = sorted(file for file in path.parent.iterdir() if file.is_file())
     with ThreadPoolExecutor() as pool:
-        slices = [slice_ for slice_ in pool.map(_read_header, files) if slice_ is not None]
+        slices = [slice_ for slice_ in pool.map(read_header, files) if slice_ is not None]
     if path.is_file():
         wanted = {slice_.series_id for slice_ in slices if slice_.path == path}
         slices = [slice_ for slice_ in slices if slice_.series_id in wanted]
@@ -154,7 +121,8 @@ def read_series(series: Series) -> sitk.Image:
     Raises:
         UserError: slices are missing, doubled, stacked at a slant (gantry tilt) or damaged.
     """
-    _check_stack(series)
+    positions = np.array([slice_.position for slice_ in series.slices])
+    check_stack(positions, series.slices[0].normal, series.description)
     reader = sitk.ImageSeriesReader()
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileNames([str(slice_.path) for slice_ in series.slices])
@@ -173,76 +141,5 @@ def read_series(series: Series) -> sitk.Image:
         ) from error
 
 
-def _check_stack(series: Series) -> None:
-    if len(series.slices) < 3:
-        return
-    positions = np.array([slice_.position for slice_ in series.slices])
-    steps = np.diff(positions, axis=0)
-    along = steps @ series.slices[0].normal
-    usual = float(np.median(along))
-    if usual <= 1e-3 or along.min() < 1e-3:
-        raise UserError(
-            f"The series '{series.description}' has several slices at one position.",
-            why="It holds more than one volume (time points, or two reconstructions under one id).",
-            fix="Export a single reconstruction, or read one of them as a NIfTI, NRRD or MHA file.",
-        )
-    uneven = np.flatnonzero(np.abs(along - usual) > max(_UNEVEN_GAP * usual, 0.05))
-    if uneven.size:
-        first = int(uneven[0])
-        raise UserError(
-            f"The series '{series.description}' has uneven slices: {along[first]:.2f} mm after slice "
-            f"{first + 1}, usually {usual:.2f} mm ({uneven.size} such gaps).",
-            why="Slices are missing or come from two stacks; shapes and volumes in ml would be wrong.",
-            fix="Export the whole series again, or resample it to even slices first.",
-        )
-    whole = positions[-1] - positions[0]
-    if abs(whole @ series.slices[0].normal) < _TILT_COSINE * np.linalg.norm(whole):
-        raise UserError(
-            f"The series '{series.description}' was taken with a tilted gantry.",
-            why="Its slices are stacked at a slant, which one rectangular grid cannot hold.",
-            fix="Resample it to a rectangular grid first (in Slicer: Acquisition geometry regularization).",
-        )
-
-
 def _place_along_normal(slice_: Slice) -> float:
     return float(np.dot(slice_.position, slice_.normal))
-
-
-def _read_header(path: Path) -> Slice | None:
-    """Header of one DICOM image, or None for anything else."""
-    try:
-        with path.open("rb") as file:
-            if file.read(132)[128:] != b"DICM":
-                return None
-        name = itk_name(path)
-    except OSError:
-        return None
-    except UserError as error:
-        log.warning("%s", error.what)
-        return None
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(name)
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        log.warning("%s looks like DICOM but has no readable image (%s)", path.name, str(error)[-80:].strip())
-        return None
-
-    def tag(key: str) -> str:
-        return str(reader.GetMetaData(key)).strip() if reader.HasMetaDataKey(key) else ""
-
-    words = f"{tag(_BODY_PART)} {tag(_SERIES_DESCRIPTION)}".lower()
-    size = reader.GetSize()
-    return Slice(
-        path=path,
-        series_id=tag(_SERIES_UID),
-        modality=tag(_MODALITY),
-        description=tag(_SERIES_DESCRIPTION),
-        is_localizer="LOCALIZER" in tag(_IMAGE_TYPE).upper(),
-        is_chest=any(word in words for word in _CHEST_WORDS),
-        size=(size[0], size[1]),
-        frames=size[2] if len(size) > 2 else 1,
-        position=tuple(reader.GetOrigin()),
-        direction=tuple(reader.GetDirection()),
-    )

@@ -17,9 +17,9 @@ import SimpleITK as sitk
 from .chest_look import ChestLook
 from .errors import UserError
 from .frame import LungFrame
+from .slice_stack import LEAST_SLICES
 from .volume import array_view
 
-_LEAST_SLICES = 8
 _LEAST_PIXELS = 32
 _LARGEST_SPACING_MM = 10.0
 _THICK_MM = 3.0
@@ -137,10 +137,10 @@ def _grid_findings(scan: sitk.Image) -> Iterator[Finding]:
         )
         return
     size, spacing = scan.GetSize(), scan.GetSpacing()
-    if min(size) < _LEAST_SLICES:
+    if min(size) < LEAST_SLICES:
         yield _refusal(
             f"The scan has only {min(size)} slice{'' if min(size) == 1 else 's'}.",
-            f"At least {_LEAST_SLICES} are needed to see a lung in three dimensions.",
+            f"At least {LEAST_SLICES} are needed to see a lung in three dimensions.",
             "Load the whole series, not a selection of slices.",
         )
     elif sorted(size)[1] < _LEAST_PIXELS:
