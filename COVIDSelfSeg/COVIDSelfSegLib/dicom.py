@@ -17,7 +17,7 @@ import SimpleITK as sitk
 from .dicom_header import Slice, read_header
 from .errors import UserError
 from .memory import is_out_of_memory
-from .slice_stack import check_stack
+from .slice_stack import LEAST_SLICES, check_stack
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +81,9 @@ def list_series(path: Path) -> list[Series]:
 def choose_chest_ct(path: Path, series: list[Series], series_id: str | None = None) -> Series:
     """Take the series asked for by id, or the chest CT with the most slices.
 
+    A description that speaks of the chest goes before the number of slices, but not for stacks of so few
+    slices that they show no lung.
+
     Of several stacks under the id that was asked for the chest CT with the most slices is taken likewise: a
     scout may share the id of its scan.
 
@@ -108,8 +111,10 @@ def choose_chest_ct(path: Path, series: list[Series], series_id: str | None = No
             why=f"Only CT has Hounsfield units, which the method reads. Found:\n{found}",
             fix="Point to the folder of the CT series, or to a NIfTI, NRRD or MHA file.",
         )
-    chest = [one for one in stacks if any(slice_.is_chest for slice_ in one.slices)]
-    chosen = (chest or stacks)[0]
+    # A dose report or a scout may be called chest too.
+    long_enough = [one for one in stacks if one.slice_count >= LEAST_SLICES] or stacks
+    chest = [one for one in long_enough if any(slice_.is_chest for slice_ in one.slices)]
+    chosen = (chest or long_enough)[0]
     if len(series) > 1:
         log.info("%d series in %s; taken: %s", len(series), path, chosen)
     return chosen

@@ -48,6 +48,16 @@ def test_of_several_series_the_chest_ct_is_taken_and_others_by_id(hu: np.ndarray
     assert f"{UID}.22" in caught.value.fix
 
 
+def test_a_scan_goes_before_a_few_slices_that_are_called_chest(hu: np.ndarray, tmp_path: Path) -> None:
+    write_series(tmp_path / "scan", hu, series="1", description="1.25 mm STND")
+    write_series(tmp_path / "more", np.concatenate([hu, hu]), series="2", description="5 mm")
+    write_series(tmp_path / "report", hu[:1], series="3", description="Dose report chest")
+    assert read_scan(tmp_path).GetSize()[2] == 20
+    write_series(tmp_path / "chest", hu[:8], series="4", description="Thorax")
+    assert read_scan(tmp_path).GetSize()[2] == 8
+    assert read_scan(tmp_path / "report").GetSize()[2] == 1
+
+
 def test_a_series_asked_for_is_its_scan_where_a_scout_and_a_reformat_share_its_id(
     hu: np.ndarray, tmp_path: Path
 ) -> None:
