@@ -21,6 +21,9 @@ from .slice_stack import LEAST_SLICES, check_stack
 
 log = logging.getLogger(__name__)
 
+_NAMED_SERIES = 3
+"""So many other series are named where one is refused."""
+
 
 @dataclass(frozen=True)
 class Series:
@@ -120,6 +123,29 @@ def choose_chest_ct(path: Path, series: list[Series], series_id: str | None = No
     return chosen
 
 
+def read_chest_ct(path: Path, series_id: str | None = None) -> sitk.Image:
+    """Read the chest CT of a folder, or the series asked for; see :func:`choose_chest_ct`.
+
+    Raises:
+        UserError: there is none, or :func:`read_series` refuses it; the other series are named.
+    """
+    series = list_series(path)
+    chosen = choose_chest_ct(path, series, series_id)
+    try:
+        return read_series(chosen)
+    except UserError as error:
+        others = [one for one in series if _is_long_ct(one) and one.series_id != chosen.series_id]
+        if not others:
+            raise
+        names = "; ".join(
+            f"{one.series_id} ({one.slice_count} slices, {one.description or 'no description'})"
+            for one in others[:_NAMED_SERIES]
+        )
+        more = f", and {len(others) - _NAMED_SERIES} more" if len(others) > _NAMED_SERIES else ""
+        fix = f"{error.fix} Or take another series with the option --series of segment and doctor: "
+        raise UserError(error.what, why=error.why, fix=f"{fix}{names}{more}.") from error
+
+
 def read_series(series: Series) -> sitk.Image:
     """Read the slices of a series into one volume.
 
@@ -144,6 +170,12 @@ def read_series(series: Series) -> sitk.Image:
             why="A damaged or unknown slice would leave a hole in the scan.",
             fix="Export the series again, uncompressed or with a lossless transfer syntax.",
         ) from error
+
+
+def _is_long_ct(series: Series) -> bool:
+    return (
+        series.modality == "CT" and not series.slices[0].is_localizer and series.slice_count >= LEAST_SLICES
+    )
 
 
 def _place_along_normal(slice_: Slice) -> float:

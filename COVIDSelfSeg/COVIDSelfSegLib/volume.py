@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from .dicom import choose_chest_ct, list_series, read_series
+from .dicom import read_chest_ct
 from .errors import UserError
 from .file_errors import output_not_writable, reading_from
 from .file_names import itk_name
@@ -93,7 +93,7 @@ def read_scan(path: Path, series_id: str | None = None) -> sitk.Image:
         _check_exists(path)
         _open_once(path)
         if path.is_dir() or not has_scan_ending(path):
-            return compact(read_series(choose_chest_ct(path, list_series(path), series_id)))
+            return compact(read_chest_ct(path, series_id))
         if path.name.lower().endswith((".nii", ".nii.gz")):
             check_nifti(path)
         with _apart(path) as alone:

@@ -95,6 +95,24 @@ def test_a_missing_slice_is_refused(hu: np.ndarray, tmp_path: Path) -> None:
         read_scan(tmp_path)
 
 
+def test_a_refused_series_names_the_others_that_could_be_taken(hu: np.ndarray, tmp_path: Path) -> None:
+    write_series(tmp_path / "a", hu, heights=[0, 2, 4, 6, 8, 12, 14, 16, 18, 20])
+    write_series(tmp_path / "b", hu[:3], series="2")
+    write_series(tmp_path / "c", hu, series="3", modality="MR")
+    with pytest.raises(UserError, match="uneven slices") as caught:
+        read_scan(tmp_path)
+    assert "--series" not in caught.value.fix, "no other series shows a lung"
+    write_series(tmp_path / "d", hu[:9], series="4", description="Soft 5.0")
+    with pytest.raises(UserError, match="uneven slices") as caught:
+        read_scan(tmp_path)
+    assert caught.value.fix.endswith(f"--series of segment and doctor: {UID}.4 (9 slices, Soft 5.0).")
+    for series in range(5, 9):
+        write_series(tmp_path / f"{series}", hu[:8], series=f"{series}")
+    with pytest.raises(UserError, match="uneven slices") as caught:
+        read_scan(tmp_path)
+    assert caught.value.fix.endswith(", and 2 more.")
+
+
 def test_two_volumes_under_one_id_are_refused(hu: np.ndarray, tmp_path: Path) -> None:
     write_series(tmp_path, hu, heights=[0, 2, 4, 6, 8, 0, 2, 4, 6, 8])
     with pytest.raises(UserError, match="several slices at one position"):
