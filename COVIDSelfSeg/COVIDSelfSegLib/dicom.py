@@ -47,9 +47,22 @@ class Series:
         """Number of slices, frames of multi-frame files counted one by one."""
         return sum(slice_.frames for slice_ in self.slices)
 
+    @property
+    def no_volume(self) -> str:
+        """Why it cannot be read as a gray 3D volume, in words; empty where it can."""
+        return "" if self.slices[0].is_gray else "in colour"
+
+    @property
+    def no_ct_scan(self) -> str:
+        """Why it is no stack of CT slices with a HU value per pixel, in words; empty where it is one."""
+        if self.modality != "CT":
+            return f"of modality {self.modality or 'unknown'}"
+        return "a localizer" if self.slices[0].is_localizer else self.no_volume
+
     def __str__(self) -> str:
         name = self.description or "no description"
-        return f"{self.series_id}  {self.modality or '?'}  {self.slice_count} slices  {name}"
+        but = f"  ({self.no_ct_scan})" if self.modality == "CT" and self.no_ct_scan else ""
+        return f"{self.series_id}  {self.modality or '?'}  {self.slice_count} slices  {name}{but}"
 
 
 def list_series(path: Path) -> list[Series]:
@@ -72,8 +85,9 @@ def list_series(path: Path) -> list[Series]:
         slices = [slice_ for slice_ in slices if slice_.series_id in wanted]
     stacks: dict[tuple[object, ...], list[Slice]] = {}
     for slice_ in slices:
-        # A scout and a reformat may share the series id of the stack; neither is a slice of it.
-        key = (slice_.series_id, slice_.size, slice_.is_localizer, tuple(np.round(slice_.direction, 2)))
+        # A scout, a reformat and a dose report may share the series id of the stack; none is a slice of it.
+        kind = (slice_.is_localizer, slice_.is_gray)
+        key = (slice_.series_id, kind, slice_.size, tuple(np.round(slice_.direction, 2)))
         stacks.setdefault(key, []).append(slice_)
     series = [
         Series(stack[0].series_id, tuple(sorted(stack, key=_place_along_normal))) for stack in stacks.values()
@@ -106,7 +120,7 @@ def choose_chest_ct(path: Path, series: list[Series], series_id: str | None = No
         if len(asked) == 1:
             return asked[0]
         series = asked
-    stacks = [one for one in series if one.modality == "CT" and not one.slices[0].is_localizer]
+    stacks = [one for one in series if not one.no_ct_scan]
     if not stacks:
         found = "\n".join(f"    {one}" for one in series) or "    no DICOM file at all"
         raise UserError(
@@ -150,8 +164,15 @@ def read_series(series: Series) -> sitk.Image:
     """Read the slices of a series into one volume.
 
     Raises:
-        UserError: slices are missing, doubled, stacked at a slant (gantry tilt) or damaged.
+        UserError: it is no gray volume, or its slices are missing, doubled, stacked at a slant (gantry tilt)
+            or damaged.
     """
+    if series.no_volume:
+        raise UserError(
+            f"The series '{series.description}' is {series.no_volume}.",
+            why="A chest CT is a stack of slices with one HU value per voxel.",
+            fix="Take the series of the CT slices themselves, not a picture or report made from them.",
+        )
     positions = np.array([slice_.position for slice_ in series.slices])
     check_stack(positions, series.slices[0].normal, series.description)
     reader = sitk.ImageSeriesReader()

@@ -34,6 +34,7 @@ class Slice:
     description: str
     is_localizer: bool
     is_chest: bool
+    is_gray: bool
     size: tuple[int, int]
     frames: int
     position: tuple[float, float, float]
@@ -78,6 +79,7 @@ def read_header(path: Path) -> Slice | None:
         description=tag(_SERIES_DESCRIPTION),
         is_localizer="LOCALIZER" in tag(_IMAGE_TYPE).upper(),
         is_chest=any(word in words for word in _CHEST_WORDS),
+        is_gray=reader.GetNumberOfComponents() == 1,
         size=(size[0], size[1]),
         frames=size[2] if len(size) > 2 else 1,
         position=tuple(reader.GetOrigin()),

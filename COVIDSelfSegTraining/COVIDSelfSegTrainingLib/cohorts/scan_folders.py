@@ -238,10 +238,9 @@ def _of_stack(
         stated_class=stated_class(relative / "series"),
     )
     problem = _contradiction(root, source)
-    if series.modality != "CT" or series.slices[0].is_localizer:
-        what = "a localizer" if series.modality == "CT" else f"of modality {series.modality or 'unknown'}"
+    if series.no_ct_scan:
         problem = UserError(
-            f"The series '{series.description}' is {what}.",
+            f"The series '{series.description}' is {series.no_ct_scan}.",
             why="Only a stack of CT slices has Hounsfield units throughout the chest.",
             fix="Nothing to do, if the chest CT of this study is in the cohort.",
         )

@@ -30,7 +30,7 @@ from COVIDSelfSegLib.volume import array_view
 
 from ..command_runs import refused
 from ..conftest import finding_package
-from ..dicom_files import write_series
+from ..dicom_files import write_colour_picture, write_series
 
 LESIONS = "lesions.seg.nrrd"
 
@@ -112,6 +112,18 @@ def test_a_refused_scan_is_a_row_that_says_why_and_the_others_are_done(finished:
     assert not (finished / "cut").exists()
     report = json.loads((finished / "sick" / "report.json").read_text())
     assert float(rows[0]["both infected_ml"]) == report["numbers"]["both"]["infected_ml"] > 0
+
+
+def test_a_folder_of_pictures_in_colour_is_a_row_and_does_not_end_the_batch(
+    a_model: ModelPackage, tmp_path: Path
+) -> None:
+    write_colour_picture(tmp_path / "report" / "1.dcm")
+    paths = [str(tmp_path / name) for name in ("report", "nothing.nrrd")]
+    assert main(arguments(a_model, tmp_path / "out", *paths)) == ExitCode.DONE
+    rows = table(tmp_path / "out")
+    assert [row["verdict"] for row in rows] == ["refused", "refused"]
+    assert "holds no CT series" in rows[0]["why"]
+    assert "does not exist" in rows[1]["why"]
 
 
 def test_a_path_that_the_system_does_not_take_is_a_row_and_the_next_is_done(

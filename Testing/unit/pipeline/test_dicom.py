@@ -12,7 +12,7 @@ from COVIDSelfSegLib.dicom import list_series
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.volume import read_scan
 
-from ..dicom_files import UID, write_series
+from ..dicom_files import UID, write_colour_picture, write_series
 
 
 @pytest.fixture
@@ -87,6 +87,26 @@ def test_a_folder_without_ct_is_refused_and_says_what_it_holds(hu: np.ndarray, t
     with pytest.raises(UserError, match="no CT series") as caught:
         read_scan(tmp_path)
     assert "T2 axial" in caught.value.why
+
+
+def test_a_picture_in_colour_is_no_ct_though_it_is_called_one(hu: np.ndarray, tmp_path: Path) -> None:
+    write_colour_picture(tmp_path / "report.dcm")
+    with pytest.raises(UserError, match="holds no CT series") as caught:
+        read_scan(tmp_path)
+    assert "Dose report chest  (in colour)" in caught.value.why
+    with pytest.raises(UserError, match="'Dose report chest' is in colour") as caught:
+        read_scan(tmp_path, f"{UID}.9")
+    assert "CT slices themselves" in caught.value.fix
+    write_series(tmp_path, hu[:2], description="Soft 5.0")
+    assert read_scan(tmp_path).GetSize()[2] == 2
+
+
+def test_a_picture_in_colour_is_no_slice_of_the_series_whose_id_it_shares(
+    hu: np.ndarray, tmp_path: Path
+) -> None:
+    write_series(tmp_path, hu)
+    write_colour_picture(tmp_path / "report.dcm", series="1")
+    assert np.array_equal(sitk.GetArrayFromImage(read_scan(tmp_path, f"{UID}.1")), hu)
 
 
 def test_a_missing_slice_is_refused(hu: np.ndarray, tmp_path: Path) -> None:
