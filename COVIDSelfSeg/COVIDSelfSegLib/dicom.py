@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from .dicom_header import Slice, read_header
+from .dicom_header import NoSlice, Slice, not_readable, read_header
 from .errors import UserError
 from .memory import is_out_of_memory
 from .slice_stack import LEAST_SLICES, check_stack
@@ -31,6 +31,8 @@ class Series:
 
     series_id: str
     slices: tuple[Slice, ...] = field(repr=False)
+    damaged: tuple[NoSlice, ...] = ()
+    """Files beside its slices that are none, and by their names or what is left of them should be."""
 
     @property
     def modality(self) -> str:
@@ -73,13 +75,20 @@ def list_series(path: Path) -> list[Series]:
 
     Returns:
         Series, the one with the most slices first; files that are not DICOM are passed over.
+
+    Raises:
+        UserError: the system does not let a file or folder be read.
     """
     if path.is_dir():
-        files = sorted(Path(folder) / name for folder, _, names in os.walk(path) for name in names)
+        folders = os.walk(path, onerror=_refuse_folder)
+        files = sorted(Path(folder) / name for folder, _, names in folders for name in names)
     else:
-        files = sorted(file for file in path.parent.iterdir() if file.is_file())
+        beside = path.parent.iterdir()
+        files = sorted(file for file in beside if file.is_file() or (file.is_symlink() and not file.exists()))
     with ThreadPoolExecutor() as pool:
-        slices = [slice_ for slice_ in pool.map(read_header, files) if slice_ is not None]
+        headers = list(pool.map(read_header, files))
+    slices = [header for header in headers if isinstance(header, Slice)]
+    damaged = [header for header in headers if isinstance(header, NoSlice)]
     if path.is_file():
         wanted = {slice_.series_id for slice_ in slices if slice_.path == path}
         slices = [slice_ for slice_ in slices if slice_.series_id in wanted]
@@ -90,7 +99,12 @@ def list_series(path: Path) -> list[Series]:
         key = (slice_.series_id, kind, slice_.size, tuple(np.round(slice_.direction, 2)))
         stacks.setdefault(key, []).append(slice_)
     series = [
-        Series(stack[0].series_id, tuple(sorted(stack, key=_place_along_normal))) for stack in stacks.values()
+        Series(
+            stack[0].series_id,
+            tuple(sorted(stack, key=_place_along_normal)),
+            tuple(one for one in damaged if _belongs_to(one, stack)),
+        )
+        for stack in stacks.values()
     ]
     return sorted(series, key=lambda one: -one.slice_count)
 
@@ -173,6 +187,13 @@ def read_series(series: Series) -> sitk.Image:
             why="A chest CT is a stack of slices with one HU value per voxel.",
             fix="Take the series of the CT slices themselves, not a picture or report made from them.",
         )
+    if series.damaged:
+        first, more = series.damaged[0], len(series.damaged) - 1
+        raise UserError(
+            f"{first.path} {first.why}" + (f" (and {more} more such files)." if more else "."),
+            why=f"It seems to be a slice of the series '{series.description}', which would have a hole.",
+            fix="Copy or export the series again; if the file is no slice of it, move it out of the folder.",
+        )
     positions = np.array([slice_.position for slice_ in series.slices])
     check_stack(positions, series.slices[0].normal, series.description)
     reader = sitk.ImageSeriesReader()
@@ -197,6 +218,27 @@ def _is_long_ct(series: Series) -> bool:
     return (
         series.modality == "CT" and not series.slices[0].is_localizer and series.slice_count >= LEAST_SLICES
     )
+
+
+def _refuse_folder(error: OSError) -> None:
+    """What cannot be listed may hold slices; only the system's own hidden folders are passed over."""
+    if not Path(error.filename).name.startswith("."):
+        raise not_readable(Path(error.filename), error)
+
+
+def _belongs_to(damaged: NoSlice, stack: list[Slice]) -> bool:
+    """Whether a damaged file lies beside the slices of a stack, and was CT or is called as they are."""
+    beside = [slice_.path for slice_ in stack if slice_.path.parent == damaged.path.parent]
+    name = damaged.path.name
+    if not beside or name.startswith(".") or name.upper() == "DICOMDIR":
+        return False
+    return damaged.was_ct or _ending(damaged.path) in {".dcm", *map(_ending, beside)}
+
+
+def _ending(path: Path) -> str:
+    """The ending of a file name, in small letters; a number, as at the end of a UID, is none."""
+    ending = path.suffix.lower()
+    return "" if ending[1:].isdigit() else ending
 
 
 def _place_along_normal(slice_: Slice) -> float:

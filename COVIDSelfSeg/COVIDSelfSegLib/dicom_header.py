@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,14 @@ _BODY_PART = "0018|0015"
 _SERIES_UID = "0020|000e"
 
 _CHEST_WORDS = ("chest", "thor", "lung", "pulm")
+
+
+_PREAMBLE_BYTES = 132
+"""No DICOM file is shorter; the last four of them are ``DICM``."""
+_START_BYTES = 1 << 10
+"""The group that says of which class a file is lies within."""
+_OF_CT_CLASS = re.compile(rb"\x02\x00\x02\x00UI..1\.2\.840\.10008\.5\.1\.4\.1\.1\.2(\.[12])?[\0 ]", re.DOTALL)
+"""MediaStorageSOPClassUID of CT Image Storage, of Enhanced CT or of Legacy Converted Enhanced CT."""
 
 
 @dataclass(frozen=True)
@@ -46,26 +55,49 @@ class Slice:
         return np.array(self.direction).reshape(3, 3)[:, 2]
 
 
-def read_header(path: Path) -> Slice | None:
-    """Header of one DICOM image, or None for anything else."""
+@dataclass(frozen=True)
+class NoSlice:
+    """A file that has no header of a slice, and perhaps should: it is empty or cut off.
+
+    Attributes:
+        path: of the file.
+        why: what is wrong with it, in words.
+        was_ct: what is left of it says that it was CT; otherwise only its name and place can tell.
+    """
+
+    path: Path
+    why: str
+    was_ct: bool
+
+
+def read_header(path: Path) -> Slice | NoSlice | None:
+    """Header of one DICOM image, or None for anything that never was one.
+
+    Raises:
+        UserError: the system does not let the file be read.
+    """
     try:
         with path.open("rb") as file:
-            if file.read(132)[128:] != b"DICM":
-                return None
-        name = itk_name(path)
-    except OSError:
-        return None
-    except UserError as error:
-        log.warning("%s", error.what)
+            start = file.read(_START_BYTES)
+    except OSError as error:
+        if path.name.startswith("."):  # of the system, not of a scanner
+            return None
+        raise not_readable(path, error) from error
+    if len(start) < _PREAMBLE_BYTES:
+        return NoSlice(path, f"is {'cut off' if start else 'empty'}", was_ct=False)
+    if start[_PREAMBLE_BYTES - 4 : _PREAMBLE_BYTES] != b"DICM":
         return None
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(name)
     try:
+        reader.SetFileName(itk_name(path))
         reader.ReadImageInformation()
+    except UserError as error:
+        log.warning("%s", error.what)
+        return None
     except RuntimeError as error:
         log.warning("%s looks like DICOM but has no readable image (%s)", path.name, str(error)[-80:].strip())
-        return None
+        return NoSlice(path, "is damaged", was_ct=True) if _OF_CT_CLASS.search(start) else None
 
     def tag(key: str) -> str:
         return str(reader.GetMetaData(key)).strip() if reader.HasMetaDataKey(key) else ""
@@ -84,4 +116,13 @@ def read_header(path: Path) -> Slice | None:
         frames=size[2] if len(size) > 2 else 1,
         position=tuple(reader.GetOrigin()),
         direction=tuple(reader.GetDirection()),
+    )
+
+
+def not_readable(path: Path, error: OSError) -> UserError:
+    """The error for a file or folder, among those of a scan, that the system does not let be read."""
+    return UserError(
+        f"{path} cannot be read: {error.strerror or error}.",
+        why="It may be or hold slices of the scan; without them lungs would be cut short without a word.",
+        fix="Copy it again, or make it readable; if it belongs to no scan, move it out of the folder.",
     )

@@ -50,6 +50,12 @@ def write_series(
         writer.Execute(image)
 
 
+def lowest_and_highest(folder: Path) -> tuple[Path, Path]:
+    """The files of the first and of the last slice of the only series in a folder."""
+    names = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder))
+    return Path(names[0]), Path(names[-1])
+
+
 def write_colour_picture(file: Path, *, series: str = "9", description: str = "Dose report chest") -> None:
     """Write a picture of 40 x 48 pixels as scanners do that call it CT."""
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,119 @@
+"""Slices that are there and cannot be read are said; what only lies beside them is passed over."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from COVIDSelfSegLib.dicom import list_series
+from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.volume import read_scan
+
+from ..dicom_files import lowest_and_highest, write_series
+
+
+@pytest.fixture
+def hu() -> np.ndarray:
+    return np.random.default_rng(2).integers(-1000, 900, (10, 40, 48)).astype(np.int16)
+
+
+@pytest.fixture
+def highest(hu: np.ndarray, tmp_path: Path) -> Path:
+    """The file of the last slice of a series, without which the others are as even as before."""
+    write_series(tmp_path, hu)
+    return lowest_and_highest(tmp_path)[1]
+
+
+def refused(folder: Path, saying: str) -> UserError:
+    with pytest.raises(UserError, match=re.escape(saying)) as caught:
+        read_scan(folder)
+    assert caught.value.why
+    assert "move it out of the folder" in caught.value.fix
+    return caught.value
+
+
+def test_a_slice_that_is_a_link_to_nothing_is_refused_by_its_name(highest: Path) -> None:
+    highest.unlink()
+    highest.symlink_to("annexed/elsewhere")
+    refused(highest.parent, f"{highest} cannot be read: No such file or directory.")
+    beside = next(file for file in highest.parent.iterdir() if file != highest)
+    refused(beside, f"{highest} cannot be read")
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file here that fails as a bad disk does")
+def test_a_slice_on_a_bad_place_of_the_disk_is_refused_by_its_name(highest: Path) -> None:
+    highest.unlink()
+    highest.symlink_to("/proc/self/mem")
+    refused(highest.parent, f"{highest} cannot be read: Input/output error.")
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="this user may read every file")
+def test_a_slice_or_folder_that_the_user_may_not_read_is_refused_by_its_name(highest: Path) -> None:
+    highest.chmod(0)
+    refused(highest.parent, f"{highest} cannot be read: Permission denied.")
+    highest.chmod(0o600)
+    (highest.parent / "more").mkdir(mode=0)
+    refused(highest.parent, f"{highest.parent / 'more'} cannot be read: Permission denied.")
+
+
+def test_a_folder_that_cannot_be_listed_is_refused_by_its_name_unless_it_is_hidden(
+    highest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def locked(path: os.PathLike[str] | str) -> object:
+        if Path(path).name in names:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    scandir, names = os.scandir, [".Trashes"]
+    monkeypatch.setattr(os, "scandir", locked)
+    for name in (".Trashes", "upper half"):
+        (highest.parent / name).mkdir()
+    assert read_scan(highest.parent).GetSize()[2] == 10
+    names.append("upper half")
+    refused(highest.parent, f"{highest.parent / 'upper half'} cannot be read: Permission denied.")
+
+
+@pytest.mark.parametrize("name", ["{}", "{}.dcm", "{}.IMA", "1.2.840.113.{}", "IM{}"])
+@pytest.mark.parametrize("length", [0, 100])
+def test_an_empty_or_cut_file_among_the_slices_is_refused(highest: Path, name: str, length: int) -> None:
+    for number, file in enumerate(sorted(highest.parent.iterdir())):
+        new = file.rename(file.with_name(name.format(number)))
+        highest = new if file == highest else highest
+    highest.write_bytes(highest.read_bytes()[:length])
+    refused(highest.parent, f"{highest} is {'cut off' if length else 'empty'}.")
+    for number in (98, 99):
+        highest.with_name(name.format(number)).touch()
+    refused(highest.parent, " (and 2 more such files).")
+
+
+def test_a_slice_whose_header_is_cut_off_is_refused_whatever_its_name(highest: Path) -> None:
+    cut = highest.rename(highest.with_name("copy.part"))
+    cut.write_bytes(cut.read_bytes()[:500])
+    refused(cut.parent, f"{cut} is damaged.")
+
+
+def test_what_is_no_slice_is_passed_over(hu: np.ndarray, highest: Path) -> None:
+    folder = highest.parent
+    for name in ("README.txt", "DICOMDIR", ".nomedia", ".DS_Store", "Thumbs.db", "LOCK"):
+        (folder / name).touch()
+    (folder / "notes.txt").write_text("seen " * 99)
+    (folder / ".hidden").symlink_to("nowhere")
+    # A note that refers to a slice of the scan, as DICOM: no image.
+    start = highest.read_bytes()[:900]
+    ct, note = b"1.2.840.10008.5.1.4.1.1.2\0", b"1.2.840.10008.5.1.4.1.1.11"
+    assert ct in start
+    (folder / "note.dcm").write_bytes(start.replace(ct, note, 1))
+    assert np.array_equal(sitk.GetArrayFromImage(read_scan(folder)), hu)
+
+
+def test_an_empty_file_spoils_only_the_series_in_its_folder(hu: np.ndarray, tmp_path: Path) -> None:
+    write_series(tmp_path / "a", hu, series="1")
+    write_series(tmp_path / "b", hu[:9], series="2")
+    (tmp_path / "b" / "empty.dcm").touch()
+    (tmp_path / "empty.dcm").touch()
+    assert [len(series.damaged) for series in list_series(tmp_path)] == [0, 1]
+    assert read_scan(tmp_path).GetSize()[2] == 10
