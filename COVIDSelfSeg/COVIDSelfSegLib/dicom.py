@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -77,7 +78,7 @@ def list_series(path: Path) -> list[Series]:
         Series, the one with the most slices first; files that are not DICOM are passed over.
 
     Raises:
-        UserError: the system does not let a file or folder be read.
+        UserError: the system does not let a file or folder be read, or nothing but damaged slices is there.
     """
     if path.is_dir():
         folders = os.walk(path, onerror=_refuse_folder)
@@ -92,6 +93,9 @@ def list_series(path: Path) -> list[Series]:
     if path.is_file():
         wanted = {slice_.series_id for slice_ in slices if slice_.path == path}
         slices = [slice_ for slice_ in slices if slice_.series_id in wanted]
+    lost = [one for one in damaged if (one.path == path if path.is_file() else one.was_ct)]
+    if lost and not slices:
+        raise _damaged(lost, "of a scan")
     stacks: dict[tuple[object, ...], list[Slice]] = {}
     for slice_ in slices:
         # A scout, a reformat and a dose report may share the series id of the stack; none is a slice of it.
@@ -188,12 +192,7 @@ def read_series(series: Series) -> sitk.Image:
             fix="Take the series of the CT slices themselves, not a picture or report made from them.",
         )
     if series.damaged:
-        first, more = series.damaged[0], len(series.damaged) - 1
-        raise UserError(
-            f"{first.path} {first.why}" + (f" (and {more} more such files)." if more else "."),
-            why=f"It seems to be a slice of the series '{series.description}', which would have a hole.",
-            fix="Copy or export the series again; if the file is no slice of it, move it out of the folder.",
-        )
+        raise _damaged(series.damaged, f"of the series '{series.description}', which would have a hole")
     positions = np.array([slice_.position for slice_ in series.slices])
     check_stack(positions, series.slices[0].normal, series.description)
     reader = sitk.ImageSeriesReader()
@@ -233,6 +232,15 @@ def _belongs_to(damaged: NoSlice, stack: list[Slice]) -> bool:
     if not beside or name.startswith(".") or name.upper() == "DICOMDIR":
         return False
     return damaged.was_ct or _ending(damaged.path) in {".dcm", *map(_ending, beside)}
+
+
+def _damaged(files: Sequence[NoSlice], of_what: str) -> UserError:
+    more = f" (and {len(files) - 1} more such files)" if len(files) > 1 else ""
+    return UserError(
+        f"{files[0].path} {files[0].why}{more}.",
+        why=f"It seems to be a slice {of_what}.",
+        fix="Copy or export the series again; if the file is no slice of it, move it out of the folder.",
+    )
 
 
 def _ending(path: Path) -> str:

@@ -96,6 +96,17 @@ def test_a_slice_whose_header_is_cut_off_is_refused_whatever_its_name(highest: P
     refused(cut.parent, f"{cut} is damaged.")
 
 
+def test_a_damaged_file_that_is_all_there_is_or_is_asked_for_is_refused_by_its_name(highest: Path) -> None:
+    highest.write_bytes(highest.read_bytes()[:-100])
+    for file in highest.parent.iterdir():
+        if file != highest:
+            file.unlink()
+    refused(highest.parent, f"{highest} is damaged.")
+    empty = highest.with_name("empty")
+    empty.touch()
+    refused(empty, f"{empty} is empty.")
+
+
 def test_what_is_no_slice_is_passed_over(hu: np.ndarray, highest: Path) -> None:
     folder = highest.parent
     for name in ("README.txt", "DICOMDIR", ".nomedia", ".DS_Store", "Thumbs.db", "LOCK"):
