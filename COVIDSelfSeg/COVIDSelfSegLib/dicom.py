@@ -1,6 +1,7 @@
 """DICOM folders: which series lie in them, which one is the chest CT, and its slices in order.
 
-File names say nothing: slices are sorted by their position along the slice normal.
+File names say nothing: slices are sorted by their position along the slice normal. Files of many frames are
+read by :mod:`.multi_frame`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import SimpleITK as sitk
 from .dicom_header import NoSlice, Slice, not_readable, read_header
 from .errors import UserError
 from .memory import is_out_of_memory
+from .multi_frame import read_multi_frame
 from .slice_stack import LEAST_SLICES, check_stack
 
 log = logging.getLogger(__name__)
@@ -53,7 +55,11 @@ class Series:
     @property
     def no_volume(self) -> str:
         """Why it cannot be read as a gray 3D volume, in words; empty where it can."""
-        return "" if self.slices[0].is_gray else "in colour"
+        if not self.slices[0].is_gray:
+            return "in colour"
+        if not self.slices[0].is_enhanced and any(slice_.frames > 1 for slice_ in self.slices):
+            return "a file of many frames that is no Enhanced CT"
+        return ""
 
     @property
     def no_ct_scan(self) -> str:
@@ -99,7 +105,7 @@ def list_series(path: Path) -> list[Series]:
     stacks: dict[tuple[object, ...], list[Slice]] = {}
     for slice_ in slices:
         # A scout, a reformat and a dose report may share the series id of the stack; none is a slice of it.
-        kind = (slice_.is_localizer, slice_.is_gray)
+        kind = (slice_.is_localizer, slice_.is_gray, slice_.is_enhanced or slice_.frames > 1)
         key = (slice_.series_id, kind, slice_.size, tuple(np.round(slice_.direction, 2)))
         stacks.setdefault(key, []).append(slice_)
     series = [
@@ -182,26 +188,21 @@ def read_series(series: Series) -> sitk.Image:
     """Read the slices of a series into one volume.
 
     Raises:
-        UserError: it is no gray volume, or its slices are missing, doubled, stacked at a slant (gantry tilt)
-            or damaged.
+        UserError: it is no gray volume, or its slices are missing, doubled, stacked at a slant (gantry tilt),
+            damaged, or frames whose places are not known.
     """
     if series.no_volume:
         raise UserError(
             f"The series '{series.description}' is {series.no_volume}.",
             why="A chest CT is a stack of slices with one HU value per voxel.",
-            fix="Take the series of the CT slices themselves, not a picture or report made from them.",
+            fix="Take the series of the CT slices themselves, or export it again as single slices.",
         )
     if series.damaged:
         raise _damaged(series.damaged, f"of the series '{series.description}', which would have a hole")
-    positions = np.array([slice_.position for slice_ in series.slices])
-    check_stack(positions, series.slices[0].normal, series.description)
-    reader = sitk.ImageSeriesReader()
-    reader.SetImageIO("GDCMImageIO")
-    reader.SetFileNames([str(slice_.path) for slice_ in series.slices])
     try:
-        if len(series.slices) == 1:
-            return sitk.ReadImage(str(series.slices[0].path), imageIO="GDCMImageIO")
-        return reader.Execute()
+        if series.slices[0].is_enhanced:
+            return read_multi_frame([slice_.path for slice_ in series.slices], series.description)
+        return _read_single_frames(series)
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise
@@ -211,6 +212,17 @@ def read_series(series: Series) -> sitk.Image:
             why="A damaged or unknown slice would leave a hole in the scan.",
             fix="Export the series again, uncompressed or with a lossless transfer syntax.",
         ) from error
+
+
+def _read_single_frames(series: Series) -> sitk.Image:
+    positions = np.array([slice_.position for slice_ in series.slices])
+    check_stack(positions, series.slices[0].normal, series.description)
+    if len(series.slices) == 1:
+        return sitk.ReadImage(str(series.slices[0].path), imageIO="GDCMImageIO")
+    reader = sitk.ImageSeriesReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileNames([str(slice_.path) for slice_ in series.slices])
+    return reader.Execute()
 
 
 def _is_long_ct(series: Series) -> bool:

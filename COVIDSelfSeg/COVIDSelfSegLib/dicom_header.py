@@ -16,6 +16,7 @@ from .file_names import itk_name
 
 log = logging.getLogger(__name__)
 
+_SOP_CLASS = "0008|0016"
 _MODALITY = "0008|0060"
 _IMAGE_TYPE = "0008|0008"
 _SERIES_DESCRIPTION = "0008|103e"
@@ -25,6 +26,8 @@ _SERIES_UID = "0020|000e"
 _CHEST_WORDS = ("chest", "thor", "lung", "pulm")
 
 
+_ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
+"""Enhanced CT and Legacy Converted Enhanced CT Image Storage: many frames, and the place of each."""
 _PREAMBLE_BYTES = 132
 """No DICOM file is shorter; the last four of them are ``DICM``."""
 _START_BYTES = 1 << 10
@@ -44,6 +47,7 @@ class Slice:
     is_localizer: bool
     is_chest: bool
     is_gray: bool
+    is_enhanced: bool
     size: tuple[int, int]
     frames: int
     position: tuple[float, float, float]
@@ -112,6 +116,7 @@ def read_header(path: Path) -> Slice | NoSlice | None:
         is_localizer="LOCALIZER" in tag(_IMAGE_TYPE).upper(),
         is_chest=any(word in words for word in _CHEST_WORDS),
         is_gray=reader.GetNumberOfComponents() == 1,
+        is_enhanced=tag(_SOP_CLASS) in _ENHANCED_CT,
         size=(size[0], size[1]),
         frames=size[2] if len(size) > 2 else 1,
         position=tuple(reader.GetOrigin()),

@@ -27,7 +27,7 @@ def check_stack(positions: npt.NDArray[np.float64], normal: npt.NDArray[np.float
     Raises:
         UserError: slices are missing, doubled or stacked at a slant (gantry tilt).
     """
-    if len(positions) < 3:
+    if len(positions) < 2:
         return
     along = np.diff(positions, axis=0) @ normal
     usual = float(np.median(along))

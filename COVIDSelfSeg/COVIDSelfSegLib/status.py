@@ -21,6 +21,7 @@ REQUIRED = {
     "scipy": "scipy",
     "SimpleITK": "SimpleITK",
     "PIL": "pillow",
+    "pydicom": "pydicom",
     "safetensors": "safetensors",
 }
 """Modules that the worker imports besides torch, and the distributions that bring them."""

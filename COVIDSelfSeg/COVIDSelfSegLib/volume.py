@@ -77,6 +77,8 @@ def files_of(path: Path) -> list[Path]:
 def read_scan(path: Path, series_id: str | None = None) -> sitk.Image:
     """Read a scan from a NIfTI, NRRD or MetaImage file, or from a folder (or one file) of DICOM slices.
 
+    DICOM may be single slices or Enhanced CT, the kind with many frames in a file.
+
     Args:
         path: file or folder.
         series_id: DICOM SeriesInstanceUID (or a unique beginning of it) where a folder holds several

@@ -26,7 +26,7 @@ from .workerProcess import WorkerProcess, modelFolder, slicersPython
 
 PYTHON_SETTING = "COVIDSelfSeg/WorkerPython"
 
-REQUIREMENTS = ("scipy", "pillow>=10.1", "safetensors>=0.4")
+REQUIREMENTS = ("scipy", "pillow>=10.1", "pydicom>=2.4", "safetensors>=0.4")
 LUNGMASK_REQUIREMENTS = ("fill-voids", "more-itertools", "scikit-image", "tqdm")
 """What lungmask imports besides torch, numpy and SimpleITK, which must stay Slicer's own."""
 KEPT = ("torch", "SimpleITK", "numpy", "requests")

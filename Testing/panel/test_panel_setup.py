@@ -540,7 +540,7 @@ def test_the_panel_imports_neither_torch_nor_lungmask_nor_simpleitk(samples, tmp
     )
     imported = done.stdout.splitlines()[-1]
     assert "'numpy'" in imported
-    for heavy in ("torch", "lungmask", "SimpleITK", "safetensors"):
+    for heavy in ("torch", "lungmask", "SimpleITK", "safetensors", "pydicom"):
         assert f"'{heavy}'" not in imported
 
 
