@@ -28,20 +28,26 @@ def hu_threshold(hu: HuArray, lungs: BoolArray, level: float) -> BoolArray:
 
 
 def threshold_without_vessels(
-    hu: HuArray, lungs: BoolArray, pixel_mm: float, level: float = -720.0
+    hu: HuArray, lungs: BoolArray, pixel_mm: float, level: float = -720.0, *, vessels_hu: float = -50.0
 ) -> BoolArray:
     """Dense lung less its vessels and its rim, smoothed; see :func:`thresholds_without_vessels`."""
-    return next(mask for _, mask in thresholds_without_vessels(hu, lungs, pixel_mm, (level,)))
+    levels = thresholds_without_vessels(hu, lungs, pixel_mm, (level,), vessels_hu=vessels_hu)
+    return next(mask for _, mask in levels)
 
 
 def thresholds_without_vessels(
-    hu: HuArray, lungs: BoolArray, pixel_mm: float, levels: Sequence[float] = THRESHOLDS_HU
+    hu: HuArray,
+    lungs: BoolArray,
+    pixel_mm: float,
+    levels: Sequence[float] = THRESHOLDS_HU,
+    *,
+    vessels_hu: float = -50.0,
 ) -> Iterator[tuple[float, BoolArray]]:
     """Dense lung less its vessels and its rim, smoothed: each level, and its mask.
 
-    After a blur of 1 mm, bright structures thinner than 6 mm (white top-hat of 100 HU) and values above
-    -50 HU count as vessels; the outermost 3 mm of the lung, where tissue shines in, do not count; what is
-    thinner than 3 mm goes.
+    After a blur of 1 mm, bright structures thinner than 6 mm (white top-hat of 100 HU) and values from
+    ``vessels_hu`` on count as vessels, and with these much of a consolidation; the outermost 3 mm of the
+    lung, where tissue shines in, do not count; what is thinner than 3 mm goes.
     """
 
     def pixels(mm: float) -> int:
@@ -50,7 +56,7 @@ def thresholds_without_vessels(
     within = np.where(lungs, hu, -850).astype(np.float32)
     smooth = ndimage.gaussian_filter(within, (0, 1 / pixel_mm, 1 / pixel_mm))
     size = max(3, pixels(6) | 1)
-    vessels = (ndimage.white_tophat(smooth, size=(1, size, size)) >= 100) | (hu >= -50)
+    vessels = (ndimage.white_tophat(smooth, size=(1, size, size)) >= 100) | (hu >= vessels_hu)
     cross = ndimage.generate_binary_structure(2, 1)[None]
     searched = ndimage.binary_erosion(lungs, cross, iterations=pixels(3)) & ~vessels
     for level in levels:

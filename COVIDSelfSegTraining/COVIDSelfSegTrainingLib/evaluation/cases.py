@@ -56,6 +56,7 @@ class Case:
         content: changes when the scan or its mask does.
         slice_labels: per native slice (z,) whether a reader saw disease in it; None where nobody did.
         scan_sha256: of the scan's voxels; empty for a phantom.
+        has_true_size: whether a volume in ml means anything; not where the size of voxels was inferred.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Case:
     content: str
     slice_labels: tuple[bool, ...] | None = None
     scan_sha256: str = ""
+    has_true_size: bool = True
 
     @property
     def kind(self) -> Kind:

@@ -22,6 +22,8 @@ from .result_files import load_result, save_result
 from .scoring import CaseResult, LoadedCase, score_case
 
 WORK = ".cases"
+_FORMAT = 2
+"""Of the results; those of another one are not taken up. 1 had a baseline less."""
 
 
 @dataclass(frozen=True)
@@ -136,5 +138,6 @@ def result_key(case: Case, package: ModelPackage, options: Options) -> str:
 
 def _folder(folder: Path, package: ModelPackage, options: Options, lungs: str) -> Path:
     """Where the results of a package lie: another one for all else that they depend on."""
-    settings = f"{__version__} {package.sha256} {package.card.inference} {options.threshold} {lungs}"
+    made_by = f"{_FORMAT} {__version__} {package.sha256}"
+    settings = f"{made_by} {package.card.inference} {options.threshold} {lungs}"
     return folder / WORK / hashlib.sha256(settings.encode()).hexdigest()[:16]

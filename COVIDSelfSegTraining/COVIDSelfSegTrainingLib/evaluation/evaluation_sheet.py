@@ -150,7 +150,7 @@ def _add_volumes(sheet: Sheet, evaluated: Evaluated) -> None:
                     "class": case.source.stated_class,
                     "split": "-" if case.source.is_phantom else case.source.split,
                     "method": one.label,
-                    "found, ml": result.found_ml,
+                    "found, ml": result.found_ml if case.has_true_size else None,
                     "found, % of lung": 100 * result.found_share,
                     "truth, ml": result.truth_ml,
                     "generator changes, HU": result.reconstruction_hu,

@@ -11,7 +11,7 @@ from .evaluated import Contender, Evaluated
 from .overlap import Overlap
 from .protocols import PAPER_PROTOCOL, SCAN_PROTOCOL, ScanScores
 from .published import PUBLISHED
-from .scoring import DIFFERENCE, EVERYTHING, MIXTURE, OTSU, PLAIN, THRESHOLD, CaseResult
+from .scoring import DIFFERENCE, EVERYTHING, KEEPING_DENSE, MIXTURE, OTSU, PLAIN, THRESHOLD, CaseResult
 from .sheet import Cell, Sheet
 from .statistics import summarise
 
@@ -133,7 +133,6 @@ def add_healthy(sheet: Sheet, evaluated: Evaluated) -> None:
                     "95 % low": share.low,
                     "95 % high": share.high,
                     "worst, %": max(100 * result.found_share for result in results),
-                    "falsely infected, ml": summarise(result.found_ml for result in results).mean,
                     "reconstruction error, HU": summarise(
                         result.reconstruction_hu for result in results
                     ).mean,
@@ -217,7 +216,7 @@ def _package_row(contender: Contender, cases: list[Case]) -> dict[str, Cell]:
 
 
 def _baseline_rows(contender: Contender, cases: list[Case]) -> list[dict[str, Cell]]:
-    names = [EVERYTHING, PLAIN, OTSU, MIXTURE]
+    names = [EVERYTHING, PLAIN, KEEPING_DENSE, OTSU, MIXTURE]
     rows = []
     for family, of in ((THRESHOLD, ""), (DIFFERENCE, f" ({contender.label})")):
         best = best_level(contender, cases, family)

@@ -33,6 +33,7 @@ Look = Callable[[CaseImages, Run], None]
 """Called with the images of a case while they are in memory, to draw them."""
 
 EVERYTHING, PLAIN = "everything in the lung", "HU threshold without vessels"
+KEEPING_DENSE = "HU threshold without thin vessels"
 OTSU, MIXTURE = "Otsu per slice", "two Gaussians per slice"
 THRESHOLD, DIFFERENCE = "HU above", "GAN difference above, HU:"
 """Names of the baselines; the last two are followed by a level, the best of which is taken later."""
@@ -132,7 +133,7 @@ def score_case(package: ModelPackage, loaded: LoadedCase, look: Look) -> CaseRes
     if images.truth is not None:
         truth = bool_view(images.truth)
         histogram = ProbabilityHistogram.of_scan(array_view(run.probability), truth, lungs)
-        baselines = _baselines(array_view(images.scan), lungs, truth, array_view(run.heatmap.excess), plain)
+        baselines = _baselines(images, lungs, array_view(run.heatmap.excess), plain)
         if truth.any():
             scores, _ = score_scan(found, truth, run.lungs.image)
             slices = tuple(score_slices(run.lesions, images.truth, run.lungs.image))
@@ -159,16 +160,15 @@ def score_case(package: ModelPackage, loaded: LoadedCase, look: Look) -> CaseRes
 
 
 def _baselines(
-    hu: npt.NDArray[np.int16],
-    lungs: BoolArray,
-    truth: BoolArray,
-    excess: npt.NDArray[np.int16],
-    plain: BoolArray,
+    images: CaseImages, lungs: BoolArray, excess: npt.NDArray[np.int16], plain: BoolArray
 ) -> dict[str, Overlap]:
+    hu, truth = array_view(images.scan), bool_view(images.truth)
+    keeping_dense = threshold_without_vessels(hu, lungs, images.scan.GetSpacing()[0], vessels_hu=np.inf)
     masks = chain(
         (
             (EVERYTHING, lungs),
             (PLAIN, plain),
+            (KEEPING_DENSE, keeping_dense),
             (OTSU, otsu_per_slice(hu, lungs)),
             (MIXTURE, mixture_per_slice(hu, lungs)),
         ),
