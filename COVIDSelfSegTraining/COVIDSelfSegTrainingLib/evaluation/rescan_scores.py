@@ -42,8 +42,9 @@ class RescanScore:
         healthy: whether anything found is wrong.
         rescan: what is other.
         dice: with what is expected; NaN where nothing is found in either.
-        expected_ml: volume found in the original scan, in the slices that are left.
-        found_ml: volume found in the other.
+        expected_ml: volume found in the original scan, in the slices that are left; NaN where the size of
+            voxels was inferred.
+        found_ml: volume found in the other; likewise.
         found_share: the same as a share of the lung, 0 .. 1; NaN where the other was refused.
         refused: why the other was not segmented, which counts as Dice 0; empty otherwise.
     """
@@ -145,14 +146,14 @@ def _score(label: str, case: Case, rescan: Rescan, run: Run | str) -> RescanScor
         inside = lungs == case.source.only_side if case.source.only_side else lungs > 0
         found = (array_view(run.lesions) > 0) & inside
         share = int(np.count_nonzero(found)) / max(1, int(np.count_nonzero(inside)))
-    ml = voxel_volume_ml(rescan.scan)
+    ml = voxel_volume_ml(rescan.scan) if case.has_true_size else float("nan")
     return RescanScore(
         method=label,
         scan=case.name,
         healthy=case.is_healthy,
         rescan=rescan.name,
         dice=0.0 if isinstance(run, str) else overlap(found, rescan.expected).dice,
-        expected_ml=float(np.count_nonzero(rescan.expected) * ml),
+        expected_ml=rescan.expected_ml if case.has_true_size else float("nan"),
         found_ml=float(np.count_nonzero(found) * ml),
         found_share=share,
         refused=run if isinstance(run, str) else "",

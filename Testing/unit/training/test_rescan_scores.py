@@ -48,6 +48,15 @@ def test_thick_slices_are_means_and_lie_in_the_middle_of_theirs(thin: sitk.Image
     of_four = found[4:8].sum(axis=0)
     assert thick.expected[1][of_four >= 3].all()
     assert not thick.expected[1][of_four <= 2].any()
+    assert thick.expected_ml == pytest.approx(found[:16].sum() * 0.8 * 0.8 * 2.0 / 1000)
+
+
+def test_small_foci_that_fill_no_thick_slice_count_in_the_volume_all_the_same(thin: sitk.Image) -> None:
+    foci = np.zeros(array_view(thin).shape, bool)
+    foci[[1, 6, 11], 5:8, 5:8] = True
+    thick = thick_slices(thin, foci)
+    assert not thick.expected.any()
+    assert thick.expected_ml == pytest.approx(27 * 0.8 * 0.8 * 2.0 / 1000)
 
 
 def test_sparse_slices_are_those_of_the_scan_where_they_were(thin: sitk.Image, found: np.ndarray) -> None:
@@ -58,6 +67,7 @@ def test_sparse_slices_are_those_of_the_scan_where_they_were(thin: sitk.Image, f
         assert np.array_equal(sparse.expected[z], found[of_thin])
         place = sparse.scan.TransformIndexToPhysicalPoint((3, 5, z))
         assert place == pytest.approx(thin.TransformIndexToPhysicalPoint((3, 5, of_thin)))
+    assert sparse.expected_ml == pytest.approx(found[[2, 6, 10, 14]].sum() * 0.8 * 0.8 * 8.0 / 1000)
 
 
 def test_noise_and_blur_keep_the_grid_and_the_mean(a_phantom: Phantom) -> None:
@@ -97,9 +107,9 @@ def test_a_scan_that_is_refused_when_made_otherwise_is_counted_and_said(
     a_phantom: Phantom, tmp_path: Path
 ) -> None:
     found = array_view(a_phantom.lesions) > 0
-    empty = Rescan("one grey", a_phantom.scan * 0 + 40, found)
+    empty = Rescan("one grey", a_phantom.scan * 0 + 40, found, 1.0)
     case, _ = phantom_cases([203])
-    nothing = Rescan("one grey", empty.scan, np.zeros_like(found))
+    nothing = Rescan("one grey", empty.scan, np.zeros_like(found), 0.0)
     assert rescan_scores._score("m", case, nothing, "refused").dice == 0
     package = finding_package(tmp_path / "small.safetensors", seed=1)
     options = Options(builtin_lungs=True, device="cpu")
