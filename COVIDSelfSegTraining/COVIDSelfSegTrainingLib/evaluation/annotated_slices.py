@@ -43,6 +43,7 @@ class AnnotatedSlice:
         lungs: published lung mask (y, x), None where there is none.
         lesions: published lesion mask (y, x).
         values: what ``hu`` are.
+        case: the scan that it is a slice of; empty where that is not known.
     """
 
     name: str
@@ -50,6 +51,7 @@ class AnnotatedSlice:
     lungs: BoolArray | None
     lesions: BoolArray
     values: ValueKind = "picture"
+    case: str = ""
 
     def lungs_of_stack(self, network: LungNetwork | None = None) -> npt.NDArray[np.uint8]:
         """Lung mask (y, x) that the built-in method finds in a stack of copies, with its network if given."""
@@ -72,8 +74,9 @@ def read_radiopaedia(file: Path) -> Iterator[AnnotatedSlice]:
         parts = [arrays[name][:, ::-1] for name in ("image", "lung", "infection")]
         cases = arrays["case"]
     for number, (gray, lungs, lesions) in enumerate(zip(*parts, strict=True)):
-        name = f"{cases[number]}_{number:03d}"
-        yield AnnotatedSlice(name, _as_scan(gray), lungs.astype(bool), lesions.astype(bool), _kind(gray))
+        case = str(cases[number])
+        masks = lungs.astype(bool), lesions.astype(bool)
+        yield AnnotatedSlice(f"{case}_{number:03d}", _as_scan(gray), *masks, _kind(gray), case)
 
 
 def approximate_hu(gray: npt.NDArray[np.uint8]) -> FloatArray:

@@ -42,16 +42,17 @@ from .histogram import ProbabilityHistogram
 from .lung_scores import BUILT_IN, CLASSICAL, OF_SLICES
 from .overlap import Overlap, overlap
 from .score_curves import add_reliability
-from .scoring import EVERYTHING, MIXTURE, OTSU, PLAIN, THRESHOLD
+from .scoring import EVERYTHING, KEEPING_DENSE, MIXTURE, OTSU, PLAIN, THRESHOLD
 from .sheet import Cell, Sheet
 from .slice_lungs import SliceLungs, lungs_of_slice
-from .statistics import summarise
+from .statistics import summarise, summarise_clusters
 
 WITHOUT_VESSELS = "HU without vessels above"
 """Of a family of baselines, followed by a level; on scans one stands for it (:data:`.scoring.PLAIN`)."""
 PROTOCOL = (
     "Single annotated slices (8-bit pictures mapped to approximate HU, good to some 80 HU; pixel size "
-    "guessed from the width of the chest). Mean over slices; pooled Dice is over the pixels of all slices. "
+    "guessed from the width of the chest). Mean over slices with a lesion; pooled Dice is over the pixels of "
+    "all slices. "
     "These pictures are never trained on."
 )
 
@@ -64,6 +65,7 @@ class SliceSet:
 
     Attributes:
         name: of the set.
+        cases: of each slice, the scan that it is of; a name of its own where that is not known.
         counts: by method, one entry a slice.
         histograms: of the probability of each package, over all slices.
         recall_in_lungs: by lung mask, the share of the lesion that lies inside of it, a slice each. The
@@ -71,6 +73,7 @@ class SliceSet:
     """
 
     name: str
+    cases: list[str]
     counts: dict[str, list[Overlap]]
     histograms: dict[str, ProbabilityHistogram]
     recall_in_lungs: dict[str, list[float]]
@@ -140,6 +143,7 @@ def score_slice_set(
     counts: dict[str, list[Overlap]] = {}
     histograms: dict[str, ProbabilityHistogram] = {}
     recall: dict[str, list[float]] = {}
+    cases = []
     for number, one in enumerate(read_slices(path), start=1):
         lungs_by = {} if one.lungs is None else {"published": SliceLungs(one.lungs.astype(np.uint8))}
         if of_slices is not None:
@@ -160,8 +164,9 @@ def score_slice_set(
             histograms[label] = histograms[label] + counted if label in histograms else counted
         for name, mask in masks.items():
             counts.setdefault(name, []).append(overlap(mask, truth, within=lungs))
+        cases.append(one.case or one.name)
         progress(number, one.name)
-    return SliceSet(name_of_set(path), counts, histograms, recall)
+    return SliceSet(name_of_set(path), cases, counts, histograms, recall)
 
 
 def slice_probability(
@@ -207,11 +212,12 @@ def add_slice_sets(sheet: Sheet, sets: Sequence[SliceSet], labels: Sequence[str]
         sheet.section(f"Annotated slices, {one.name}", PROTOCOL)
         used = next(iter(one.recall_in_lungs))
         sheet.note(f"Lung mask: {used}." + (f" {_WEIGHED}" if used == OF_SLICES else ""))
+        sheet.note(_interval_of(one))
         names = [(label, label) for label in labels]
-        names += [(name, name) for name in (EVERYTHING, PLAIN, OTSU, MIXTURE)]
+        names += [(name, name) for name in (EVERYTHING, PLAIN, KEEPING_DENSE, OTSU, MIXTURE)]
         best = [_best_level(one, family) for family in (THRESHOLD, WITHOUT_VESSELS)]
         names += [(name, f"{name}, best level") for name in best]
-        sheet.table(f"slices_{one.name}", [_row(title, one.counts[name]) for name, title in names])
+        sheet.table(f"slices_{one.name}", [_row(title, one.counts[name], one.cases) for name, title in names])
         inside: list[dict[str, Cell]] = [
             {"lung mask": name, "lesion recall inside, mean over slices": summarise(recall).mean}
             for name, recall in one.recall_in_lungs.items()
@@ -225,16 +231,30 @@ def add_slice_sets(sheet: Sheet, sets: Sequence[SliceSet], labels: Sequence[str]
 def _best_level(one: SliceSet, family: str) -> str:
     """The level of a family of thresholds with the highest mean Dice; its full name."""
     names = [name for name in one.counts if name.startswith(family)]
-    return max(names, key=lambda name: summarise(counts.dice for counts in one.counts[name]).mean)
+    return max(names, key=lambda name: summarise(map(_dice, one.counts[name])).mean)
 
 
-def _row(title: str, counts: Sequence[Overlap]) -> dict[str, Cell]:
-    dice = summarise(one.dice for one in counts)
+def _dice(counts: Overlap) -> float:
+    """Of a slice with a lesion; without one it would be 0 for whoever marks a pixel, and for nobody else."""
+    return counts.dice if counts.truth else float("nan")
+
+
+def _interval_of(one: SliceSet) -> str:
+    """What the interval of the mean Dice takes for independent."""
+    scans, slices = len(set(one.cases)), len(one.cases)
+    if scans == slices:
+        return "The interval takes slices as independent, since it is not known which are of one patient."
+    return f"The interval takes the {scans} scans as independent, not their {slices} slices."
+
+
+def _row(title: str, counts: Sequence[Overlap], cases: Sequence[str]) -> dict[str, Cell]:
+    dice = summarise_clusters(map(_dice, counts), cases)
     both, found, truth = (sum(getattr(one, name) for one in counts) for name in ("both", "found", "truth"))
     return {
         "method": title,
-        "slices": dice.count,
-        "truth and result both empty": dice.undefined,
+        "slices with a lesion": dice.count,
+        "slices without": dice.undefined,
+        "of these marked": sum(one.found > 0 for one in counts if not one.truth),
         "Dice, mean": dice.mean,
         "95 % low": dice.low,
         "95 % high": dice.high,
@@ -250,6 +270,7 @@ def _baselines(one: AnnotatedSlice, lungs: BoolArray) -> dict[str, BoolArray]:
     masks = {
         EVERYTHING: lungs,
         PLAIN: threshold_without_vessels(hu, lungs, pixel_mm),
+        KEEPING_DENSE: threshold_without_vessels(hu, lungs, pixel_mm, vessels_hu=np.inf),
         OTSU: otsu_per_slice(hu, lungs),
         MIXTURE: mixture_per_slice(hu, lungs),
     }

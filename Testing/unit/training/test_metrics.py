@@ -13,7 +13,7 @@ from COVIDSelfSegTrainingLib.evaluation.histogram import ProbabilityHistogram
 from COVIDSelfSegTrainingLib.evaluation.overlap import overlap
 from COVIDSelfSegTrainingLib.evaluation.protocols import score_scan, score_slices
 from COVIDSelfSegTrainingLib.evaluation.slice_ranking import roc_auc, slice_auc
-from COVIDSelfSegTrainingLib.evaluation.statistics import summarise
+from COVIDSelfSegTrainingLib.evaluation.statistics import summarise, summarise_clusters
 from COVIDSelfSegTrainingLib.evaluation.surface import surface_distances
 from scipy.spatial.distance import cdist
 
@@ -202,6 +202,29 @@ def test_undefined_values_are_counted_apart() -> None:
     summary = summarise([0.5, float("nan"), 0.7])
     assert (summary.count, summary.undefined, summary.mean) == (2, 1, pytest.approx(0.6))
     assert math.isnan(summarise([]).mean)
+
+
+def test_the_interval_of_slices_counts_patients_and_not_slices() -> None:
+    """Of slices that agree within each patient, it holds the mean as often as that of the patients' means."""
+    rng = np.random.default_rng(4)
+    patients = np.repeat(np.arange(10), 12)
+    holds, plain_holds = [], []
+    for _ in range(500):
+        dice = rng.normal(0.6, 0.15, 10)[patients] + rng.normal(0, 0.05, len(patients))
+        one, plain = summarise_clusters(dice, patients.tolist()), summarise(dice)
+        assert one.mean == plain.mean
+        holds.append(one.low < 0.6 < one.high)
+        plain_holds.append(plain.low < 0.6 < plain.high)
+    assert np.mean(holds) == pytest.approx(0.95, abs=0.03)
+    assert np.mean(plain_holds) < 0.6
+
+
+def test_slices_of_a_patient_each_are_summed_up_as_independent_ones() -> None:
+    dice = [0.2, 0.9, float("nan"), 0.4]
+    one, plain = summarise_clusters(dice, "abcd"), summarise(dice)
+    assert (one.count, one.undefined, one.mean) == (plain.count, plain.undefined, plain.mean)
+    assert (one.low, one.high) == (pytest.approx(plain.low), pytest.approx(plain.high))
+    assert math.isnan(summarise_clusters(dice, "aaaa").low)
 
 
 def test_one_scan_far_off_moves_the_mean_and_not_the_median() -> None:

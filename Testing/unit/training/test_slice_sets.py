@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import shutil
 from dataclasses import replace
@@ -19,9 +20,12 @@ from COVIDSelfSegLib.segmentation import ValueKind
 from COVIDSelfSegLib.volume import array_view
 from COVIDSelfSegTrainingLib.evaluation.annotated_slices import approximate_hu, evenness
 from COVIDSelfSegTrainingLib.evaluation.lung_scores import OF_SLICES
+from COVIDSelfSegTrainingLib.evaluation.overlap import Overlap
+from COVIDSelfSegTrainingLib.evaluation.scoring import EVERYTHING, KEEPING_DENSE, MIXTURE, OTSU, PLAIN
 from COVIDSelfSegTrainingLib.evaluation.sheet import Sheet
 from COVIDSelfSegTrainingLib.evaluation.slice_lungs import SliceLungs
 from COVIDSelfSegTrainingLib.evaluation.slice_sets import (
+    SliceSet,
     add_slice_sets,
     check_sets,
     read_slices,
@@ -71,6 +75,27 @@ def test_pictures_are_scored_beside_the_baselines(
     assert sorted(set(best)) == ["HU above", "HU without vessels above"]
     assert "Reliability on the lung of set" in page
     assert (pictures.parent / "out" / "lung_recall_set.csv").is_file()
+
+
+def test_every_method_has_its_mean_over_the_slices_with_a_lesion(tmp_path: Path) -> None:
+    """Else a slice without one would cost those alone that mark it."""
+    found, missed = Overlap(30, 10, 20, 940), Overlap(10, 0, 40, 950)
+    careful, eager = Overlap(0, 0, 0, 1000), Overlap(0, 100, 0, 900)
+    baselines = (EVERYTHING, PLAIN, KEEPING_DENSE, OTSU, MIXTURE)
+    names = ["careful", *baselines, "HU above -720", "HU without vessels above -720"]
+    counts = {name: [found, missed, eager] for name in names}
+    counts["careful"] = [found, missed, careful]
+    one = SliceSet("set", ["a", "a", "b"], counts, {}, {"published": [1.0, 1.0, float("nan")]})
+    sheet = Sheet("slices")
+    add_slice_sets(sheet, [one], ["careful"])
+    page = sheet.write(tmp_path).read_text()
+    assert "takes the 2 scans as independent, not their 3 slices" in page
+    with (tmp_path / "slices_set.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["Dice, mean"]) for row in rows] == pytest.approx([(found.dice + missed.dice) / 2] * 8)
+    assert {row["slices with a lesion"] for row in rows} == {"2"}
+    assert [row["of these marked"] for row in rows] == ["0", *["1"] * (len(rows) - 1)]
+    assert rows[0]["Dice, pooled"] > rows[1]["Dice, pooled"]
 
 
 @pytest.mark.parametrize(("kind", "finds"), [("absolute", False), ("slice", True), ("volume", True)])
