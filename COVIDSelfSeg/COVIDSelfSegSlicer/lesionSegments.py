@@ -33,8 +33,9 @@ _writtenAt: dict[tuple[str, str], int] = {}
 def prepare(segmentationNode, ctNode) -> None:
     """Give a segmentation node its display, its reference geometry and the three empty segments."""
     segmentationNode.CreateDefaultDisplayNodes()
-    segmentationNode.SetReferenceImageGeometryParameterFromVolumeNode(ctNode)
+    # First the transform: the geometry is taken as it looks from under that of the segmentation.
     segmentationNode.SetAndObserveTransformNodeID(ctNode.GetTransformNodeID())
+    segmentationNode.SetReferenceImageGeometryParameterFromVolumeNode(ctNode)
     for segmentID in (RIGHT_LUNG, LEFT_LUNG, LESION):
         _segmentOf(segmentationNode, segmentID)
 

@@ -5,8 +5,9 @@ import pytest
 import slicer
 import vtk
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegSlicer import lesionSegments, resultNodes
+from COVIDSelfSegSlicer import lesionSegments, resultNodes, results
 from COVIDSelfSegSlicer.cutMask import CutMask
+from COVIDSelfSegSlicer.runFiles import RunFiles
 from vtk.util.numpy_support import vtk_to_numpy
 
 from COVIDSelfSeg import COVIDSelfSegLogic
@@ -55,6 +56,46 @@ def test_a_ct_under_a_linear_transform_is_segmented_where_it_is_seen(expected):
     assert_lesions_lie_as_in_the_result_files(expected, "moved", ct)
     for role in (resultNodes.SEGMENTATION, resultNodes.HEATMAP, resultNodes.PSEUDO_HEALTHY):
         assert resultNodes.findNode(ct, role).GetTransformNodeID() == ct.GetTransformNodeID()
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [(1, 0, 0, 250, 0, 1, 0, -40, 0, 0, 1, 70, 0, 0, 0, 1), TRANSFORM],
+    ids=["shifted", "turned"],
+)
+def test_of_a_ct_under_a_transform_the_segments_are_exported_whole(a_ct, samples, rows):
+    """On the CT's own grid, as the export and the Segment Editor take it; after one run and after two."""
+    a_ct.SetAndObserveTransformNodeID(transform_of(rows).GetID())
+    files = RunFiles.read(samples / "truth", lambda: False)
+    for _run in range(2):
+        results.setResults(a_ct, files)
+        segmentation = resultNodes.findNode(a_ct, resultNodes.SEGMENTATION)
+        assert np.allclose(reference_of(segmentation), ijk_to_ras(a_ct))
+        labels = exported(segmentation)
+        assert labels.shape == files.lungs.shape
+        assert np.array_equal(labels == 3, files.lesions > 0)
+        assert np.array_equal(labels > 0, (files.lungs > 0) | (files.lesions > 0))
+
+
+def reference_of(segmentation):
+    """Matrix from the voxels of a segmentation's reference geometry to its own coordinates."""
+    name = slicer.vtkSegmentationConverter.GetReferenceImageGeometryParameterName()
+    text = segmentation.GetSegmentation().GetConversionParameter(name)
+    matrix = vtk.vtkMatrix4x4()
+    assert slicer.vtkSegmentationConverter.DeserializeImageGeometry(text, matrix, np.zeros(6, int).tolist())
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def exported(segmentation):
+    """Numbers of the segments in the voxels of the reference geometry, as Slicer exports them."""
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode")
+    segment_ids = vtk.vtkStringArray()
+    for segment_id in segmentation.GetSegmentation().GetSegmentIDs():
+        segment_ids.InsertNextValue(segment_id)
+    slicer.vtkSlicerSegmentationsModuleLogic.ExportSegmentsToLabelmapNode(
+        segmentation, segment_ids, node, None, slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY
+    )
+    return slicer.util.arrayFromVolume(node)
 
 
 def test_a_ct_under_a_transform_that_bends_it_is_refused(a_ct):
