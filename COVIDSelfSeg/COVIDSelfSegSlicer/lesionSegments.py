@@ -26,6 +26,8 @@ _TERMINOLOGY = Path(__file__).resolve().parents[1] / "Resources" / "Terminologie
 _FINGERPRINT = "COVIDSelfSeg.fingerprint"
 _SURFACE_MM = {RIGHT_LUNG: 3.0, LEFT_LUNG: 3.0, LESION: 1.5}
 """Voxels that a surface is made of; lungs are large and smooth."""
+_SAME_PLACE = 0.01
+"""Voxels by which grids may differ and still be the same; files round a little."""
 _writtenAt: dict[tuple[str, str], int] = {}
 """What :func:`_changedAt` said after writing, so that fingerprints, which take longer, are rarely taken."""
 
@@ -80,8 +82,11 @@ def write(segmentationNode, segmentID: str, mask: CutMask, gridNode) -> None:
     segmentationNode.Modified()
 
 
-def isEdited(segmentationNode, segmentID: str) -> bool:
-    """Whether someone changed a segment since :func:`write` wrote it."""
+def isEdited(segmentationNode, segmentID: str, *gridNodes) -> bool:
+    """Whether someone changed a segment since :func:`write` wrote it on the grid of a volume.
+
+    See :func:`maskOf` for more than one.
+    """
     segment = segmentationNode.GetSegmentation().GetSegment(segmentID)
     if segment is None:
         return False
@@ -90,7 +95,7 @@ def isEdited(segmentationNode, segmentID: str) -> bool:
     written = vtk.mutable("")
     if not segment.GetTag(_FINGERPRINT, written):
         return False
-    return str(written) != _fingerprint(maskOf(segmentationNode, segmentID))
+    return str(written) != _fingerprint(maskOf(segmentationNode, segmentID, *gridNodes))
 
 
 def _segmentOf(segmentationNode, segmentID: str):
@@ -115,15 +120,49 @@ def _changedAt(segment) -> int:
     return labels.GetMTime() if labels is not None else 0
 
 
-def maskOf(segmentationNode, segmentID: str) -> CutMask:
-    """What a segment covers of the CT's grid."""
+def maskOf(segmentationNode, segmentID: str, *gridNodes) -> CutMask:
+    """What a segment covers of the grid of a volume, whatever grid Segment Editor keeps it on.
+
+    Args:
+        segmentationNode: holds the segment.
+        segmentID: which.
+        gridNodes: volumes with the same voxels, of which some may have been moved since. A segment that is on
+            the grid of one of them is taken voxel by voxel, any other by where it lies in the first.
+    """
     labels = slicer.vtkOrientedImageData()
     segmentationNode.GetBinaryLabelmapRepresentation(segmentID, labels)
-    values = _arrayOf(labels)
-    if values is None:
+    if _arrayOf(labels) is None:
         return CutMask.of(np.zeros((0, 0, 0), bool))
+    grids = [_ijkToSegments(gridNode, segmentationNode) for gridNode in gridNodes]
+    if not any(_isOnGrid(labels, grid) for grid in grids):
+        labels = _resampled(labels, grids[0])
+    values = _arrayOf(labels)
+    assert values is not None
     i, _i, j, _j, k, _k = labels.GetExtent()
     return CutMask.of(values > 0).moved((k, j, i))
+
+
+def _isOnGrid(labels, toSegments) -> bool:
+    """Whether the voxels of labels are those of a grid, which is a matrix as of :func:`_ijkToSegments`."""
+    matrix = vtk.vtkMatrix4x4()
+    labels.GetImageToWorldMatrix(matrix)
+    own, grid = slicer.util.arrayFromVTKMatrix(matrix), slicer.util.arrayFromVTKMatrix(toSegments)
+    low, high = np.reshape(labels.GetExtent(), (3, 2)).T
+    corners = np.array([[*low, 1.0], [*high, 1.0]]).T
+    # In voxels, at both ends: what is off by a little in each voxel may be far off in the last one.
+    return bool(np.abs(np.linalg.solve(grid, own @ corners) - corners).max() < _SAME_PLACE)
+
+
+def _resampled(labels, toSegments):
+    """Labels on another grid, each voxel as the one of the labels in which its middle lies."""
+    grid, moved = slicer.vtkOrientedImageData(), slicer.vtkOrientedImageData()
+    grid.SetImageToWorldMatrix(toSegments)
+    grid.SetExtent(0, 0, 0, 0, 0, 0)  # resampling lets it grow to what the labels reach
+    grid.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
+        labels, grid, moved, False, True
+    )
+    return moved
 
 
 def largestSliceCenter(segmentationNode) -> list[float] | None:

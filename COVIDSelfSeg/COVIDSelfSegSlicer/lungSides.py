@@ -11,19 +11,22 @@ from .cutMask import CutMask
 from .lesionSegments import LEFT_LUNG, RIGHT_LUNG
 
 
-def lesionBySide(segmentationNode, lesion: CutMask, spacing: Sequence[float]) -> dict[str, np.ndarray | None]:
+def lesionBySide(
+    segmentationNode, lesion: CutMask, gridNodes: Sequence, spacing: Sequence[float]
+) -> dict[str, np.ndarray | None]:
     """Tell the voxels of a lesion in the right lung from those in the left one.
 
     Args:
         segmentationNode: holds the lungs.
         lesion: of a run, or of its probability at another threshold.
+        gridNodes: volumes whose voxels those of the lesion are; see :func:`lesionSegments.maskOf`.
         spacing: of the grid (i, j, k) in mm.
 
     Returns:
         For ``right`` and ``left``, bool for each voxel that the lesion holds; None where the segment of that
         lung is gone or empty. Where both are there, each voxel belongs to one of them.
     """
-    right, left = (_lungOf(segmentationNode, segmentID) for segmentID in (RIGHT_LUNG, LEFT_LUNG))
+    right, left = (_lungOf(segmentationNode, segmentID, gridNodes) for segmentID in (RIGHT_LUNG, LEFT_LUNG))
     inRight, inLeft = (None if lung is None else lung.over(lesion)[lesion.inside] for lung in (right, left))
     if right is None or left is None:
         return {"right": inRight, "left": inLeft}
@@ -31,17 +34,17 @@ def lesionBySide(segmentationNode, lesion: CutMask, spacing: Sequence[float]) ->
     if undecided.any():
         # A run finds lesions in its lungs alone: what lies outside one that is as the run wrote it, it found
         # in the other.
-        if not lesionSegments.isEdited(segmentationNode, LEFT_LUNG):
+        if not lesionSegments.isEdited(segmentationNode, LEFT_LUNG, *gridNodes):
             inRight[undecided] = ~inLeft[undecided]
-        elif lesionSegments.isEdited(segmentationNode, RIGHT_LUNG):
+        elif lesionSegments.isEdited(segmentationNode, RIGHT_LUNG, *gridNodes):
             inRight[undecided] = _isNearer(right, left, _placesOf(lesion, undecided), spacing)
     return {"right": inRight, "left": ~inRight}
 
 
-def _lungOf(segmentationNode, segmentID: str) -> CutMask | None:
+def _lungOf(segmentationNode, segmentID: str, gridNodes: Sequence) -> CutMask | None:
     if segmentationNode.GetSegmentation().GetSegment(segmentID) is None:
         return None
-    lung = lesionSegments.maskOf(segmentationNode, segmentID)
+    lung = lesionSegments.maskOf(segmentationNode, segmentID, *gridNodes)
     return None if lung.isEmpty else lung
 
 

@@ -105,13 +105,15 @@ def editsAtStake(ctNode, files: RunFiles | None = None) -> list[str]:
     segmentationNode = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
     if segmentationNode is None:
         return []
+    grids = _gridNodesOf(ctNode)
     if files is None:
-        return [lesionSegments.LESION] * lesionSegments.isEdited(segmentationNode, lesionSegments.LESION)
+        edited = lesionSegments.isEdited(segmentationNode, lesionSegments.LESION, *grids)
+        return [lesionSegments.LESION] * edited
     return [
         segmentID
         for segmentID, mask in _masksOf(files).items()
-        if lesionSegments.isEdited(segmentationNode, segmentID)
-        and not lesionSegments.maskOf(segmentationNode, segmentID).equals(mask)
+        if lesionSegments.isEdited(segmentationNode, segmentID, *grids)
+        and not lesionSegments.maskOf(segmentationNode, segmentID, ctNode).equals(mask)
     ]
 
 
@@ -125,6 +127,13 @@ def enableUndo(ctNode) -> None:
     """Let undo bring back the segmentation and the table."""
     for role in (resultNodes.SEGMENTATION, resultNodes.TABLE):
         resultNodes.findNode(ctNode, role).SetUndoEnabled(True)
+
+
+def _gridNodesOf(ctNode) -> list:
+    """The volumes whose voxels those of a run are, its probability first; any may have been moved since."""
+    roles = (resultNodes.PROBABILITY, resultNodes.HEATMAP, resultNodes.PSEUDO_HEALTHY)
+    made = (resultNodes.findNode(ctNode, role) for role in roles)
+    return [*(node for node in made if node is not None), ctNode]
 
 
 def _masksOf(files: RunFiles) -> dict[str, CutMask]:
@@ -173,7 +182,7 @@ def _numbers(ctNode, mask: CutMask, voxelMl: float, before: dict) -> dict:
     """
     segmentationNode = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
     hu = slicer.util.arrayFromVolume(ctNode)[mask.box][mask.inside]
-    sides = lesionBySide(segmentationNode, mask, ctNode.GetSpacing())
+    sides = lesionBySide(segmentationNode, mask, _gridNodesOf(ctNode), ctNode.GetSpacing())
     numbers: dict = {}
     for side, chosen in (*sides.items(), ("both", np.ones(len(hu), bool))):
         if chosen is None:

@@ -217,16 +217,16 @@ def test_segments_of_the_user_stay_as_they_are(a_segmented_ct, samples):
 
 
 def test_segments_that_nobody_touched_are_not_taken_for_edited(a_segmented_ct):
-    segmentation = node_of(a_segmented_ct)
-    assert not any(lesionSegments.isEdited(segmentation, name) for name in (RIGHT, LEFT, LESION))
-    COVIDSelfSegLogic().setThreshold(a_segmented_ct, 0.7)
-    assert not any(lesionSegments.isEdited(segmentation, name) for name in (RIGHT, LEFT, LESION))
+    ct, segmentation = a_segmented_ct, node_of(a_segmented_ct)
+    assert not any(lesionSegments.isEdited(segmentation, name, ct) for name in (RIGHT, LEFT, LESION))
+    COVIDSelfSegLogic().setThreshold(ct, 0.7)
+    assert not any(lesionSegments.isEdited(segmentation, name, ct) for name in (RIGHT, LEFT, LESION))
 
 
 def test_hand_edits_are_kept_beside_a_new_lesion(a_segmented_ct, samples):
     ct = a_segmented_ct
     edited = edit(ct, LESION)
-    assert lesionSegments.isEdited(node_of(ct), LESION)
+    assert lesionSegments.isEdited(node_of(ct), LESION, ct)
     COVIDSelfSegLogic().setThreshold(ct, 0.9)
     names = [
         node_of(ct).GetSegmentation().GetSegment(segment_id).GetName()
@@ -336,6 +336,74 @@ def test_what_of_a_lesion_was_erased_from_both_lungs_belongs_to_the_nearer_one(a
     assert infected(ct) == before
 
 
+def specify_geometry(ct, factor):
+    """Keep the segments on a finer or a coarser grid, as Segment Editor does on the button of that name."""
+    segmentation, grid = node_of(ct).GetSegmentation(), slicer.vtkOrientedImageData()
+    matrix = vtk.vtkMatrix4x4()
+    ct.GetIJKToRASMatrix(matrix)
+    grid.SetImageToWorldMatrix(matrix)
+    grid.SetExtent(ct.GetImageData().GetExtent())
+    slicer.vtkCalculateOversamplingFactor.ApplyOversamplingOnImageGeometry(grid, factor)
+    converter, logic = slicer.vtkSegmentationConverter, slicer.vtkSlicerSegmentationsModuleLogic
+    name = converter.GetReferenceImageGeometryParameterName()
+    segmentation.SetConversionParameter(name, converter.SerializeImageGeometry(grid))
+    for segment_id in segmentation.GetSegmentIDs():
+        labels, moved = slicer.vtkOrientedImageData(), slicer.vtkOrientedImageData()
+        node_of(ct).GetBinaryLabelmapRepresentation(segment_id, labels)
+        slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
+            labels, grid, moved, False, True
+        )
+        logic.SetBinaryLabelmapToSegment(moved, node_of(ct), segment_id, logic.MODE_REPLACE)
+    grid_of_labels = segmentation.GetSegment(LESION).GetRepresentation("Binary labelmap")
+    assert not np.allclose(grid_of_labels.GetSpacing(), ct.GetSpacing())
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_lesions_stay_in_their_lung_where_segments_were_given_a_finer_grid(a_ct, samples, turned):
+    if turned:
+        turn(a_ct)
+    ct = show_truth(a_ct, samples / "truth")
+    COVIDSelfSegLogic().setThreshold(ct, 0.4)
+    before, lesion = infected(ct), voxels(ct, LESION)
+    assert "0.0" not in before.values()
+    specify_geometry(ct, 2.0)
+    COVIDSelfSegLogic().setThreshold(ct, 0.4)
+    assert infected(ct) == before
+    assert np.array_equal(voxels(ct, LESION), lesion)
+
+
+def turn(ct):
+    transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    turned = vtk.vtkTransform()
+    turned.RotateZ(25)
+    turned.Translate(30, -20, 10)
+    transform.SetMatrixTransformToParent(turned.GetMatrix())
+    ct.SetAndObserveTransformNodeID(transform.GetID())
+
+
+def test_segments_that_were_only_given_a_finer_grid_are_not_taken_for_edited(a_segmented_ct, samples):
+    ct, files = a_segmented_ct, RunFiles.read(samples / "truth", lambda: False)
+    specify_geometry(ct, 2.0)
+    assert results.editsAtStake(ct) == results.editsAtStake(ct, files) == []
+    edit(ct, LESION)
+    files.lesions[:] = 0
+    assert results.editsAtStake(ct) == results.editsAtStake(ct, files) == [LESION]
+
+
+@pytest.mark.parametrize("moved", [resultNodes.SEGMENTATION, resultNodes.PROBABILITY, None])
+def test_lesions_stay_in_their_lung_where_the_ct_was_moved_with_some_of_its_results(a_segmented_ct, moved):
+    ct = a_segmented_ct
+    COVIDSelfSegLogic().setThreshold(ct, 0.4)
+    before = infected(ct)
+    turn(ct)
+    if moved is not None:
+        node_of(ct, moved).SetAndObserveTransformNodeID(ct.GetTransformNodeID())
+        node_of(ct, moved).HardenTransform()
+    ct.HardenTransform()
+    COVIDSelfSegLogic().setThreshold(ct, 0.4)
+    assert infected(ct) == before
+
+
 @pytest.mark.parametrize(("gone", "side", "other"), [(RIGHT, "right", "left"), (LEFT, "left", "right")])
 def test_of_a_lung_that_was_deleted_the_table_says_nothing(a_segmented_ct, capfd, gone, side, other):
     ct = a_segmented_ct
@@ -378,7 +446,7 @@ def test_a_saved_scene_gives_the_results_back(a_segmented_ct, tmp_path):
     ct = slicer.util.getNode("scan")
     assert all(node_of(ct, role) is not None for role in resultNodes.ROLES)
     assert np.array_equal(voxels(ct, LESION), lesion)
-    assert not lesionSegments.isEdited(node_of(ct), LESION)
+    assert not lesionSegments.isEdited(node_of(ct), LESION, ct)
     assert resultNodes.thresholdOf(ct) == 0.7
     assert resultNodes.curveOf(ct).infected_ml(0.4) == curve.infected_ml(0.4)
     COVIDSelfSegLogic().setThreshold(ct, 0.5)
