@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,6 +63,45 @@ def test_a_file_cut_short_and_another_file_are_refused(
     (tmp_path / "c.nrrd").write_text("hello")
     with pytest.raises(ValueError, match="not an NRRD"):
         read_nrrd(tmp_path / "c.nrrd")
+
+
+def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((20, 30, 40), np.int16)), str(tmp_path / "a.nrrd"), True)
+    content = (tmp_path / "a.nrrd").read_bytes()
+    (tmp_path / "a.nrrd").write_bytes(content[:-60] + bytes(255 - value for value in content[-60:]))
+    with pytest.raises(ValueError, match="damaged"):
+        read_nrrd(tmp_path / "a.nrrd")
+
+
+def test_compressed_voxels_are_unpacked_in_large_blocks(tmp_path: Path) -> None:
+    """Each block takes the interpreter lock, for which a thread inside Slicer may have to wait."""
+    values = np.random.default_rng(0).integers(0, 2**15, (20, 400, 400)).astype(np.int16)
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / "a.nrrd"), True)
+    blocks = []
+
+    def listen(_frame: Any, event: str, function: Any) -> None:
+        if event == "c_call" and function.__name__ == "decompress":
+            blocks.append(function)
+
+    before = sys.getprofile()
+    sys.setprofile(listen)
+    try:
+        back = read_nrrd(tmp_path / "a.nrrd")
+    finally:
+        sys.setprofile(before)
+    assert np.array_equal(back, values)
+    size = (tmp_path / "a.nrrd").stat().st_size
+    assert 0 < len(blocks) <= 2 + size / 1e6
+
+
+def test_what_is_compressed_to_little_is_read_block_by_block(tmp_path: Path) -> None:
+    values = np.zeros((40, 1000, 1000), np.uint8)
+    values[-1, -1, -1] = 1
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / "a.nrrd"), True)
+    asked: list[bool] = []
+    back = read_nrrd(tmp_path / "a.nrrd", lambda: bool(asked.append(True)))
+    assert np.array_equal(back, values)
+    assert len(asked) > 2, "it could have been stopped"
 
 
 def test_writing_can_be_stopped(tmp_path: Path) -> None:
