@@ -26,6 +26,7 @@ from COVIDSelfSegSlicer import (
     selfTestData,
     setup,
 )
+from COVIDSelfSegSlicer.background import giveWay
 from COVIDSelfSegSlicer.enabling import enable
 from COVIDSelfSegSlicer.findingsSection import FindingsSection
 from COVIDSelfSegSlicer.runFailures import asError
@@ -324,6 +325,8 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._isConsoleRunning != self.runSection.isWaiting:
             self.updateButtons()
         self.thresholdSection.poll()
+        if self.logic.hasThread:
+            giveWay()
 
     def onFinished(self, files):
         ctNode = self.logic.runningCT
@@ -456,6 +459,11 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
     def isRunning(self):
         """Whether a run is going on."""
         return self._run is not None and self._run.isRunning
+
+    @property
+    def hasThread(self):
+        """Whether a thread of a run writes or reads files at the moment."""
+        return self._run is not None and self._run.hasThread
 
     def isReady(self, ctNode):
         """Whether a CT can be segmented, and the reason if not: ``(bool, str)``."""

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
 
 _PATIENCE_S = 0.5
+_WAY_S = 0.02
+
+
+def giveWay() -> None:
+    """Let threads work for a moment; to be called again and again on the main thread while one does.
+
+    Slicer's event loop keeps Python's interpreter lock while it waits for the next event: a thread gets it
+    only while the main thread is in Python, and there waits or sleeps.
+    """
+    time.sleep(_WAY_S)
 
 
 class BackgroundJob(Generic[Value]):

@@ -93,6 +93,11 @@ class SegmentationRun:
         """Whether the run has not yet told how it ended."""
         return self._phase is not _Phase.ENDED
 
+    @property
+    def hasThread(self) -> bool:
+        """Whether a thread writes or reads files, and needs Python for it, which the worker does not."""
+        return self._phase in (_Phase.EXPORT, _Phase.READ)
+
     def poll(self) -> None:
         """Move on as far as can be without waiting."""
         if self._phase is _Phase.EXPORT and self._export.isDone:

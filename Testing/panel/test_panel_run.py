@@ -4,6 +4,7 @@ import operator
 import os
 import shutil
 import signal
+import threading
 import weakref
 from pathlib import Path
 
@@ -209,6 +210,38 @@ def test_a_worker_that_is_killed_leaves_the_scene_and_its_log(a_panel, samples, 
     assert "Traceback" not in a_panel.ui.errorLabel.text
     assert "Plan: model small" in a_panel.ui.logText.plainText
     assert temporary_folders() == []
+
+
+def test_the_panel_gives_way_to_threads_while_there_is_one(a_panel, samples, monkeypatch):
+    """In Slicer they get nowhere without that. Here they wait for it."""
+    import COVIDSelfSeg  # the panel's own, which is another one after a reload
+
+    load(samples / "scan.nrrd")
+    given, stages, during = threading.Event(), [], []
+    stage_listener(a_panel, monkeypatch, lambda progress: stages.append(progress.stage))
+
+    def give_way():
+        during.append(stages[-1])
+        given.set()
+
+    def after(work):
+        def wait_and_work(*arguments):
+            given.clear()
+            assert given.wait(timeout=30), "nobody gave way"
+            return work(*arguments)
+
+        return wait_and_work
+
+    monkeypatch.setattr(COVIDSelfSeg, "giveWay", give_way)
+    for owner, name in (
+        (COVIDSelfSeg.scanExport.ScanFiles, "write"),
+        (COVIDSelfSeg.results.RunFiles, "read"),
+    ):
+        monkeypatch.setattr(owner, name, after(getattr(owner, name)))
+    run(a_panel)
+    assert not a_panel.ui.errorLabel.visible, a_panel.ui.errorLabel.text
+    assert {"synthesis", "segmentation"} < set(stages)
+    assert set(during) == {"export", "load"}, "never while the worker works by itself"
 
 
 def test_the_scene_can_be_closed_in_the_middle_of_a_run(a_panel, samples, monkeypatch):
