@@ -112,6 +112,7 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._updating = False
         self._sceneChanged = False
         self._shortcuts = []
+        self._lungItems = []
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
@@ -414,6 +415,7 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if listed == segmentIDs:
             return
         listWidget.clear()
+        self._lungItems = []
         names = [node.GetSegmentation().GetSegment(segmentID).GetName() for segmentID in segmentIDs]
         anyLung = any("lung" in name.lower() for name in names)
         for segmentID, name in zip(segmentIDs, names):
@@ -422,6 +424,8 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             isLung = "lung" in name.lower() or not anyLung
             item.setCheckState(qt.Qt.Checked if isLung else qt.Qt.Unchecked)
             listWidget.addItem(item)
+            # The list owns its items, but older PythonQt may delete one with the last reference in Python.
+            self._lungItems.append(item)
 
     def _chosenDevice(self):
         """What the user chose, as long as there is a choice: a GPU that was chosen may be gone."""
