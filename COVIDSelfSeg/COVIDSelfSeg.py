@@ -218,8 +218,13 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def updateParameterNodeFromGUI(self, caller=None, event=None):
         if self._parameterNode is None or self._updating:
             return
+        before = self.ctNode
         with slicer.util.NodeModify(self._parameterNode):
             slicer.util.updateNodeFromParameterEditWidgets(self.parameterEditWidgets, self._parameterNode)
+        # A scene that is opened chooses where none was chosen; without a main window there are no views.
+        switched = None not in (before, self.ctNode) and before is not self.ctNode
+        if switched and slicer.app.layoutManager() is not None:
+            display.follow(self.ctNode)
 
     def onSceneStartClose(self, caller, event):
         self.logic.abandon()

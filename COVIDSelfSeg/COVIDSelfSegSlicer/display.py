@@ -86,9 +86,29 @@ def showLungWindow(ctNode) -> None:
     ctNode.GetDisplayNode().SetWindowLevelMinMax(*colors.LUNG_WINDOW_HU)
 
 
+def follow(ctNode) -> None:
+    """Show another CT than before: in the way in which the former one is shown, if it has results."""
+    if whyNotShown(ctNode, OVERLAY):
+        # It may lie beneath the lesions of another CT already: Slicer shows what was loaded last.
+        shown = {composite.GetBackgroundVolumeID() for composite in layouts.sliceCompositeNodes().values()}
+        if ctNode.GetID() in shown:
+            _hideOthers(ctNode)
+        return
+    what = _shownNow()
+    if what == THREE_D:
+        show3D(ctNode, volumeRendering=any(map(_isCloudShown, _nodesOfOthers(ctNode, resultNodes.HEATMAP))))
+    elif what == COMPARE and not whyNotShown(ctNode, COMPARE):
+        showCompare(ctNode)
+    elif what == HEATMAP and not whyNotShown(ctNode, HEATMAP):
+        showHeatmap(ctNode)
+    else:
+        showOverlay(ctNode)
+
+
 def showOverlay(ctNode) -> None:
     """Lesions as an outline with a light fill over the CT."""
     layouts.showConventional()
+    _hideOthers(ctNode)
     showLungWindow(ctNode)
     _setLayers(ctNode)
     _showSegments2D(ctNode, lesionFill=0.35)
@@ -98,6 +118,7 @@ def showOverlay(ctNode) -> None:
 def showHeatmap(ctNode) -> None:
     """HU above expected healthy over the CT, with a color bar; lesions as an outline."""
     layouts.showConventional()
+    _hideOthers(ctNode)
     showLungWindow(ctNode)
     heatmap = resultNodes.findNode(ctNode, resultNodes.HEATMAP)
     _setLayers(ctNode, foreground=heatmap, opacity=_HEAT_OPACITY)
@@ -108,6 +129,7 @@ def showHeatmap(ctNode) -> None:
 def showCompare(ctNode) -> None:
     """CT, pseudo-healthy and difference in three views that move together."""
     layouts.showCompare()
+    _hideOthers(ctNode)
     showLungWindow(ctNode)
     heatmap = resultNodes.findNode(ctNode, resultNodes.HEATMAP)
     healthy = resultNodes.findNode(ctNode, resultNodes.PSEUDO_HEALTHY)
@@ -126,6 +148,7 @@ def show3D(ctNode, volumeRendering: bool = False) -> None:
     """Translucent lungs and red lesions from the front; optionally the heatmap, if there, as a cloud."""
     volumeRendering = volumeRendering and not whyNotShown(ctNode, CLOUD)
     layouts.showOnly3D()
+    _hideOthers(ctNode)
     segmentation = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
     display = segmentation.GetDisplayNode()
     display.SetVisibility(True)
@@ -217,6 +240,45 @@ class ThresholdPreview:
             self._segmentDisplay.SetSegmentVisibility2DOutline(lesionSegments.LESION, outlined)
 
 
+def _shownNow() -> str:
+    """Which of the ways of showing results the views are in."""
+    if layouts.isCompare():
+        return COMPARE
+    if layouts.isOnly3D():
+        return THREE_D
+    shown = (
+        slicer.mrmlScene.GetNodeByID(composite.GetForegroundVolumeID() or "")
+        for composite in layouts.sliceCompositeNodes().values()
+    )
+    isHeat = any(
+        node is not None and node.GetAttribute(resultNodes.ROLE) == resultNodes.HEATMAP for node in shown
+    )
+    return HEATMAP if isHeat else OVERLAY
+
+
+def _hideOthers(ctNode) -> None:
+    """Hide the results of all other CTs: Slicer draws what is visible in every view, over any CT."""
+    for segmentation in _nodesOfOthers(ctNode, resultNodes.SEGMENTATION):
+        if segmentation.GetDisplayNode() is not None:
+            segmentation.GetDisplayNode().SetVisibility(False)
+    for heatmap in _nodesOfOthers(ctNode, resultNodes.HEATMAP):
+        legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(heatmap)
+        if legend is not None:
+            legend.SetVisibility(False)
+        if _isCloudShown(heatmap):
+            _cloudOf(heatmap).SetVisibility(False)
+            segmentation = resultNodes.findNode(
+                heatmap.GetNodeReference(resultNodes.CT_REFERENCE), resultNodes.SEGMENTATION
+            )
+            if segmentation is not None:  # the cloud stood for the lesions
+                segmentation.GetDisplayNode().SetSegmentVisibility3D(lesionSegments.LESION, True)
+
+
+def _nodesOfOthers(ctNode, role: str) -> list:
+    """The nodes of this role that belong to other CTs."""
+    return [node for node in resultNodes.allNodes(role) if not resultNodes.belongsTo(node, ctNode)]
+
+
 def _setLayers(ctNode, foreground=None, opacity: float = 0.0) -> None:
     for composite in layouts.sliceCompositeNodes().values():
         _layer(composite, ctNode, foreground, opacity)
@@ -271,12 +333,11 @@ def _showLegend(ctNode, visible: bool) -> None:
 def _showCloud(ctNode, visible: bool) -> None:
     """Volume rendering of the heatmap."""
     heatmap = resultNodes.findNode(ctNode, resultNodes.HEATMAP)
-    logic = slicer.modules.volumerendering.logic()
-    rendering = logic.GetFirstVolumeRenderingDisplayNode(heatmap)
+    rendering = _cloudOf(heatmap)
     if rendering is None:
         if not visible:
             return
-        rendering = logic.CreateDefaultVolumeRenderingNodes(heatmap)
+        rendering = slicer.modules.volumerendering.logic().CreateDefaultVolumeRenderingNodes(heatmap)
         ramp, color = vtk.vtkPiecewiseFunction(), vtk.vtkColorTransferFunction()
         for share in (0.0, 0.15, 0.3, 0.6, 1.0):
             hu = share * colors.HOTTEST_HU
@@ -286,6 +347,16 @@ def _showCloud(ctNode, visible: bool) -> None:
         volumeProperty.SetScalarOpacity(ramp)
         volumeProperty.SetColor(color)
     rendering.SetVisibility(visible)
+
+
+def _cloudOf(heatmap):
+    """What draws a heatmap as a cloud, None if nothing did so far."""
+    return slicer.modules.volumerendering.logic().GetFirstVolumeRenderingDisplayNode(heatmap)
+
+
+def _isCloudShown(heatmap) -> bool:
+    cloud = _cloudOf(heatmap)
+    return cloud is not None and bool(cloud.GetVisibility())
 
 
 def _heatColors():

@@ -46,16 +46,20 @@ def isCompare() -> bool:
     return slicer.app.layoutManager().layout == COMPARE_ID
 
 
+def isOnly3D() -> bool:
+    """Whether a 3D view is all that is shown."""
+    return slicer.app.layoutManager().layout == slicer.vtkMRMLLayoutNode.SlicerLayoutOneUp3DView
+
+
 def showConventional() -> None:
     """Leave our own layout and any that shows no slices for Slicer's four views."""
     layoutManager = slicer.app.layoutManager()
-    withoutSlices = slicer.vtkMRMLLayoutNode.SlicerLayoutOneUp3DView
     fourViews = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
     if isCompare():
         place = _placeShown(CT_VIEW)
         layoutManager.setLayout(fourViews)
         jumpTo(place)
-    elif layoutManager.layout == withoutSlices:
+    elif isOnly3D():
         layoutManager.setLayout(fourViews)
 
 

@@ -42,10 +42,17 @@ def findNode(ctNode, role: str):
     """The node of this role that belongs to a CT, or None."""
     if ctNode is None:
         return None
-    for node in slicer.util.getNodesByClass(_CLASSES[role]):
-        if node.GetAttribute(ROLE) == role and node.GetNodeReferenceID(CT_REFERENCE) == ctNode.GetID():
-            return node
-    return None
+    return next((node for node in allNodes(role) if belongsTo(node, ctNode)), None)
+
+
+def allNodes(role: str) -> list:
+    """The nodes of this role of all CTs."""
+    return [node for node in slicer.util.getNodesByClass(_CLASSES[role]) if node.GetAttribute(ROLE) == role]
+
+
+def belongsTo(node, ctNode) -> bool:
+    """Whether a result is that of a CT."""
+    return node.GetNodeReferenceID(CT_REFERENCE) == ctNode.GetID()
 
 
 def hasResults(ctNode) -> bool:

@@ -1,0 +1,117 @@
+"""What is shown of several CTs, and what a scene shows that is opened again."""
+
+import pytest
+import slicer
+from COVIDSelfSegSlicer import display, layouts, lesionSegments, resultNodes
+from host import user
+
+from Testing.slicer_samples import show_truth
+
+LESION = lesionSegments.LESION
+
+
+@pytest.fixture
+def two_scans(a_panel, samples):
+    """Two CTs with results, the first of them chosen in the panel."""
+    scans = []
+    for name in ("first", "second"):
+        ct = slicer.util.loadVolume(str(samples / "scan.nrrd"))
+        ct.SetName(name)
+        scans.append(show_truth(ct, samples / "truth"))
+    user.wait_until(lambda: a_panel.ui.overlayButton.enabled)
+    assert a_panel.ctNode is scans[0]
+    display.showOverlay(scans[0])
+    return scans
+
+
+def segments_of(ct):
+    return resultNodes.findNode(ct, resultNodes.SEGMENTATION).GetDisplayNode()
+
+
+def legend_of(ct):
+    heatmap = resultNodes.findNode(ct, resultNodes.HEATMAP)
+    return slicer.modules.colors.logic().GetColorLegendDisplayNode(heatmap)
+
+
+def cloud_of(ct):
+    heatmap = resultNodes.findNode(ct, resultNodes.HEATMAP)
+    return slicer.modules.volumerendering.logic().GetFirstVolumeRenderingDisplayNode(heatmap)
+
+
+def backgrounds():
+    return {node.GetBackgroundVolumeID() for node in layouts.sliceCompositeNodes().values()}
+
+
+def whose_lesions_are_seen(scans):
+    return [ct.GetName() for ct in scans if segments_of(ct).GetVisibility()]
+
+
+@pytest.mark.parametrize(
+    "show",
+    [display.showOverlay, display.showHeatmap, display.showCompare, display.show3D, display.showFirstTime],
+)
+def test_only_the_results_of_the_ct_that_is_shown_are_seen(two_scans, show):
+    first, second = two_scans
+    show(second)
+    assert whose_lesions_are_seen(two_scans) == ["second"]
+    show(first)
+    assert whose_lesions_are_seen(two_scans) == ["first"]
+    assert segments_of(first).GetVisibility2D()
+    assert segments_of(first).GetVisibility3D()
+
+
+def test_the_color_bar_of_another_ct_goes_and_comes_back(two_scans):
+    first, second = two_scans
+    display.showHeatmap(first)
+    display.showHeatmap(second)
+    assert (legend_of(first).GetVisibility(), legend_of(second).GetVisibility()) == (False, True)
+    display.showHeatmap(first)
+    assert (legend_of(first).GetVisibility(), legend_of(second).GetVisibility()) == (True, False)
+
+
+def test_the_cloud_of_another_ct_goes_and_its_lesions_are_back_later(two_scans):
+    first, second = two_scans
+    display.show3D(first, volumeRendering=True)
+    assert not segments_of(first).GetSegmentVisibility3D(LESION)
+    display.show3D(second, volumeRendering=True)
+    assert (cloud_of(first).GetVisibility(), cloud_of(second).GetVisibility()) == (False, True)
+    display.showOverlay(first)
+    assert not cloud_of(second).GetVisibility()
+    assert segments_of(first).GetSegmentVisibility3D(LESION), "there is no cloud in its place"
+
+
+def test_segmentations_of_the_user_stay_as_they_are(two_scans):
+    own = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    own.CreateDefaultDisplayNodes()
+    hidden = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    hidden.CreateDefaultDisplayNodes()
+    hidden.GetDisplayNode().SetVisibility(False)
+    for ct in reversed(two_scans):
+        display.showHeatmap(ct)
+        display.show3D(ct)
+    assert own.GetDisplayNode().GetVisibility()
+    assert not hidden.GetDisplayNode().GetVisibility()
+
+
+@pytest.mark.parametrize("way", ["overlay", "heatmap", "compare", "show3D"])
+def test_the_views_follow_the_chosen_ct_and_stay_in_their_way(two_scans, a_panel, way):
+    first, second = two_scans
+    user.press(getattr(a_panel.ui, f"{way}Button"))
+    layout = slicer.app.layoutManager().layout
+    user.choose(a_panel.ui.ctSelector, "second")
+    assert whose_lesions_are_seen(two_scans) == ["second"]
+    assert slicer.app.layoutManager().layout == layout
+    assert (legend_of(second) is not None) == (way in ("heatmap", "compare"))
+    if way != "show3D":
+        assert second.GetID() in backgrounds()
+        assert first.GetID() not in backgrounds() or way == "compare", "hidden views keep what they show"
+
+
+def test_a_chosen_ct_without_results_is_shown_without_those_of_others(two_scans, a_panel, samples):
+    plain = slicer.util.loadVolume(str(samples / "left_handed.nrrd"))
+    user.wait_until(lambda: backgrounds() == {plain.GetID()})
+    user.choose(a_panel.ui.ctSelector, plain.GetName())
+    assert whose_lesions_are_seen(two_scans) == []
+    user.choose(a_panel.ui.ctSelector, "first")
+    assert whose_lesions_are_seen(two_scans) == ["first"]
+    assert backgrounds() == {two_scans[0].GetID()}
