@@ -298,6 +298,9 @@ def _showSegments2D(ctNode, lesionFill: float) -> None:
     for segmentID in (lesionSegments.RIGHT_LUNG, lesionSegments.LEFT_LUNG):
         display.SetSegmentOpacity2DFill(segmentID, 0.0)
         display.SetSegmentOpacity2DOutline(segmentID, 0.5)
+    # Both may be off, be it in a scene that was saved while the slider moved.
+    display.SetSegmentVisibility2DFill(lesionSegments.LESION, True)
+    display.SetSegmentVisibility2DOutline(lesionSegments.LESION, True)
     display.SetSegmentOpacity2DFill(lesionSegments.LESION, lesionFill)
     display.SetSegmentOpacity2DOutline(lesionSegments.LESION, 1.0)
 

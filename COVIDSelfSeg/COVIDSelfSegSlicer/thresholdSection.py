@@ -73,7 +73,10 @@ class ThresholdSection:
         self._show(threshold)
 
     def poll(self) -> None:
-        """Draw the curve anew where the panel has another width now."""
+        """Notice what no signal tells: a drag that ended where it began, and another width of the panel."""
+        if self._preview is not None and not self._isHeld():
+            self._endPreview()
+            self._show(self._ui.thresholdSlider.value)
         if self._curve is not None and self._ui.curveLabel.width != self._drawnWidth:
             self._drawCurve(self._ui.thresholdSlider.value)
 
@@ -81,6 +84,11 @@ class ThresholdSection:
         """Move the threshold by a step, as a key does."""
         if self._curve is not None:
             self._ui.thresholdSlider.setValue(self._ui.thresholdSlider.value + step)
+
+    def _isHeld(self) -> bool:
+        """Whether the mouse holds the slider."""
+        handle = self._ui.thresholdSlider.findChild("QSlider")
+        return handle is not None and handle.sliderDown
 
     def _setSlider(self, threshold: float) -> None:
         blocked = self._ui.thresholdSlider.blockSignals(True)

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import qt
 import slicer
-from COVIDSelfSegSlicer import layouts, lesionSegments, resultNodes, results
+from COVIDSelfSegSlicer import display, layouts, lesionSegments, resultNodes, results
 from COVIDSelfSegSlicer.runFiles import RunFiles
 from host import bootstrap, dialogs, user
 from host.pythonqt import registry
 from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
 
 from Testing.slicer_samples import show_truth
 
@@ -122,6 +123,46 @@ def test_the_outline_stays_as_the_user_wanted_it(a_panel_with_results):
     user.drag(panel.ui.thresholdSlider, 0.6, 0.7)
     assert not display.GetSegmentVisibility2DFill(LESION)
     assert display.GetSegmentVisibility2DOutline(LESION)
+
+
+def test_a_drag_that_ends_where_it_began_changes_nothing(a_panel_with_results):
+    panel, ui = a_panel_with_results, a_panel_with_results.ui
+    display.showOverlay(panel.ctNode)
+    shown, written, read_out = foregrounds(), lesion(panel), ui.readoutLabel.text
+    user.drag(ui.thresholdSlider, 0.6, 0.7, 0.5)
+    user.wait_until(lambda: foregrounds() == shown)
+    segments = resultNodes.findNode(panel.ctNode, resultNodes.SEGMENTATION).GetDisplayNode()
+    assert segments.GetSegmentVisibility2DFill(LESION)
+    assert segments.GetSegmentVisibility2DOutline(LESION)
+    assert ui.readoutLabel.text == read_out
+    assert np.array_equal(lesion(panel), written)
+
+
+def test_a_slider_that_is_held_still_keeps_its_preview(a_panel_with_results):
+    panel = a_panel_with_results
+    probability = resultNodes.findNode(panel.ctNode, resultNodes.PROBABILITY)
+    user.hold(panel.ui.thresholdSlider, 0.6, 0.5)
+    user.let_run(0.3)
+    assert foregrounds()["Red"] == probability.GetID()
+
+
+def test_arrow_keys_on_the_slider_write_the_lesion(a_panel_with_results):
+    panel = a_panel_with_results
+    shown = foregrounds()
+    QTest.keyClick(user.inner_slider(panel.ui.thresholdSlider), Qt.Key.Key_Right)
+    assert panel.ui.thresholdSlider.value > 0.5
+    assert resultNodes.thresholdOf(panel.ctNode) == pytest.approx(panel.ui.thresholdSlider.value)
+    assert foregrounds() == shown
+
+
+@pytest.mark.parametrize("show", [display.showOverlay, display.showHeatmap, display.showCompare])
+def test_lesions_are_shown_whatever_a_preview_left(a_panel_with_results, show):
+    ct = a_panel_with_results.ctNode
+    display.ThresholdPreview(ct)
+    show(ct)
+    segments = resultNodes.findNode(ct, resultNodes.SEGMENTATION).GetDisplayNode()
+    assert segments.GetSegmentVisibility2DFill(LESION)
+    assert segments.GetSegmentVisibility2DOutline(LESION)
 
 
 def test_one_click_returns_to_the_calibrated_threshold(a_panel_with_results):
