@@ -143,6 +143,7 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.blinkButton.connect("clicked(bool)", self.onBlink)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartSaveEvent, self.onSceneStartSave)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeAddedEvent, self.onNodesChanged)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self.onNodesChanged)
 
@@ -159,6 +160,7 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def exit(self):
         self._removeShortcuts()
+        self.thresholdSection.settle()
 
     def cleanup(self):
         self._timer.stop()
@@ -226,7 +228,11 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if switched and slicer.app.layoutManager() is not None:
             display.follow(self.ctNode)
 
+    def onSceneStartSave(self, caller, event):
+        self.thresholdSection.settle()
+
     def onSceneStartClose(self, caller, event):
+        self.thresholdSection.forget()
         self.logic.abandon()
         self.runSection.showEnded()
         self.setParameterNode(None)
@@ -335,6 +341,7 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             giveWay()
 
     def onFinished(self, files):
+        self.thresholdSection.settle()
         ctNode = self.logic.runningCT
         try:
             results.checkFit(ctNode, files)
@@ -361,21 +368,23 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     # Threshold and display
 
-    def onThreshold(self, threshold):
-        overwrite = mayOverwrite(self.ctNode)
+    def onThreshold(self, ctNode, threshold):
+        overwrite = mayOverwrite(ctNode)
         with slicer.util.WaitCursor():
-            results.writeLesion(self.ctNode, threshold, overwriteEdits=overwrite)
+            results.writeLesion(ctNode, threshold, overwriteEdits=overwrite)
 
     def onBlink(self):
         display.blink(self.ctNode)
 
     def onHeatmapKey(self):
+        self.thresholdSection.settle()
         if not display.whyNotShown(self.ctNode, display.HEATMAP):
             display.toggleHeatmap(self.ctNode)
 
     def _show(self, what):
         if display.whyNotShown(self.ctNode, what):
             return
+        self.thresholdSection.settle()
         self.logic.show(self.ctNode, what, volumeRendering=self.ui.volumeRenderingCheckBox.checked)
 
     def _installShortcuts(self):

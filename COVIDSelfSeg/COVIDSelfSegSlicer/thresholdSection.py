@@ -1,7 +1,11 @@
-"""The threshold slider: moving changes a display threshold and a read-out, releasing writes the lesion."""
+"""The threshold slider: moving changes a display threshold and a read-out, releasing writes the lesion.
+
+Keys move it too; for them the release is that no more of them come.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +22,8 @@ from .thresholdPlot import drawCurve
 
 STEP = 0.02
 """What a press of [ or ] moves the threshold by."""
-
+_KEYS_S = 0.7
+"""So long after the last key the lesion is written; a held one comes again after half a second or more."""
 
 _LEAST_CURVE_WIDTH = 120
 
@@ -28,15 +33,16 @@ class ThresholdSection:
 
     Args:
         ui: the widgets of the panel.
-        onThreshold: called with the threshold when the slider is released.
+        onThreshold: called with the CT and the threshold when the slider is released.
     """
 
-    def __init__(self, ui: Any, onThreshold: Callable[[float], None]) -> None:
+    def __init__(self, ui: Any, onThreshold: Callable[[Any, float], None]) -> None:
         self._ui, self._onThreshold = ui, onThreshold
         self._ctNode = None
         self._curve: ThresholdCurve | None = None
         self._calibrated = 0.5
         self._preview: ThresholdPreview | None = None
+        self._writeAt: float | None = None
         self._drawnWidth = 0
         ui.resultsTable.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
         ui.resultsTable.setVerticalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
@@ -46,6 +52,7 @@ class ThresholdSection:
 
     def showResults(self, ctNode) -> None:
         """Follow a CT: its curve, its threshold, its table; without results all is disabled."""
+        self.settle()
         self._endPreview()
         self._ctNode = ctNode
         has = resultNodes.hasResults(ctNode)
@@ -73,17 +80,43 @@ class ThresholdSection:
         self._show(threshold)
 
     def poll(self) -> None:
-        """Notice what no signal tells: a drag that ended where it began, and another width of the panel."""
-        if self._preview is not None and not self._isHeld():
-            self._endPreview()
-            self._show(self._ui.thresholdSlider.value)
+        """Write what keys chose; notice what no signal tells.
+
+        That is a drag that ended where it began, and another width of the panel.
+        """
+        if not self._isHeld():
+            if self._writeAt is None:
+                self._leavePreview()
+            elif time.monotonic() > self._writeAt:
+                self.settle()
         if self._curve is not None and self._ui.curveLabel.width != self._drawnWidth:
             self._drawCurve(self._ui.thresholdSlider.value)
 
     def move(self, step: float) -> None:
-        """Move the threshold by a step, as a key does."""
-        if self._curve is not None:
-            self._ui.thresholdSlider.setValue(self._ui.thresholdSlider.value + step)
+        """Move the threshold by a step, as a key does; the lesion is written when no more keys come."""
+        slider = self._ui.thresholdSlider
+        before = slider.value
+        if self._curve is None or self._isHeld():
+            return
+        self._setSlider(before + step)
+        if slider.value != before:
+            self._onMoving(slider.value)
+            self._writeAt = time.monotonic() + _KEYS_S
+
+    def settle(self) -> None:
+        """Write at once what keys chose and what is not written yet."""
+        if self._writeAt is None:
+            return
+        threshold = self._ui.thresholdSlider.value
+        if self._isWrittenAt(threshold) or not resultNodes.hasResults(self._ctNode):
+            self.forget()
+        else:
+            self._onReleased(threshold)
+
+    def forget(self) -> None:
+        """Let go of what keys chose and what is not written yet; for when the scene goes."""
+        self._writeAt = None
+        self._leavePreview()
 
     def _isHeld(self) -> bool:
         """Whether the mouse holds the slider."""
@@ -104,14 +137,20 @@ class ThresholdSection:
         self._show(threshold)
 
     def _onReleased(self, threshold: float) -> None:
+        self._writeAt = None
         self._endPreview()
         if self._curve is None:
             return
-        self._onThreshold(threshold)
+        self._onThreshold(self._ctNode, threshold)
         self._show(threshold)
 
     def _onCalibrated(self) -> None:
         self._ui.thresholdSlider.setValue(self._calibrated)
+
+    def _leavePreview(self) -> None:
+        if self._preview is not None:
+            self._endPreview()
+            self._show(self._ui.thresholdSlider.value)
 
     def _endPreview(self) -> None:
         if self._preview is not None:
@@ -131,12 +170,14 @@ class ThresholdSection:
 
     def _infectedAt(self, curve: ThresholdCurve, threshold: float) -> tuple[float, float]:
         """As in the table where its lesion was written at this threshold; the curve counts the specks too."""
-        writtenAt = resultNodes.thresholdOf(self._ctNode)
         written = resultNodes.infectedOf(self._ctNode)
-        # The slider rounds.
-        if written is not None and writtenAt is not None and abs(writtenAt - threshold) < 1e-6:
+        if written is not None and self._isWrittenAt(threshold):
             return written
         return curve.infected_ml(threshold), curve.infected_share(threshold)
+
+    def _isWrittenAt(self, threshold: float) -> bool:
+        writtenAt = resultNodes.thresholdOf(self._ctNode)
+        return writtenAt is not None and abs(writtenAt - threshold) < 1e-6  # the slider rounds
 
     def _drawCurve(self, threshold: float) -> None:
         label = self._ui.curveLabel

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import qt
 import slicer
-from COVIDSelfSegSlicer import display, layouts, lesionSegments, resultNodes, results
+from COVIDSelfSegSlicer import display, layouts, lesionSegments, resultNodes, results, thresholdSection
 from COVIDSelfSegSlicer.runFiles import RunFiles
 from host import bootstrap, dialogs, user
 from host.pythonqt import registry
@@ -250,10 +250,10 @@ def test_keys_move_the_threshold_and_change_what_is_shown(a_panel_with_results, 
     ct = a_panel_with_results.ctNode
     a_window()
     user.press_key(slicer.util.mainWindow(), "]")
-    assert resultNodes.thresholdOf(ct) == pytest.approx(0.52)
+    user.wait_until(lambda: resultNodes.thresholdOf(ct) == pytest.approx(0.52))
     for _ in range(2):
         user.press_key(slicer.util.mainWindow(), "[")
-    assert resultNodes.thresholdOf(ct) == pytest.approx(0.48)
+    user.wait_until(lambda: resultNodes.thresholdOf(ct) == pytest.approx(0.48))
     heatmap = resultNodes.findNode(ct, resultNodes.HEATMAP).GetID()
     healthy = resultNodes.findNode(ct, resultNodes.PSEUDO_HEALTHY).GetID()
     red = layouts.sliceCompositeNodes()["Red"]
@@ -263,6 +263,124 @@ def test_keys_move_the_threshold_and_change_what_is_shown(a_panel_with_results, 
     for wanted in (healthy, ct.GetID()):
         user.press_key(slicer.util.mainWindow(), "B")
         assert red.GetBackgroundVolumeID() == wanted
+
+
+def hold_key(monkeypatch, key="]", times=10):
+    """Let a key come again and again; hands over the thresholds that are written from then on."""
+    written, write = [], results.writeLesion
+
+    def note(ct, threshold, **options):
+        written.append((ct.GetName(), round(threshold, 6)))
+        write(ct, threshold, **options)
+
+    monkeypatch.setattr(results, "writeLesion", note)
+    for _ in range(times):
+        user.press_key(slicer.util.mainWindow(), key)
+    return written
+
+
+def test_a_key_that_is_held_previews_and_writes_the_lesion_once(a_panel_with_results, a_window, monkeypatch):
+    panel, ui = a_panel_with_results, a_panel_with_results.ui
+    a_window()
+    shown = foregrounds()
+    probability = resultNodes.findNode(panel.ctNode, resultNodes.PROBABILITY)
+    curve = resultNodes.curveOf(panel.ctNode)
+    written = hold_key(monkeypatch)
+    assert written == []
+    assert ui.thresholdSlider.value == pytest.approx(0.7)
+    assert foregrounds()["Red"] == probability.GetID()
+    assert probability.GetDisplayNode().GetLowerThreshold() == np.ceil(0.7 * 255)
+    assert ui.readoutLabel.text.startswith(f"{curve.infected_ml(0.7):.1f} ml, ")
+    user.wait_until(lambda: written)
+    user.let_run(thresholdSection._KEYS_S + 0.2)
+    assert written == [("scan", 0.7)]
+    assert foregrounds() == shown
+    values = slicer.util.arrayFromVolume(probability)
+    assert np.array_equal(lesion(panel), values >= 0.7 * 255)
+
+
+@pytest.mark.usefixtures("a_panel_with_results")
+def test_keys_that_come_back_to_where_they_began_write_nothing(a_window, monkeypatch):
+    a_window()
+    shown = foregrounds()
+    written = hold_key(monkeypatch, times=2)
+    hold_key(monkeypatch, key="[", times=2)
+    user.wait_until(lambda: foregrounds() == shown)
+    user.let_run(thresholdSection._KEYS_S + 0.2)
+    assert written == []
+
+
+def test_a_key_that_is_held_asks_about_edits_once_at_the_end(a_panel_with_results, a_window, monkeypatch):
+    panel = a_panel_with_results
+    a_window()
+    edited = edit(panel, LESION)
+    bootstrap.start().set_testing_enabled(False)
+    dialogs.answer(qt.QMessageBox.No)
+    written = hold_key(monkeypatch)
+    assert dialogs.asked == []
+    user.wait_until(lambda: written)
+    user.let_run(thresholdSection._KEYS_S + 0.2)
+    assert len(dialogs.asked) == 1
+    segmentation = resultNodes.findNode(panel.ctNode, resultNodes.SEGMENTATION)
+    kept = segmentation.GetSegmentation().GetSegmentIdBySegmentName("COVID lesion (edited by hand)")
+    array = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, kept, panel.ctNode)
+    assert np.array_equal(array > 0, edited)
+
+
+def choose_another_ct(panel, samples):
+    other = slicer.util.loadVolume(str(samples / "left_handed.nrrd"))
+    user.choose(panel.ui.ctSelector, other.GetName())
+
+
+WHAT_COMES_BETWEEN = {
+    "another CT is chosen": choose_another_ct,
+    "the module is left": lambda panel, _samples: panel.exit(),
+    "the scene is saved": lambda _panel, _samples: slicer.mrmlScene.StartState(slicer.mrmlScene.SaveState),
+    "the heatmap is shown": lambda _panel, _samples: user.press_key(slicer.util.mainWindow(), "H"),
+    "3D is pressed": lambda panel, _samples: user.press(panel.ui.show3DButton),
+}
+
+
+@pytest.mark.parametrize("between", WHAT_COMES_BETWEEN)
+def test_what_keys_chose_is_written_before(a_panel_with_results, a_window, samples, monkeypatch, between):
+    panel = a_panel_with_results
+    a_window()
+    monkeypatch.setattr(thresholdSection, "_KEYS_S", 1e6)
+    written = hold_key(monkeypatch)
+    WHAT_COMES_BETWEEN[between](panel, samples)
+    assert written == [("scan", 0.7)]
+    probability = resultNodes.findNode(panel.ctNode, resultNodes.PROBABILITY)
+    assert probability is None or probability.GetID() not in foregrounds().values()
+
+
+@pytest.mark.usefixtures("a_panel_with_results")
+def test_what_keys_chose_goes_with_the_scene(a_window, monkeypatch):
+    a_window()
+    written = hold_key(monkeypatch)
+    slicer.mrmlScene.Clear(False)
+    user.let_run(thresholdSection._KEYS_S + 0.2)
+    assert written == []
+
+
+def test_a_drag_takes_over_from_the_keys(a_panel_with_results, a_window, monkeypatch):
+    panel = a_panel_with_results
+    a_window()
+    written = hold_key(monkeypatch)
+    user.hold(panel.ui.thresholdSlider, 0.8)
+    user.let_run(thresholdSection._KEYS_S + 0.2)
+    assert written == []
+    user.inner_slider(panel.ui.thresholdSlider).setSliderDown(False)
+    user.let_run(thresholdSection._KEYS_S + 0.2)
+    assert written == [("scan", 0.8)]
+
+
+def test_keys_at_the_end_of_the_slider_write_nothing(a_panel_with_results, a_window, monkeypatch):
+    slider = a_panel_with_results.ui.thresholdSlider
+    a_window()
+    user.drag(slider, slider.maximum)
+    shown = foregrounds()
+    assert hold_key(monkeypatch) == []
+    assert foregrounds() == shown
 
 
 def enabled_displays(panel):
