@@ -75,6 +75,7 @@ class COVIDSelfSeg(ScriptedLoadableModule):
             "al. 2020)."
         )
         slicer.app.connect("startupCompleted()", registerSampleData)
+        slicer.app.connect("startupCompleted()", layouts.register)
 
 
 #

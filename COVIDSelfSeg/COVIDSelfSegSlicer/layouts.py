@@ -24,12 +24,22 @@ _VIEW = """<item><view class="vtkMRMLSliceNode" singletontag="{tag}">
 </view></item>"""
 
 
-def showCompare() -> None:
-    """Switch to the layout, and tell Slicer of it first if it does not know it."""
+def register() -> None:
+    """Tell Slicer of the layout, once: a scene that was saved in it holds no more than its number."""
     layoutManager = slicer.app.layoutManager()
+    if layoutManager is None:  # there is none without a main window
+        return
     layoutNode = layoutManager.layoutLogic().GetLayoutNode()
     if not layoutNode.IsLayoutDescription(COMPARE_ID):
         layoutNode.AddLayoutDescription(COMPARE_ID, _description())
+        if isCompare():  # in a scene that was opened before
+            layoutNode.SetViewArrangement(COMPARE_ID)
+
+
+def showCompare() -> None:
+    """Switch to the layout; a module that was loaded after Slicer's start has not registered it yet."""
+    register()
+    layoutManager = slicer.app.layoutManager()
     if isCompare():
         return
     place = _placeShown(_MAIN_VIEW)

@@ -1,13 +1,17 @@
 """What is shown of several CTs, and what a scene shows that is opened again."""
 
+import itertools
+from types import SimpleNamespace
+
 import pytest
 import slicer
 from COVIDSelfSegSlicer import display, layouts, lesionSegments, resultNodes
-from host import user
+from host import bootstrap, user
 
 from Testing.slicer_samples import show_truth
 
 LESION = lesionSegments.LESION
+_numbers = itertools.count(layouts.COMPARE_ID + 1)
 
 
 @pytest.fixture
@@ -115,3 +119,48 @@ def test_a_chosen_ct_without_results_is_shown_without_those_of_others(two_scans,
     user.choose(a_panel.ui.ctSelector, "first")
     assert whose_lesions_are_seen(two_scans) == ["first"]
     assert backgrounds() == {two_scans[0].GetID()}
+
+
+@pytest.fixture
+def a_layout_that_is_unknown(monkeypatch):
+    """The compare layout under another number, since Slicer forgets none; gives the layout node."""
+    monkeypatch.setattr(layouts, "COMPARE_ID", next(_numbers))
+    yield slicer.app.layoutManager().layoutLogic().GetLayoutNode()
+    slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+
+
+def views_shown():
+    nodes = slicer.app.layoutManager().layoutLogic().GetViewNodes()
+    return {nodes.GetItemAsObject(index).GetLayoutName() for index in range(nodes.GetNumberOfItems())}
+
+
+COMPARED = {layouts.CT_VIEW, layouts.HEALTHY_VIEW, layouts.DIFFERENCE_VIEW}
+
+
+@pytest.mark.usefixtures("a_layout_that_is_unknown", "a_panel")
+def test_a_scene_that_was_saved_in_compare_opens_with_its_views(a_layout_that_is_unknown):
+    # Slicer has started and Compare was not pressed. All that a scene says of its layout is a number.
+    a_layout_that_is_unknown.SetViewArrangement(layouts.COMPARE_ID)
+    assert views_shown() >= COMPARED
+    assert slicer.app.layoutManager().sliceWidget(layouts.CT_VIEW) is not None
+
+
+def test_a_scene_that_was_opened_before_the_start_was_over_gets_its_views_then(a_layout_that_is_unknown):
+    a_layout_that_is_unknown.SetViewArrangement(layouts.COMPARE_ID)
+    assert not views_shown() & COMPARED
+    layouts.register()
+    assert views_shown() >= COMPARED
+
+
+@pytest.mark.usefixtures("a_layout_that_is_unknown", "a_panel")
+def test_the_layout_is_told_to_slicer_once(a_layout_that_is_unknown, monkeypatch):
+    monkeypatch.setattr(layouts, "_description", lambda: pytest.fail("told again"))
+    before = a_layout_that_is_unknown.GetLayoutIndices()
+    bootstrap.start().startupCompleted.emit()
+    layouts.register()
+    assert a_layout_that_is_unknown.GetLayoutIndices() == before
+
+
+def test_without_a_main_window_there_is_no_layout_to_be_told_of(monkeypatch):
+    monkeypatch.setattr(layouts, "slicer", SimpleNamespace(app=SimpleNamespace(layoutManager=lambda: None)))
+    layouts.register()
