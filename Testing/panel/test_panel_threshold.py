@@ -267,6 +267,8 @@ def test_keys_move_the_threshold_and_change_what_is_shown(a_panel_with_results, 
 
 def hold_key(monkeypatch, key="]", times=10):
     """Let a key come again and again; hands over the thresholds that are written from then on."""
+    from COVIDSelfSegSlicer import results  # that of the panel, which is another one after a reload
+
     written, write = [], results.writeLesion
 
     def note(ct, threshold, **options):
@@ -343,6 +345,8 @@ WHAT_COMES_BETWEEN = {
 
 @pytest.mark.parametrize("between", WHAT_COMES_BETWEEN)
 def test_what_keys_chose_is_written_before(a_panel_with_results, a_window, samples, monkeypatch, between):
+    from COVIDSelfSegSlicer import thresholdSection  # that of the panel, which is another one after a reload
+
     panel = a_panel_with_results
     a_window()
     monkeypatch.setattr(thresholdSection, "_KEYS_S", 1e6)
