@@ -25,7 +25,6 @@ _SERIES_UID = "0020|000e"
 
 _CHEST_WORDS = ("chest", "thor", "lung", "pulm")
 
-
 _ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
 """Enhanced CT and Legacy Converted Enhanced CT Image Storage: many frames, and the place of each."""
 _PREAMBLE_BYTES = 132

@@ -197,7 +197,8 @@ def before_dropout(cohort: Path) -> list[torch.Tensor]:
 
 def one_of_two(number: int, cohort: Path, folder: Path) -> None:
     distributed.init_process_group("gloo", init_method=f"file://{folder / 'met'}", rank=number, world_size=2)
-    torch.save(before_dropout(cohort), folder / f"{number}.pt")
+    states = dict(zip(training.PHASES, before_dropout(cohort), strict=True))
+    safetensors.torch.save_file(states, folder / f"{number}.safetensors")
     distributed.destroy_process_group()
 
 
@@ -206,10 +207,10 @@ def test_each_of_two_processes_drops_out_what_it_will_and_the_first_what_a_singl
 ) -> None:
     cohort = training_scans[0].folder.parent
     multiprocessing.spawn(one_of_two, (cohort, tmp_path), nprocs=2)
-    first, second = (torch.load(tmp_path / f"{number}.pt") for number in range(2))
-    for alone, one, other in zip(before_dropout(cohort), first, second, strict=True):
-        assert torch.equal(one, alone)
-        assert not torch.equal(one, other)
+    first, second = (safetensors.torch.load_file(tmp_path / f"{number}.safetensors") for number in range(2))
+    for phase, alone in zip(training.PHASES, before_dropout(cohort), strict=True):
+        assert torch.equal(first[phase], alone)
+        assert not torch.equal(first[phase], second[phase])
 
 
 def test_more_processes_than_a_batch_has_rows_are_refused_before_they_join(
