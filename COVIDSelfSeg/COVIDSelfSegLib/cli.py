@@ -16,7 +16,7 @@ from types import FrameType
 
 import SimpleITK as sitk
 
-from .commands.command import Command, make_parser
+from .commands.command import Command, parse
 from .errors import Cancelled, ExitCode, UserError
 from .events import EventWriter
 from .memory import is_out_of_memory, memory_ran_out
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(commands: Sequence[Command], arguments: Sequence[str] | None) -> int:
     """Parse, run one of the commands, and turn what ends it into an exit code."""
     typed = sys.argv[1:] if arguments is None else arguments
-    parsed = make_parser(commands, typed).parse_args(typed)
+    parsed = parse(commands, typed)
     parsed.typed = tuple(typed)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal that knows only ASCII still gets its table

@@ -270,8 +270,11 @@ def _bring_up_to_date(folder: Path, source: Source) -> None:
 
 def _nothing_usable(rows: Sequence[Row]) -> UserError:
     reasons = "\n".join(f"    {row.source.name}: {row.reason}" for row in rows[:5])
+    fixes = {row.fix for row in rows if row.fix}
     return UserError(
         f"None of the {len(rows)} scans can be used.",
         why=f"The first reasons:\n{reasons}",
-        fix="See the reasons above; 'covidselfseg doctor SCAN' says more about a single scan.",
+        fix=fixes.pop()
+        if len(fixes) == 1
+        else "See the reasons above; 'covidselfseg doctor SCAN' says more about a single scan.",
     )

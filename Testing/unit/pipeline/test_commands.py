@@ -74,6 +74,17 @@ def test_what_no_command_is_called_is_refused(capsys: pytest.CaptureFixture[str]
     assert "invalid choice: 'segmnet'" in capsys.readouterr().err
 
 
+def test_a_mistyped_option_is_refused_with_the_usage_of_its_command_and_what_may_be_meant(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        all_commands.main(["segment", "scan.nrrd", "--output", "here", "--threshhold=0.3"])
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("usage: covidselfseg segment ")
+    assert "unrecognized arguments: --threshhold=0.3 (did you mean --threshold?)" in said
+
+
 @pytest.mark.parametrize("command", ["phantom --seed", "evaluate --pictures", "benchmark --phantoms"])
 def test_a_count_below_zero_is_refused_before_anything_is_done(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

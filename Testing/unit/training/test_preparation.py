@@ -377,6 +377,7 @@ def test_nothing_usable_is_an_error_that_says_why(scans: Path, tmp_path: Path) -
     assert code == 2
     assert "None of the 1 scans" in failure_of(events).what
     assert "8-bit" in failure_of(events).why
+    assert "Export" in failure_of(events).fix, "all scans have one fault: how to mend it is said"
 
 
 def test_tables_are_utf8_whatever_the_locale(tmp_path: Path) -> None:
