@@ -20,7 +20,7 @@ from .dicom_header import NoSlice, Slice, not_readable, read_header
 from .errors import UserError
 from .memory import is_out_of_memory
 from .multi_frame import read_multi_frame
-from .slice_stack import LEAST_SLICES, check_stack
+from .slice_stack import LEAST_SLICES, check_stack, pixel_sizes_differ, several_stacks
 
 log = logging.getLogger(__name__)
 
@@ -215,6 +215,8 @@ def read_series(series: Series) -> sitk.Image:
 
 
 def _read_single_frames(series: Series) -> sitk.Image:
+    if pixel_sizes_differ([slice_.pixel_mm for slice_ in series.slices]):
+        raise several_stacks(series.description, "the pixel sizes of its slices differ")
     positions = np.array([slice_.position for slice_ in series.slices])
     check_stack(positions, series.slices[0].normal, series.description)
     if len(series.slices) == 1:

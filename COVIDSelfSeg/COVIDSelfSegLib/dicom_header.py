@@ -48,6 +48,7 @@ class Slice:
     is_gray: bool
     is_enhanced: bool
     size: tuple[int, int]
+    pixel_mm: tuple[float, float]
     frames: int
     position: tuple[float, float, float]
     direction: tuple[float, ...]
@@ -117,6 +118,7 @@ def read_header(path: Path) -> Slice | NoSlice | None:
         is_gray=reader.GetNumberOfComponents() == 1,
         is_enhanced=tag(_SOP_CLASS) in _ENHANCED_CT,
         size=(size[0], size[1]),
+        pixel_mm=tuple(reader.GetSpacing()[:2]),
         frames=size[2] if len(size) > 2 else 1,
         position=tuple(reader.GetOrigin()),
         direction=tuple(reader.GetDirection()),

@@ -19,14 +19,12 @@ import SimpleITK as sitk
 
 from .errors import UserError
 from .file_names import itk_name
-from .slice_stack import check_stack
+from .slice_stack import check_stack, pixel_sizes_differ, several_stacks
 
 log = logging.getLogger(__name__)
 
 _SAME_DIRECTION = 1e-3
 """Largest difference between direction cosines of one stack."""
-_SAME_MM = 1e-4
-"""Largest difference between pixel sizes of one stack, mm."""
 
 
 @dataclass(frozen=True)
@@ -104,14 +102,10 @@ def _check_one_stack(frames: Sequence[_Frame], name: str) -> None:
         difference = f"its frames name {len(stacks)}"
     elif any(np.abs(frame.axes - first.axes).max() > _SAME_DIRECTION for frame in frames):
         difference = "the orientations of its frames differ"
-    elif any(np.abs(np.subtract(frame.pixel_mm, first.pixel_mm)).max() > _SAME_MM for frame in frames):
+    elif pixel_sizes_differ([frame.pixel_mm for frame in frames]):
         difference = "the pixel sizes of its frames differ"
     if difference:
-        raise UserError(
-            f"The series '{name}' holds several stacks of slices: {difference}.",
-            why="One rectangular grid holds one stack; of several, it is not known which one is meant.",
-            fix="Export a single reconstruction, or read one of them as a NIfTI, NRRD or MHA file.",
-        )
+        raise several_stacks(name, difference)
 
 
 def _frames_of(path: Path, name: str) -> list[_Frame]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +16,23 @@ _UNEVEN_GAP = 0.1
 """Share of the usual slice distance by which a gap may differ before slices count as missing."""
 _TILT_COSINE = 0.9998
 """Smallest cosine between the slice normal and the stacking direction (1.1 degrees)."""
+
+_SAME_MM = 1e-4
+"""Largest difference between pixel sizes of one stack, mm."""
+
+
+def pixel_sizes_differ(pixel_mm: Sequence[tuple[float, float]]) -> bool:
+    """Whether slices with pixels of these sizes (mm, along x and along y) are no single stack."""
+    return bool(np.ptp(np.array(pixel_mm), axis=0).max() > _SAME_MM)
+
+
+def several_stacks(name: str, difference: str) -> UserError:
+    """The error for a series that is more than one stack, as that difference between its slices tells."""
+    return UserError(
+        f"The series '{name}' holds several stacks of slices: {difference}.",
+        why="One rectangular grid holds one stack; of several, it is not known which one is meant.",
+        fix="Export a single reconstruction, or read one of them as a NIfTI, NRRD or MHA file.",
+    )
 
 
 def check_stack(positions: npt.NDArray[np.float64], normal: npt.NDArray[np.float64], name: str) -> None:

@@ -22,8 +22,9 @@ def write_series(
     image_type: str = "ORIGINAL\\PRIMARY\\AXIAL",
     description: str = "Chest 2.0",
     heights: list[float] | None = None,
+    pixel_mm: float = 1.5,
 ) -> None:
-    """Write slices of 1.5 x 1.5 x 2 mm with random file names, in random order."""
+    """Write slices 2 mm apart with random file names, in random order."""
     folder.mkdir(parents=True, exist_ok=True)
     writer = sitk.ImageFileWriter()
     writer.KeepOriginalImageUIDOn()
@@ -32,7 +33,7 @@ def write_series(
     random.Random(4).shuffle(order)
     for name, z in enumerate(order):
         image = sitk.GetImageFromArray(hu[z : z + 1].astype(np.int16))
-        image.SetSpacing((1.5, 1.5, 2.0))
+        image.SetSpacing((pixel_mm, pixel_mm, 2.0))
         for key, value in {
             "0008|0060": modality,
             "0008|0008": image_type,

@@ -139,6 +139,13 @@ def test_two_volumes_under_one_id_are_refused(hu: np.ndarray, tmp_path: Path) ->
         read_scan(tmp_path)
 
 
+def test_slices_with_pixels_of_two_sizes_under_one_id_are_refused(hu: np.ndarray, tmp_path: Path) -> None:
+    write_series(tmp_path, hu)
+    write_series(tmp_path / "wider", hu[:4], heights=[20, 22, 24, 26], pixel_mm=1.6)
+    with pytest.raises(UserError, match="several stacks of slices: the pixel sizes of its slices differ"):
+        read_scan(tmp_path)
+
+
 def test_a_slice_that_is_cut_short_is_refused(hu: np.ndarray, tmp_path: Path) -> None:
     write_series(tmp_path, hu)
     path = tmp_path / "IM1003.dcm"
