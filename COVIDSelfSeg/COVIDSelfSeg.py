@@ -91,8 +91,10 @@ def registerSampleData():
         category="COVIDSelfSeg",
         sampleName="COVIDSelfSegPhantom",
         thumbnailFileName=str(Path(__file__).parent / "Resources" / "Icons" / "COVIDSelfSegPhantom.png"),
-        customDownloader=sampleData.makePhantom,
-        loadFiles=False,
+        customDownloader=sampleData.offerPhantom,
+        # Slicer compares the lengths of these, and takes no None for the first two.
+        uris=[],
+        fileNames=[],
     )
 
 

@@ -18,7 +18,16 @@ from .workerProcess import WorkerProcess
 _NAME = "COVIDSelfSegPhantom"
 
 
-def makePhantom(_source=None):
+def offerPhantom(_source=None):
+    """What the button in Sample Data calls, which itself shows no error; None where there is no phantom."""
+    try:
+        return makePhantom()
+    except UserError as error:
+        slicer.util.errorDisplay(f"{error.what}\n\n{error.why}\n\n{error.fix}")
+        return None
+
+
+def makePhantom():
     """Make the phantom (seed 7, severity 2 of 4) and load it; returns its volume node.
 
     Raises:
@@ -56,7 +65,8 @@ def _writePhantom(folder: Path) -> None:
     waitFor(lambda: process.isRunning, process.poll, process.kill)
     if codes != [0]:
         raise UserError(
-            _("The phantom could not be made: {reason}").format(reason=log[-1] if log else codes),
+            # What happened, why, and what to do are the last three lines.
+            _("The phantom could not be made: {reason}").format(reason="\n".join(log[-3:]) or codes),
             why=_("It is made by the worker, which may lack a Python package."),
             fix=_("Open COVIDSelfSeg, look at Set-up, and install what is missing."),
         )

@@ -104,7 +104,16 @@ def test_the_module_runs_its_own_test():
 def test_sample_data_is_registered_when_startup_is_completed():
     import SampleData
 
-    assert SampleData.downloadSample("Zeros").GetName() == "Zeros"
+    assert SampleData.pressButton("Sample", "Zeros").GetName() == "Zeros"
+
+
+def test_sample_data_without_a_list_of_addresses_is_refused_as_in_slicer():
+    import SampleData
+
+    with pytest.raises(TypeError, match="NoneType"):
+        SampleData.SampleDataSource("Nothing", customDownloader=print)
+    with pytest.raises(ValueError, match="same length"):
+        SampleData.SampleDataSource("One", uris=["https://nowhere.invalid/1"], fileNames=[])
 
 
 def test_a_file_beside_the_module_is_tried_as_a_module_and_refused(a_module_panel, tmp_path):

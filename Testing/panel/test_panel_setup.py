@@ -559,5 +559,14 @@ def test_the_phantom_is_offered_as_sample_data(a_panel):  # noqa: ARG001
     source = slicer.modules.sampleDataSources["COVIDSelfSeg"][-1]
     assert source.sampleName == "COVIDSelfSegPhantom"
     assert Path(source.thumbnailFileName).is_file()
-    assert source.uris == ()
-    assert source.customDownloader is not None
+    assert source.uris == [], "nothing is downloaded"
+
+
+def test_its_button_shows_what_is_missing_before_set_up(a_panel, a_bare_python, caplog):
+    from SampleData import pressButton
+
+    choose_python(a_panel, a_bare_python)
+    assert pressButton("COVIDSelfSeg", "COVIDSelfSegPhantom") is None
+    shown = caplog.text[caplog.text.index("The phantom could not be made") :]
+    assert "is missing from" in shown
+    assert "look at Set-up" in shown

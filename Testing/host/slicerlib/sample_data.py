@@ -3,66 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import slicer
 
 
-@dataclass(frozen=True, eq=True)
 class SampleDataSource:
-    """One data set of the Sample Data module."""
+    """One data set of the Sample Data module.
 
-    sampleName: str
-    uris: tuple[str, ...] = ()
-    fileNames: tuple[str | None, ...] = ()
-    nodeNames: tuple[str | None, ...] = ()
-    customDownloader: Callable[[SampleDataSource], Any] | None = None
-    thumbnailFileName: str | None = None
-    loadFileTypes: tuple[str | None, ...] = ()
-    loadFiles: tuple[bool | None, ...] = ()
-    loadFileProperties: dict[str, Any] = field(default_factory=dict, compare=False)
-    checksums: tuple[str | None, ...] = ()
+    As in Slicer, what is not given for each file is filled up where ``uris`` is a list or a string, and the
+    lengths of all are compared, so that no ``uris`` at all is an error.
+
+    Raises:
+        TypeError: ``uris`` or ``fileNames`` is None.
+        ValueError: they are not as many as each other.
+    """
+
+    def __init__(
+        self,
+        sampleName: str | None = None,
+        uris: Any = None,
+        fileNames: Any = None,
+        nodeNames: Any = None,
+        checksums: Any = None,
+        loadFiles: Any = None,
+        customDownloader: Callable[[SampleDataSource], Any] | None = None,
+        thumbnailFileName: str | None = None,
+        loadFileTypes: Any = None,
+        loadFileProperties: dict[str, Any] | None = None,
+    ) -> None:
+        self.sampleName = sampleName
+        self.customDownloader = customDownloader
+        self.thumbnailFileName = thumbnailFileName
+        self.loadFileProperties = loadFileProperties or {}
+        optional = {"nodeNames": nodeNames, "checksums": checksums, "loadFiles": loadFiles}
+        of_files: dict[str, Any] = {
+            "uris": uris, "fileNames": fileNames, "loadFileTypes": loadFileTypes, **optional
+        }  # fmt: skip
+        if isinstance(uris, str):
+            of_files = {name: [value] for name, value in of_files.items()}
+        elif isinstance(uris, (list, tuple)):
+            of_files |= {name: [None] * len(uris) for name, value in optional.items() if value is None}
+            if loadFileTypes is None or isinstance(loadFileTypes, str):
+                of_files["loadFileTypes"] = [loadFileTypes] * len(uris)
+        if len({len(values) for values in of_files.values()}) > 1:
+            raise ValueError("All fields of sample data source must have the same length")
+        for name, values in of_files.items():
+            setattr(self, name, values)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SampleDataSource) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 class SampleDataLogic:
     """Registers data sets by category in ``slicer.modules.sampleDataSources``."""
 
     @staticmethod
-    def registerCustomSampleDataSource(
-        category: str = "Custom",
-        sampleName: str | None = None,
-        uris: Any = None,
-        fileNames: Any = None,
-        nodeNames: Any = None,
-        customDownloader: Callable[[SampleDataSource], Any] | None = None,
-        thumbnailFileName: str | None = None,
-        loadFileTypes: Any = None,
-        loadFiles: Any = None,
-        loadFileProperties: dict[str, Any] | None = None,
-        checksums: Any = None,
-        loadFileType: Any = None,
-    ) -> None:
-        """Add a data set; the same one twice is added once.
-
-        Raises:
-            ValueError: the data set has no name.
-        """
-        if not sampleName:
-            raise ValueError("a data set needs a sampleName")
-        source = SampleDataSource(
-            sampleName,
-            _as_tuple(uris),
-            _as_tuple(fileNames),
-            _as_tuple(nodeNames),
-            customDownloader,
-            thumbnailFileName,
-            _as_tuple(loadFileTypes or loadFileType),
-            _as_tuple(loadFiles),
-            loadFileProperties or {},
-            _as_tuple(checksums),
-        )
+    def registerCustomSampleDataSource(category: str = "Custom", **fields: Any) -> None:
+        """Add a data set; the same one twice is added once. The category is made before the data set."""
         sources = SampleDataLogic.sampleDataSourcesByCategory().setdefault(category, [])
+        source = SampleDataSource(**fields)
         if source not in sources:
             sources.append(source)
 
@@ -74,33 +76,16 @@ class SampleDataLogic:
         sources = slicer.modules.sampleDataSources
         return sources if category is None else sources.get(category, [])
 
-    def downloadFromSource(self, source: SampleDataSource) -> Any:
-        """Call the data set's own downloader.
 
-        Raises:
-            NotImplementedError: the data set would be downloaded from the network.
-        """
-        if source.customDownloader is None:
-            raise NotImplementedError(f"the host downloads nothing, not even {source.sampleName}")
-        return source.customDownloader(source)
+def pressButton(category: str, sampleName: str) -> Any:
+    """What a click on a data set in the module's panel does, for tests: only that calls its downloader.
 
-    def downloadSamples(self, sampleName: str) -> list[Any]:
-        """The nodes of the data set with a name."""
-        for sources in self.sampleDataSourcesByCategory().values():
-            for source in sources:
-                if source.sampleName == sampleName:
-                    result = self.downloadFromSource(source)
-                    return list(result) if isinstance(result, (list, tuple)) else [result]
-        return []
-
-
-def downloadSample(sampleName: str) -> Any:
-    """The first node of the data set with a name, ``None`` if there is no such data set."""
-    nodes = SampleDataLogic().downloadSamples(sampleName)
-    return nodes[0] if nodes else None
-
-
-def _as_tuple(value: Any) -> tuple[Any, ...]:
-    if value is None:
-        return ()
-    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    Raises:
+        NotImplementedError: the data set would be downloaded from the network.
+    """
+    for source in SampleDataLogic.sampleDataSourcesByCategory(category):
+        if source.sampleName == sampleName:
+            if source.customDownloader is None:
+                raise NotImplementedError(f"the host downloads nothing, not even {sampleName}")
+            return source.customDownloader(source)
+    raise LookupError(f"{category} has no button {sampleName}")

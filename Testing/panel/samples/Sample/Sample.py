@@ -27,7 +27,11 @@ def registerSampleData():
     import SampleData
 
     SampleData.SampleDataLogic.registerCustomSampleDataSource(
-        category="Sample", sampleName="Zeros", customDownloader=lambda _source: makeZeros()
+        category="Sample",
+        sampleName="Zeros",
+        uris=[],
+        fileNames=[],
+        customDownloader=lambda _source: makeZeros(),
     )
 
 
