@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,14 @@ from .errors import ExitCode, UserError
 from .lung_masks.classical import builtin_lung_mask
 from .lung_masks.network import LungNetwork
 from .lung_masks.sides import LEFT, RIGHT, split_lungs
-from .torch_hub import R231_FILE, checkpoint_file, file_sha256, r231_problem
+from .torch_hub import (
+    R231_FILE,
+    checkpoint_file,
+    file_sha256,
+    is_there,
+    lungmask_version,
+    r231_problem,
+)
 from .volume import array_view, grid_difference, image_like, read_mask, voxel_volume_ml
 
 if TYPE_CHECKING:
@@ -129,10 +135,10 @@ def r231_weights(named: Path | None = None) -> Path | None:
         UserError: a file was named and is missing, damaged, or lungmask is not installed (exit code 3).
     """
     path = named or checkpoint_file(R231_FILE)
-    if named is None and not path.is_file():
+    if named is None and not is_there(path):
         return None
     problem = r231_problem(path)
-    if not problem and find_spec("lungmask") is None:
+    if not problem and lungmask_version() is None:
         problem = "the Python package lungmask, which runs it, is not installed"
     if not problem:
         return path

@@ -14,7 +14,7 @@ import sys
 from importlib.util import find_spec
 from typing import Any
 
-from .torch_hub import R231_FILE, checkpoint_file, r231_problem
+from .torch_hub import R231_FILE, checkpoint_file, is_there, lungmask_version, r231_problem
 
 REQUIRED = {
     "numpy": "numpy",
@@ -25,10 +25,13 @@ REQUIRED = {
     "safetensors": "safetensors",
 }
 """Modules that the worker imports besides torch, and the distributions that bring them."""
+_OLDEST_PYTHON = (3, 11)
 
 
 def status() -> dict[str, Any]:
     """Versions of what is there, what is missing, the device, lungmask and its weights, the models."""
+    if sys.version_info < _OLDEST_PYTHON:
+        return _too_old()
     missing = [package for module, package in REQUIRED.items() if find_spec(module) is None]
     torch = torch_status()
     # Looking at the models imports torch too, which ends this process where it cannot be loaded.
@@ -40,6 +43,22 @@ def status() -> dict[str, Any]:
         "torch": torch,
         "lungmask": _lungmask(),
         "models": _models() if can_look else [],
+    }
+
+
+def _too_old() -> dict[str, Any]:
+    """The status of a Python in which the rest of this package cannot be imported, whatever is installed."""
+    found, least = platform.python_version(), ".".join(map(str, _OLDEST_PYTHON))
+    return {
+        "python": found,
+        "executable": sys.executable,
+        "missing": [],
+        "torch": {
+            "error": f"Python {found} is too old",
+            "fix": f"Choose another Python under Advanced, {least} or later.",
+        },
+        "lungmask": _lungmask(look=False),
+        "models": [],
     }
 
 
@@ -86,12 +105,11 @@ def _numpy_problem(torch: Any) -> str:
     return ""
 
 
-def _lungmask() -> dict[str, Any]:
+def _lungmask(*, look: bool = True) -> dict[str, Any]:
     weights = checkpoint_file(R231_FILE)
-    present = weights.is_file()
-    installed = find_spec("lungmask") is not None
+    present = look and is_there(weights)
     return {
-        "version": importlib.metadata.version("lungmask") if installed else None,
+        "version": lungmask_version() if look else None,
         "weights": str(weights),
         "present": present,
         "damaged": r231_problem(weights) if present else "",

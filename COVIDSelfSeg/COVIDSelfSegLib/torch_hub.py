@@ -1,8 +1,12 @@
-"""Where torch keeps downloaded weights, and whether they are whole; known without importing torch."""
+"""Where torch keeps R231's weights, whether they are whole, and whether lungmask is there to run them.
+
+Known without importing torch or lungmask.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import os
 from pathlib import Path
 
@@ -20,12 +24,28 @@ def checkpoint_file(name: str) -> Path:
     return Path(home) / "hub" / "checkpoints" / name
 
 
+def lungmask_version() -> str | None:
+    """Version of the installed lungmask; None where there is none.
+
+    A folder of that name, as an uninstallation on Windows leaves, is none.
+    """
+    try:
+        return importlib.metadata.version("lungmask")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file; not where its folder may not be entered, of which pathlib would raise."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
 def r231_problem(path: Path) -> str:
     """Why a file of R231's weights cannot be used, in words that follow its name; empty where it can be.
 
     A file of another name than the published one may hold other weights. Reads the whole file: 0.1 s.
     """
-    if not path.is_file():
+    if not is_there(path):
         return "it does not exist"
     if not os.access(path, os.R_OK):
         return "you may not read it"

@@ -30,7 +30,7 @@ from COVIDSelfSegLib.models import (
 )
 from COVIDSelfSegLib.package_card import ModelCard
 from COVIDSelfSegLib.status import status
-from COVIDSelfSegLib.torch_hub import R231_FILE, checkpoint_file
+from COVIDSelfSegLib.torch_hub import R231_FILE, checkpoint_file, lungmask_version
 
 from ..conftest import small_package
 
@@ -278,3 +278,34 @@ def test_a_user_without_a_home_has_no_downloaded_weights(monkeypatch: pytest.Mon
     assert checkpoint_file(R231_FILE) == Path(torch.hub.get_dir()) / "checkpoints" / R231_FILE
     assert r231_weights() is None
     assert status()["lungmask"]["present"] is False
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders are closed in another way there")
+def test_weights_in_a_folder_that_may_not_be_entered_are_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stat(path: Path, **options: bool) -> os.stat_result:
+        if path.is_relative_to(tmp_path):  # the tests run as root too, whom no folder keeps out
+            raise PermissionError(13, "Permission denied", str(path))
+        return os.stat(path, **options)
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(Path, "stat", stat)
+    assert status()["lungmask"]["present"] is False
+    assert r231_weights() is None
+
+
+def test_the_folder_that_an_uninstalled_lungmask_leaves_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lungmask").mkdir()
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    assert lungmask_version() is None
+
+
+def test_a_python_that_is_too_old_is_said_to_be_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 10, 13))
+    told = status()
+    assert "too old" in told["torch"]["error"]
+    assert "3.11 or later" in told["torch"]["fix"]
+    assert told["models"] == []
