@@ -21,6 +21,7 @@ import SimpleITK as sitk
 from . import colors, terms
 from .errors import ExitCode, UserError
 from .file_errors import output_not_writable, writing_to
+from .processes import may_run
 from .volume import array_view
 
 LUNGS = "lungs.nrrd"
@@ -113,14 +114,5 @@ def _remove_leftovers(home: Path, name: str) -> None:
 
 
 def _is_another_that_runs(pid: int) -> bool:
-    if pid == os.getpid():
-        return False  # in a container every run has the same number
-    if os.name == "nt":
-        return True  # os.kill would end the process there; leftovers stay until their user deletes them
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    # In a container every run has the same number.
+    return pid != os.getpid() and may_run(pid)
