@@ -13,6 +13,9 @@ import logging
 import sys
 from pathlib import Path
 
+if sys.version_info < (3, 11):  # noqa: UP036 (Slicer 5.8 has Python 3.9)
+    raise RuntimeError("COVIDSelfSeg needs 3D Slicer 5.10 or later, with Python 3.11 or later.")
+
 import qt
 import slicer
 from COVIDSelfSegLib.errors import UserError

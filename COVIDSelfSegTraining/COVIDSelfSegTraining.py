@@ -11,7 +11,11 @@ The result is a model package that COVIDSelfSeg uses like the shipped one. See
 """
 
 import logging
+import sys
 from pathlib import Path
+
+if sys.version_info < (3, 11):  # noqa: UP036 (Slicer 5.8 has Python 3.9)
+    raise RuntimeError("COVIDSelfSeg needs 3D Slicer 5.10 or later, with Python 3.11 or later.")
 
 import slicer
 from slicer.i18n import tr as _

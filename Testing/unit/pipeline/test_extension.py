@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -109,3 +111,12 @@ def test_icons_are_square_and_transparent(name: str) -> None:
         assert icon.size == (128, 128)
         assert icon.mode == "RGBA"
         assert icon.getpixel((0, 0))[3] == 0
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_slicer_that_is_too_old_is_told_so_before_anything_is_imported(
+    module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 9, 10))
+    with pytest.raises(RuntimeError, match=r"3D Slicer 5\.10 or later"):
+        runpy.run_path(str(ROOT / module / f"{module}.py"))
