@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from .errors import UserError
@@ -9,6 +10,9 @@ from .errors import UserError
 
 def itk_name(path: Path) -> str:
     """The name of a file as SimpleITK takes it, which ends the whole process on one that is not UTF-8.
+
+    On Windows ITK takes names in the system's code page, which SimpleITK does not know; there a name with
+    other letters than those of ASCII becomes the short one that Windows keeps beside it, if it does.
 
     Raises:
         UserError: it is not UTF-8, as names from old Windows disks or archives may be.
@@ -23,4 +27,20 @@ def itk_name(path: Path) -> str:
             why="The image readers take no other names.",
             fix="Rename the file, or the folder that it lies in.",
         ) from error
+    if sys.platform == "win32" and not name.isascii():
+        return _short(path)
     return name
+
+
+if sys.platform == "win32":
+    import ctypes
+
+    _LONGEST = 32_768
+
+    def _short(path: Path) -> str:
+        """The 8.3 name of a file, or that of its folder and its own name where it is still to be written."""
+        there = path if path.exists() else path.parent
+        buffer = ctypes.create_unicode_buffer(_LONGEST)
+        if not ctypes.windll.kernel32.GetShortPathNameW(str(there), buffer, _LONGEST):
+            return str(path)
+        return buffer.value if there == path else str(Path(buffer.value) / path.name)

@@ -296,6 +296,15 @@ def test_a_view_keeps_its_image_alive() -> None:
     assert not view.flags.owndata
 
 
+def test_a_scan_in_a_folder_of_a_user_with_an_umlaut_is_written_and_read(
+    an_oblique_image: sitk.Image, tmp_path: Path
+) -> None:
+    path = tmp_path / "Jörg Müller" / "scan.nrrd"
+    path.parent.mkdir()
+    write_image(an_oblique_image, path)
+    assert read_scan(path).GetSize() == an_oblique_image.GetSize()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
 def test_a_name_that_is_not_utf8_is_refused_and_does_not_end_the_process(
     an_oblique_image: sitk.Image, tmp_path: Path
