@@ -7,13 +7,16 @@ build; the rest is small, and pip is kept from touching torch, SimpleITK and num
 from __future__ import annotations
 
 import filecmp
+import importlib
 import json
 import os
 import shutil
+import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +104,7 @@ def installTorch() -> None:
         UserError: the extension is not installed, its installation failed or was declined, or what it
             installed cannot be loaded.
     """
+    _refuseReadOnly()
     try:
         import PyTorchUtils  # noqa: PLC0415 (a module of another extension)
     except ModuleNotFoundError as error:
@@ -112,6 +116,16 @@ def installTorch() -> None:
     try:
         torch = PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=True)
     except ImportError as error:  # it imports what it installed; what is there, damaged or not, it leaves
+        importlib.invalidate_caches()
+        if find_spec("torch") is None:
+            raise UserError(
+                _("PyTorch could not be installed: {error}").format(error=error),
+                why=_("The program with which the extension PyTorch installs it does not start."),
+                fix=_(
+                    "Update the extension PyTorch, carry PyTorch over (docs/slicer.md, Behind a firewall), "
+                    "or choose another Python under Advanced."
+                ),
+            ) from error
         raise UserError(
             _("PyTorch is installed but cannot be loaded: {error}").format(error=error),
             why=_("The networks cannot run without it, and a damaged installation is not replaced."),
@@ -142,7 +156,30 @@ def installLungmask() -> None:
     slicer.util.pip_install("lungmask>=0.2.20 --no-deps")
 
 
+def _refuseReadOnly() -> None:
+    """Refuse to install where pip would fail for want of rights, which it says in its log alone.
+
+    Raises:
+        UserError: Slicer's Python cannot be written to, as where an administrator installed Slicer.
+    """
+    folder = sysconfig.get_path("purelib")
+    try:
+        tempfile.TemporaryFile(dir=folder).close()  # on Windows os.access says yes to all of Program Files
+    except OSError as error:
+        raise UserError(
+            _("You may not write to Slicer's Python ({folder}: {error}).").format(
+                folder=folder, error=error.strerror or error
+            ),
+            why=_("The packages are installed there, and somebody else installed this Slicer."),
+            fix=_(
+                "Start Slicer once as administrator to install them, install a Slicer of your own, or choose "
+                "another Python under Advanced."
+            ),
+        ) from error
+
+
 def _pipInstall(requirements: tuple[str, ...], reason: str) -> None:
+    _refuseReadOnly()
     with _keptVersions() as constraints:
         try:
             from slicer.packaging import pip_ensure  # noqa: PLC0415

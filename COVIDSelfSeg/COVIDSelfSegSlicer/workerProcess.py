@@ -163,7 +163,8 @@ class WorkerProcess:
         try:
             if os.name == "nt":
                 command = ["taskkill", "/F", "/T", "/PID", str(self._process.pid)]
-                subprocess.run(command, capture_output=True, check=False)  # noqa: S603
+                hidden = subprocess.CREATE_NO_WINDOW  # else a console flashes up
+                subprocess.run(command, capture_output=True, check=False, creationflags=hidden)  # noqa: S603
             else:
                 os.killpg(self._process.pid, number)
         except (ProcessLookupError, PermissionError):  # macOS forbids it where all of a group have ended

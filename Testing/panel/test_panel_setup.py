@@ -412,6 +412,35 @@ def test_torch_that_was_installed_and_cannot_be_loaded_is_told_with_what_to_do(
     wait_for_the_answer(panel)
 
 
+def test_torch_that_could_not_even_be_fetched_is_told_as_that(
+    a_panel_to_install_from, the_pytorch_extension, monkeypatch
+):
+    def install(_self, **_options):
+        raise ImportError("light-the-torch does not know this pip")
+
+    monkeypatch.setattr(the_pytorch_extension, "installTorch", install)
+    monkeypatch.setattr(setup, "find_spec", lambda _name: None)
+    dialogs.answer(qt.QMessageBox.Ok)
+    user.press(a_panel_to_install_from.ui.installTorchButton)
+    assert "could not be installed: light-the-torch does not know this pip" in last_message()
+    assert "Uninstall" not in last_message()
+    wait_for_the_answer(a_panel_to_install_from)
+
+
+@pytest.mark.parametrize("button", ["installTorchButton", "installPackagesButton", "installLungmaskButton"])
+def test_where_slicers_python_may_not_be_written_to_nothing_is_tried(
+    a_panel_to_install_from, the_pytorch_extension, monkeypatch, tmp_path, button
+):
+    monkeypatch.setattr("sysconfig.get_path", lambda _name: str(tmp_path / "of an administrator"))
+    dialogs.answer(qt.QMessageBox.Ok)
+    user.press(getattr(a_panel_to_install_from.ui, button))
+    assert "You may not write to Slicer's Python" in last_message()
+    assert "as administrator" in last_message()
+    assert the_pytorch_extension.asked == []
+    assert packaging.calls == []
+    wait_for_the_answer(a_panel_to_install_from)
+
+
 def test_the_panel_looks_again_whatever_an_installation_met(a_panel_to_install_from, monkeypatch):
     panel, met = a_panel_to_install_from, [ImportError("half installed"), ValueError("an error of ours")]
 
@@ -553,6 +582,26 @@ def test_a_phantom_that_cannot_be_made_says_why_and_leaves_nothing(tmp_path):
     with temporary_files_in(tmp_path / "gone"), pytest.raises(UserError, match="temporary files"):
         sampleData.makePhantom()
     assert slicer.util.getNodesByClass("vtkMRMLVolumeNode") == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there only the age of a folder tells")
+def test_the_scan_that_a_slicer_which_crashed_left_is_deleted_and_that_of_another_one_stays(tmp_path):
+    from COVIDSelfSegSlicer.temporaryFolder import makeTemporaryFolder
+
+    with subprocess.Popen([sys.executable, "-c", "pass"]) as ended:
+        ended.wait()
+    crashed, mine, others, strange = (
+        tmp_path / name
+        for name in (f"COVIDSelfSeg-{ended.pid}-a", f"COVIDSelfSeg-{os.getpid()}-b",
+                     f"COVIDSelfSeg-{os.getppid()}-c", "COVIDSelfSeg-notes-2024")
+    )  # fmt: skip
+    for folder in (crashed, mine, others, strange):
+        folder.mkdir()
+        (folder / "scan.nrrd").write_bytes(b"a patient's")
+    with temporary_files_in(tmp_path):
+        assert makeTemporaryFolder().is_dir()
+    assert not crashed.exists()
+    assert all((folder / "scan.nrrd").is_file() for folder in (mine, others, strange))
 
 
 def test_the_phantom_is_offered_as_sample_data(a_panel):  # noqa: ARG001
