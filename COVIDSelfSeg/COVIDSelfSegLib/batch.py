@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -183,27 +184,31 @@ def write_table(outcomes: Sequence[Outcome], file: Path) -> None:
     """
     rows = [outcome.row() for outcome in outcomes]
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    with (
-        writing_to(file),
-        file.open("w", newline="", encoding="utf-8", errors="backslashreplace") as text,
-    ):
-        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    partial = file.with_name(f".{file.name}.{os.getpid()}")
+    with writing_to(file):
+        try:
+            with partial.open("w", newline="", encoding="utf-8", errors="backslashreplace") as text:
+                writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
+            partial.replace(file)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def _work(jobs: Sequence[Job], output: Path, options: Options, package: ModelPackage) -> Iterator[Outcome]:
     """Segment in this thread; another reads one scan ahead, a third writes one behind."""
     pending: tuple[Job, Future[dict[str, Any]]] | None = None
     with ThreadPoolExecutor(1) as writing:
-        for job, clock, read in _read_ahead(jobs):
+        for job, clock, read in _read_ahead(jobs, options):
             result: Future[dict[str, Any]] = Future()
             try:
                 with fitting_into_memory():
-                    run = segment(read.result(), package, options, clock)
+                    scan, asked = read.result()
+                    run = segment(scan, package, options, clock)
                 if pending is not None:
                     wait([pending[1]])  # at most one run waits in memory for its files
-                result = writing.submit(_write, run, job, output, options, clock)
+                result = writing.submit(_write, run, job, output, options, asked, clock)
             except UserError as error:
                 result.set_exception(error)
             if pending is not None:
@@ -213,11 +218,13 @@ def _work(jobs: Sequence[Job], output: Path, options: Options, package: ModelPac
             yield _outcome(*pending)
 
 
-def _read_ahead(jobs: Sequence[Job]) -> Iterator[tuple[Job, StageClock, Future[sitk.Image]]]:
+def _read_ahead(
+    jobs: Sequence[Job], options: Options
+) -> Iterator[tuple[Job, StageClock, Future[tuple[sitk.Image, dict[str, Any]]]]]:
     """Each scan with the clock of its run; while it is worked on, the next one is read."""
     with ThreadPoolExecutor(1) as reading:
         clocks = [StageClock() for _ in jobs]
-        reads = (reading.submit(_read, job, clock) for job, clock in zip(jobs, clocks, strict=True))
+        reads = (reading.submit(_read, job, options, clock) for job, clock in zip(jobs, clocks, strict=True))
         following = next(reads, None)
         for job, clock in zip(jobs, clocks, strict=True):
             read, following = following, None
@@ -227,9 +234,11 @@ def _read_ahead(jobs: Sequence[Job]) -> Iterator[tuple[Job, StageClock, Future[s
             yield job, clock, read
 
 
-def _read(job: Job, clock: StageClock) -> sitk.Image:
+def _read(job: Job, options: Options, clock: StageClock) -> tuple[sitk.Image, dict[str, Any]]:
     with clock.stage("read"):
-        return read_scan(job.scan)
+        with reading_from(job.scan):
+            asked = _asked(job, options)  # before it is read: what comes later is not in the result
+        return read_scan(job.scan), asked
 
 
 def _outcome(job: Job, result: Future[dict[str, Any]]) -> Outcome:
@@ -241,9 +250,12 @@ def _outcome(job: Job, result: Future[dict[str, Any]]) -> Outcome:
         return Outcome(job, "refused", f"{error.what} {error.fix}", {})
 
 
-def _write(run: Run, job: Job, output: Path, options: Options, clock: StageClock) -> dict[str, Any]:
+def _write(
+    run: Run, job: Job, output: Path, options: Options, asked: dict[str, Any], clock: StageClock
+) -> dict[str, Any]:
     with reading_from(job.scan):
-        about = {"scan": str(job.scan), "asked": _asked(job, options)}
+        _asked(job, options)  # a scan that is gone is refused
+    about = {"scan": str(job.scan), "asked": asked}
     with fitting_into_memory(), results.results_folder(output / job.name) as folder:
         return write_results(run, folder, about, clock)
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -24,6 +25,8 @@ from .slice_stack import LEAST_SLICES, check_stack, pixel_sizes_differ, several_
 
 log = logging.getLogger(__name__)
 
+SERIES_ID, SERIES_DESCRIPTION = "series_id", "series_description"
+"""Metadata of what :func:`read_chest_ct` reads."""
 _NAMED_SERIES = 3
 """So many other series are named where one is refused."""
 
@@ -164,13 +167,19 @@ def choose_chest_ct(path: Path, series: list[Series], series_id: str | None = No
 def read_chest_ct(path: Path, series_id: str | None = None) -> sitk.Image:
     """Read the chest CT of a folder, or the series asked for; see :func:`choose_chest_ct`.
 
+    Returns:
+        The scan, which knows its series (see :func:`described`).
+
     Raises:
         UserError: there is none, or :func:`read_series` refuses it; the other series are named.
     """
     series = list_series(path)
     chosen = choose_chest_ct(path, series, series_id)
     try:
-        return read_series(chosen)
+        scan = read_series(chosen)
+        scan.SetMetaData(SERIES_ID, chosen.series_id)
+        scan.SetMetaData(SERIES_DESCRIPTION, chosen.description)
+        return scan
     except UserError as error:
         others = [one for one in series if _is_long_ct(one) and one.series_id != chosen.series_id]
         if not others:
@@ -182,6 +191,14 @@ def read_chest_ct(path: Path, series_id: str | None = None) -> sitk.Image:
         more = f", and {len(others) - _NAMED_SERIES} more" if len(others) > _NAMED_SERIES else ""
         fix = f"{error.fix} Or take another series with the option --series of segment and doctor: "
         raise UserError(error.what, why=error.why, fix=f"{fix}{names}{more}.") from error
+
+
+def described(scan: sitk.Image) -> dict[str, Any]:
+    """Of which series a scan is, for its report; empty where it came from no DICOM series."""
+    if not scan.HasMetaDataKey(SERIES_ID):
+        return {}
+    named = {"id": SERIES_ID, "description": SERIES_DESCRIPTION}
+    return {"series": {name: scan.GetMetaData(key) for name, key in named.items()}}
 
 
 def read_series(series: Series) -> sitk.Image:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import SimpleITK as sitk
 
 from .errors import ExitCode, UserError
 from .lung_masks.classical import builtin_lung_mask
 from .lung_masks.network import LungNetwork
+from .lung_masks.pooled_scan import POOLED_MM
 from .lung_masks.sides import LEFT, RIGHT, split_lungs
 from .torch_hub import (
     R231_FILE,
@@ -29,8 +31,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_MOST_LABELS, _LARGEST_LUNGS_L = 20, 15.0
+"""More values, or a larger volume, no mask of lungs or of their lobes holds."""
+
+GIVEN = "given"
 WITHOUT_NETWORK = "built-in, without its network"
-"""Source of a mask that the network for dense lung had no part in, since it is missing or damaged."""
+"""Sources of a mask: the user's own file; the built-in method without its network for dense lung, which is
+missing or damaged."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class LungMask:
 
     Attributes:
         image: uint8 on the scan's grid: 0 outside, 1 right lung, 2 left lung.
-        source: ``lungmask R231``, ``built-in``, :data:`WITHOUT_NETWORK` or ``given``.
+        source: ``lungmask R231``, ``built-in``, :data:`WITHOUT_NETWORK` or :data:`GIVEN`.
         sha256: of the weights or of the file it comes from; empty where there are none.
     """
 
@@ -74,7 +81,7 @@ def find_lungs(
             named are missing or damaged.
     """
     if mask_file is not None:
-        return LungMask(_given(scan, mask_file), "given", file_sha256(mask_file))
+        return LungMask(_given(scan, mask_file), GIVEN, file_sha256(mask_file))
     found = _find(scan, weights, builtin, plain, device)
     if not array_view(found.image).any():
         raise UserError(
@@ -170,7 +177,39 @@ def _given(scan: sitk.Image, path: Path) -> sitk.Image:
             fix="Give the mask that holds the lungs, or run without a mask file.",
         )
     held = set(np.unique(labels)) - {0}
+    if len(held) > _MOST_LABELS or not np.isfinite(list(held)).all():
+        raise UserError(
+            f"The lung mask {path.name} is no label map: it holds {len(held)} values, from "
+            f"{np.nanmin(labels):g} to {np.nanmax(labels):g}.",
+            why="All but 0 would count as lung. A scan or a map of probabilities looks like this.",
+            fix="Give a mask with 0 outside of the lungs, 1 in the right one and 2 in the left.",
+        )
+    litres = float(np.count_nonzero(labels) * voxel_volume_ml(scan)) / 1000
+    if litres > _LARGEST_LUNGS_L:
+        raise UserError(
+            f"The lung mask {path.name} holds {litres:.0f} litres.",
+            why="No lungs are so large, so it holds something else, and all numbers would be of that.",
+            fix="Give the mask of the lungs alone, with 0 outside.",
+        )
     # What holds 1 alone may be both lungs or any of them.
     if held in ({RIGHT, LEFT}, {LEFT}):
         return image_like(labels.astype(np.uint8), scan)
+    _refuse_single_slices(labels, scan, path)
     return split_lungs(image_like((labels != 0).astype(np.uint8), scan), scan)
+
+
+def _refuse_single_slices(labels: npt.NDArray[Any], scan: sitk.Image, path: Path) -> None:
+    """Refuse lungs drawn on some slices only: which of them is which, cannot be told.
+
+    Raises:
+        UserError: there are slices without lung between most others, or hardly any with it.
+    """
+    with_lung = np.flatnonzero(labels.any(axis=(1, 2)))
+    runs = 1 + np.count_nonzero(np.diff(with_lung) > 1)
+    scattered = runs > 2 and 4 * runs > with_lung.size  # not so by a stray voxel above or below the lungs
+    if scattered or with_lung.size * scan.GetSpacing()[2] < POOLED_MM:
+        raise UserError(
+            f"The lung mask {path.name} is drawn on some slices only, and does not say which lung is which.",
+            why="The right and the left lung are told apart by how the slices hang together.",
+            fix="Label the right lung 1 and the left one 2, or draw them on all slices.",
+        )

@@ -16,10 +16,12 @@ import torch
 
 from . import __version__, results
 from .devices import Device, choose_device
+from .dicom import described
 from .doctor import Finding, Severity, examine, mend_orientation
 from .events import Progress
 from .file_errors import writing_to
-from .lungs import WITHOUT_NETWORK, LungMask, find_lungs
+from .lung_masks.sides import are_told_apart
+from .lungs import GIVEN, WITHOUT_NETWORK, LungMask, find_lungs
 from .memory import fitting_into_memory, is_out_of_memory, not_enough_memory
 from .models import DEFAULT_PACKAGE, ModelPackage, find_package
 from .partial_volume import without_partial_volume
@@ -151,7 +153,7 @@ def segment_file(scan_path: Path, output: Path, options: Options, progress: Prog
         with clock.stage("read"):
             scan = read_scan(scan_path, options.series_id)
         run = segment(scan, package, options, clock)
-        return write_results(run, folder, {"scan": str(scan_path)}, clock)
+        return write_results(run, folder, {"scan": str(scan_path), **described(scan)}, clock)
 
 
 def write_results(
@@ -232,6 +234,14 @@ def _findings_of(lungs: LungMask) -> Iterator[Finding]:
             "Consolidated lung may have fallen out of the mask, and what lies outside it is never found.",
             "Install COVIDSelfSeg again. A file lungs/covidselfseg-lungs.safetensors in a model folder of "
             "your own takes precedence over the one that comes with the program.",
+        )
+
+    if lungs.source == GIVEN and not are_told_apart(lungs.image):
+        yield Finding(
+            Severity.WARNING,
+            "What the lung mask labels right does not lie right of what it labels left.",
+            "The numbers of each lung may be of the other one, or of something else that has a label.",
+            "Label the right lung 1 and the left one 2; the patient's right is where the liver is.",
         )
 
 

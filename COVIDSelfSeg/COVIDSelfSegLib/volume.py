@@ -22,7 +22,7 @@ import SimpleITK as sitk
 
 from .dicom import read_chest_ct
 from .errors import UserError
-from .file_errors import output_not_writable, reading_from
+from .file_errors import output_not_writable, reading_from, writing_to
 from .file_names import itk_name
 from .memory import fitting_into_memory, is_out_of_memory
 from .nifti_checks import check_nifti
@@ -135,6 +135,20 @@ def write_image(image: sitk.Image, path: Path) -> None:
             raise
         log.debug("writing %s failed: %s", path, error)
         raise output_not_writable(path) from error
+    with writing_to(path):
+        if path.suffix == ".nrrd" and not _is_whole(path, image):
+            raise output_not_writable(path)
+
+
+def _is_whole(path: Path, image: sitk.Image) -> bool:
+    """Whether a compressed NRRD ends as it should, with the size of what it holds.
+
+    ITK does not look whether its last bytes were written.
+    """
+    components = image.GetNumberOfPixels() * image.GetNumberOfComponentsPerPixel()
+    with path.open("rb") as file:
+        file.seek(-4, os.SEEK_END)
+        return int.from_bytes(file.read(4), "little") == components * image.GetSizeOfPixelComponent() % 2**32
 
 
 def array_view(image: sitk.Image) -> npt.NDArray[Any]:
@@ -195,14 +209,21 @@ def voxel_volume_ml(image: sitk.Image) -> float:
 
 
 def compact(image: sitk.Image) -> sitk.Image:
-    """The same voxels as int16 where that loses nothing, else as float32."""
+    """The same voxels as int16 where that loses nothing, else as float32; what else it knows stays."""
     if image.GetPixelID() == sitk.sitkInt16:
         return image
     array = array_view(image)
     fits = array.min() >= -(2**15) and array.max() < 2**15  # False where the minimum is NaN
     if fits and all(np.array_equal(plane, np.rint(plane)) for plane in array):
-        return sitk.Cast(image, sitk.sitkInt16)
-    return sitk.Cast(image, sitk.sitkFloat32)
+        return _cast(image, sitk.sitkInt16)
+    return _cast(image, sitk.sitkFloat32)
+
+
+def _cast(image: sitk.Image, pixel_type: int) -> sitk.Image:
+    result = sitk.Cast(image, pixel_type)
+    for key in image.GetMetaDataKeys():
+        result.SetMetaData(key, image.GetMetaData(key))
+    return result
 
 
 def _numbers(values: tuple[float, ...]) -> str:

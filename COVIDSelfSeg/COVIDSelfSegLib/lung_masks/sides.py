@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
+from scipy.spatial import ConvexHull, Delaunay
 
 from ..array_types import BoolArray, LabelArray
 from ..frame import LungFrame
@@ -17,6 +18,9 @@ RIGHT, LEFT = 1, 2
 _LEAST_SEED = 0.04
 """Smallest share of the whole that tells where a lung lies; less goes where the larger parts are."""
 _SIDES_APART_MM = 40.0
+_TISSUE_HU = -200.0
+_CUT_SHARE = 0.25
+"""Share of tissue in the first or last column from which on the scan ends within the body there."""
 _LEAST_ALONE = 0.97
 """Share of a lung that does not reach across the middle of the other one; 1.0 in every real scan we have."""
 
@@ -56,7 +60,11 @@ def split_sides(lungs: BoolArray, pooled: PooledScan) -> LabelArray:
     box = bounding_box(lungs)
     seeds = _seeds(lungs[box], pooled.voxel_mm)
     if seeds is None:
-        is_left = ndimage.center_of_mass(lungs)[2] > _body_middle(pooled)
+        is_left = (
+            _is_hollow_to_the_right(lungs[box])
+            if _is_cut_at_a_side(pooled)
+            else ndimage.center_of_mass(lungs)[2] > _body_middle(pooled)
+        )
         return np.where(lungs, LEFT if is_left else RIGHT, 0).astype(np.uint8)
     sides = np.zeros(lungs.shape, np.uint8)
     sides[box] = _grown(seeds, lungs[box], pooled.voxel_mm)
@@ -85,6 +93,13 @@ def _seeds(lungs: BoolArray, voxel_mm: tuple[float, float, float]) -> LabelArray
         if _lie_apart(seeds):
             return seeds
     return None
+
+
+def are_told_apart(labels: sitk.Image) -> bool:
+    """Whether what a mask labels right lies right of what it labels left, where it holds both."""
+    frame = LungFrame.whole_scan(labels, 2 * POOLED_MM)
+    sides = np.rint(frame.to_network(labels, "nearest", fill=0)).astype(np.uint8)
+    return not {RIGHT, LEFT} <= set(np.unique(sides)) or _lie_apart(sides)
 
 
 def _lie_apart(seeds: LabelArray) -> bool:
@@ -119,7 +134,32 @@ def _grown(seeds: LabelArray, lungs: BoolArray, voxel_mm: tuple[float, float, fl
     return np.where(lungs, sides, 0).astype(np.uint8)
 
 
+def _is_cut_at_a_side(pooled: PooledScan) -> bool:
+    """Whether the scan ends within the body on its right or left, as where one lung is reconstructed."""
+    ends = (pooled.hu[:, :, [0, -1]] > _TISSUE_HU).mean(axis=(0, 1))
+    return bool(ends.max() > _CUT_SHARE)
+
+
+def _is_hollow_to_the_right(lung: BoolArray) -> bool:
+    """Whether slices of a lung (z, y, x) are more hollow on their right, as those of the left lung are.
+
+    Heart and hilum lie on its inner side.
+    """
+    hollow = np.zeros(lung.shape[2])
+    for plane in lung:
+        rows, columns = np.nonzero(plane)
+        if not rows.size or min(np.ptp(rows), np.ptp(columns)) < 2:
+            continue
+        places = np.stack([rows, columns], axis=1)
+        hull = Delaunay(places[ConvexHull(places, qhull_options="QJ").vertices])
+        outside = np.argwhere(~plane)
+        notches = outside[hull.find_simplex(outside) >= 0, 1]
+        hollow += np.bincount(notches, minlength=lung.shape[2])
+    middle, column = (lung.shape[2] - 1) / 2, np.arange(lung.shape[2])
+    return bool(hollow[column < middle].sum() > hollow[column > middle].sum())
+
+
 def _body_middle(pooled: PooledScan) -> float:
     """Column of the middle of the body."""
-    columns = np.flatnonzero((pooled.hu > -200).mean(axis=(0, 1)) > 0.05)
+    columns = np.flatnonzero((pooled.hu > _TISSUE_HU).mean(axis=(0, 1)) > 0.05)
     return float(columns.mean()) if columns.size else pooled.hu.shape[2] / 2

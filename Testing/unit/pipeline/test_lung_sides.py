@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from COVIDSelfSegLib.lung_masks.sides import split_lungs
+from COVIDSelfSegLib.lung_masks.classical import builtin_lung_mask
+from COVIDSelfSegLib.lung_masks.sides import are_told_apart, split_lungs
 from COVIDSelfSegLib.lungs import find_lungs
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
-from COVIDSelfSegLib.volume import image_like
+from COVIDSelfSegLib.volume import image_like, read_scan
 
 from ..conftest import SMALL
 
@@ -123,6 +124,44 @@ def test_a_single_lung_is_on_the_side_of_the_body_wherever_that_lies_in_the_imag
     lung = sitk.ConstantPad(a_chest.lungs, before, after, 0) == side
     found = find_lungs(scan, mask_file=written(lung, tmp_path)).image
     assert np.array_equal(sitk.GetArrayFromImage(found), side * sitk.GetArrayFromImage(lung))
+
+
+@pytest.mark.parametrize("side", [RIGHT, LEFT])
+@pytest.mark.parametrize("margins_mm", [(5, 5), (30, 5), (5, 30)], ids=str)
+def test_a_lung_that_was_reconstructed_alone_is_on_its_side(
+    a_chest: Phantom, tmp_path: Path, side: int, margins_mm: tuple[int, int]
+) -> None:
+    """Nothing of the middle of the body is known then: the lung fills the picture."""
+    assert_on_its_side(a_chest.scan, a_chest.lungs, side, margins_mm, tmp_path)
+
+
+@pytest.mark.parametrize("side", [RIGHT, LEFT])
+@pytest.mark.parametrize("name", ["ct/covidctmd_normal001", "ct_cropped/lidc_0001"])
+def test_a_real_lung_that_was_reconstructed_alone_is_on_its_side(
+    real_scans: Path, tmp_path: Path, name: str, side: int
+) -> None:
+    scan = read_scan(real_scans / f"{name}.nii.gz")
+    assert_on_its_side(scan, builtin_lung_mask(scan), side, (5, 5), tmp_path)
+
+
+def assert_on_its_side(
+    scan: sitk.Image, lungs: sitk.Image, side: int, margins_mm: tuple[int, int], folder: Path
+) -> None:
+    columns = np.flatnonzero((sitk.GetArrayFromImage(lungs) == side).any(axis=(0, 1)))
+    first, last = columns[[0, -1]] + np.round(np.multiply((-1, 1), margins_mm) / scan.GetSpacing()[0])
+    kept = slice(max(0, int(first)), int(last) + 1)
+    part, alone = scan[kept], (lungs == side)[kept]
+    found = find_lungs(part, mask_file=written(alone, folder)).image
+    assert np.array_equal(sitk.GetArrayFromImage(found), side * sitk.GetArrayFromImage(alone))
+
+
+def test_labels_that_do_not_lie_right_and_left_are_noticed(a_chest: Phantom) -> None:
+    assert are_told_apart(a_chest.lungs)
+    assert are_told_apart(sitk.Cast(a_chest.lungs == LEFT, sitk.sitkUInt8) * LEFT)
+    swapped = sitk.ChangeLabel(a_chest.lungs, {RIGHT: LEFT, LEFT: RIGHT})
+    assert not are_told_apart(swapped)
+    lesions = sitk.Cast((a_chest.lungs > 0) + (a_chest.lesions > 0), sitk.sitkUInt8)
+    assert not are_told_apart(lesions)
 
 
 def test_what_a_given_mask_calls_left_is_left_whatever_its_place_would_say(

@@ -165,6 +165,31 @@ def test_an_empty_mask_is_refused(a_phantom: Phantom, tmp_path: Path) -> None:
         find_lungs(a_phantom.scan, mask_file=path)
 
 
+def test_what_is_no_mask_of_lungs_is_refused(a_phantom: Phantom, tmp_path: Path) -> None:
+    hu, lungs = a_phantom.scan, labels(a_phantom.lungs)
+    holes = np.where(lungs > 0, 1.0, np.nan)
+    every_second = (lungs > 0) * (np.arange(len(lungs)) % 2)[:, None, None]
+    for mask, said in {
+        "the scan itself": (hu, "no label map: it holds"),
+        "no numbers outside": (image_like(holes, hu), "no label map"),
+        "all of the scan": (image_like(np.ones_like(lungs), hu), "litres"),
+        "every second slice": (image_like(every_second, hu), "some slices only"),
+    }.values():
+        path = tmp_path / "mask.nrrd"
+        sitk.WriteImage(mask if mask is hu else sitk.Cast(mask, sitk.sitkFloat32), str(path))
+        with pytest.raises(UserError, match=said) as caught:
+            find_lungs(hu, mask_file=path)
+        assert caught.value.code == ExitCode.INPUT_REFUSED
+
+
+def test_a_stray_voxel_above_the_lungs_is_no_second_drawing(a_phantom: Phantom, tmp_path: Path) -> None:
+    mask = np.array(labels(a_phantom.lungs) > 0, np.uint8)
+    mask[-1, 3, 3] = 1
+    sitk.WriteImage(image_like(mask, a_phantom.scan), str(tmp_path / "mask.nrrd"))
+    found = labels(find_lungs(a_phantom.scan, mask_file=tmp_path / "mask.nrrd").image)
+    assert (found == labels(a_phantom.lungs))[labels(a_phantom.lungs) > 0].mean() > 0.995
+
+
 def test_a_body_without_lungs_is_refused(a_phantom: Phantom) -> None:
     hu = labels(a_phantom.scan)
     hu[labels(a_phantom.lungs) > 0] = 30
