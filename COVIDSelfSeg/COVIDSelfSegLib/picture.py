@@ -21,7 +21,8 @@ from .synthesis import Heatmap
 Rgb = npt.NDArray[np.uint8]
 WIDTH = 1600
 _COLUMNS = 4
-_TABLE = 256
+_LEAST_TABLE = 256
+"""Height that the numbers need, px; slices of flat lungs are less tall."""
 _GAP, _HEAD, _TITLE = 12, 64, 30
 _PANEL = (WIDTH - _GAP * (_COLUMNS + 1)) // _COLUMNS
 _TURN, _CUBE_MM = np.deg2rad(20.0), 1.5
@@ -95,7 +96,7 @@ def draw_overview(
     counts = view.lesions.any(axis=0).sum(axis=1)
     plane = view.coronal(int(np.argmax(counts)) if counts.any() else view.hu.shape[1] // 2)
     _, _, hot, outlined = _four(plane)
-    height = max(rows[0].height - _TITLE, _TABLE)
+    height = max(rows[0].height - _TITLE, _LEAST_TABLE)
     rows.append(
         _row(
             [

@@ -14,6 +14,7 @@ from COVIDSelfSegLib.phantom_parts.scanner import Acquisition
 from COVIDSelfSegLib.picture import draw_overview, render_solids
 from COVIDSelfSegLib.quantification import measure
 from COVIDSelfSegLib.synthesis import Heatmap
+from PIL import Image
 
 SHAPE, VOXEL_MM = (40, 60, 70), (5.0, 2.0, 2.0)
 EMPTY = np.zeros(SHAPE, bool)
@@ -58,21 +59,47 @@ def test_sizes_are_those_of_the_body_whatever_its_voxels() -> None:
     assert coarse.any(axis=2).mean() == pytest.approx(fine.any(axis=2).mean(), abs=0.02)
 
 
-def drawn_slices(scan: sitk.Image, lungs: sitk.Image, lesions: sitk.Image) -> list[tuple[int, int]]:
-    """Number and infected percentage that the overview says of each of its slices."""
-    titles = []
+def drawn_panels(scan: sitk.Image, lungs: sitk.Image, lesions: sitk.Image) -> list[tuple[str, Image.Image]]:
+    """Title and picture of each panel of the overview."""
+    panels = []
     real = overview._row
 
-    def row(panels: list) -> object:
-        titles.append(panels[0][0])
-        return real(panels)
+    def row(of_row: list) -> object:
+        panels.extend(of_row)
+        return real(of_row)
 
     nothing = sitk.Cast(scan * 0, sitk.sitkInt16)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(overview, "_row", row)
         draw_overview(scan, lungs, Heatmap(scan, nothing, nothing), lesions, measure(scan, lungs, lesions))
+    return panels
+
+
+def drawn_slices(scan: sitk.Image, lungs: sitk.Image, lesions: sitk.Image) -> list[tuple[int, int]]:
+    """Number and infected percentage that the overview says of each of its slices."""
+    titles = [title for title, _ in drawn_panels(scan, lungs, lesions)]
     told = [re.fullmatch(r"slice (\d+): (\d+) % of its lung", title) for title in titles]
     return [(int(one[1]), int(one[2])) for one in told if one]
+
+
+def test_all_numbers_can_be_read_beside_lungs_that_are_flat(a_phantom: Phantom) -> None:
+    images = (a_phantom.scan, a_phantom.lungs, a_phantom.lesions)
+    flat = [sitk.Image(image) for image in images]
+    for image in flat:
+        across, deep, high = image.GetSpacing()
+        image.SetSpacing((across, 0.4 * deep, high))
+    for chest in (images, flat):
+        lines = text_lines(dict(drawn_panels(*chest))["numbers"])
+        assert len(lines) == 6, "sides, three rows of lungs, density, severity"
+        assert all(last - first > 8 for first, last in lines)
+
+
+def text_lines(panel: Image.Image) -> list[tuple[int, int]]:
+    """First and last row of pixels of each line of light text; one that runs out of the panel is none."""
+    light = (np.asarray(panel.convert("L")) > 100).any(axis=1).astype(int)
+    edges = np.diff(np.pad(light[:-1], (1, 0)))
+    starts, ends = np.flatnonzero(edges > 0), np.flatnonzero(edges < 0)
+    return list(zip(starts.tolist(), ends.tolist(), strict=False))
 
 
 @pytest.mark.parametrize("orientation", ["LPS", "LPI", "SAL", "ARI"])
