@@ -7,11 +7,12 @@ is a row of the table and stops nothing; what an earlier run finished is not don
 from __future__ import annotations
 
 import csv
+import io
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import SimpleITK as sitk
 
 from . import results
 from .devices import choose_device
+from .dicom import described
 from .errors import ExitCode, UserError
 from .file_errors import reading_from, writing_to
 from .lungs import lung_weights_sha256
@@ -27,6 +29,7 @@ from .memory import fitting_into_memory
 from .models import ModelPackage, find_package
 from .pipeline import Options, Run, StageClock, segment, write_results
 from .volume import bare_name, files_of, read_scan
+from .whole_files import write_whole
 
 _FATAL = (ExitCode.MODEL_UNUSABLE, ExitCode.OUTPUT_NOT_WRITABLE)
 """The next scan would fail in the same way."""
@@ -78,6 +81,7 @@ class Outcome:
                 for key in ("volume_ml", "infected_ml", "infected_share"):
                     row[f"{side} {key}"] = numbers[side][key]
             row |= {"severity": numbers["severity"], "threshold": self.report["threshold"]}
+            row["series"] = self.report.get("series", {}).get("description", "")
             row["warnings"] = " ".join(finding["what"] for finding in self.report["findings"])
         return row | {"seconds": round(self.seconds, 1) or "", "why": self.why}
 
@@ -138,7 +142,9 @@ def part_of(jobs: Sequence[Job], part: int, parts: int) -> list[Job]:
     return list(jobs[part - 1 :: parts])
 
 
-def segment_batch(jobs: Sequence[Job], output: Path, options: Options, tell: Tell) -> list[Outcome]:
+def segment_batch(
+    jobs: Sequence[Job], output: Path, options: Options, tell: Tell, *, old_table: Path | None = None
+) -> list[Outcome]:
     """Segment scans into ``output/NAME``.
 
     Args:
@@ -146,6 +152,7 @@ def segment_batch(jobs: Sequence[Job], output: Path, options: Options, tell: Tel
         output: folder for one folder of results each.
         options: of every run; a lung mask or a series cannot be named.
         tell: see :data:`Tell`.
+        old_table: deleted before the first result is replaced, of which it would say something else.
 
     Returns:
         One outcome a job, in their order.
@@ -170,30 +177,30 @@ def segment_batch(jobs: Sequence[Job], output: Path, options: Options, tell: Tel
     if waiting:
         # Without a GPU every scan would fail alike, each as though something were wrong with it.
         choose_device(options.device)
+        if old_table is not None:
+            with writing_to(old_table):
+                old_table.unlink(missing_ok=True)
     for outcome in _work(waiting, output, options, package):
+        if outcome.verdict == "refused":
+            _drop_report_of_other_files(outcome.job, output)
         outcomes[outcome.job.name] = outcome
         tell(outcome, len(outcomes), len(jobs))
     return [outcomes[job.name] for job in jobs]
 
 
 def write_table(outcomes: Sequence[Outcome], file: Path) -> None:
-    """Write one row a scan as CSV.
+    """Write one row a scan as CSV, whole or not at all.
 
     Raises:
         UserError: the file cannot be written (exit code 5).
     """
     rows = [outcome.row() for outcome in outcomes]
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    with writing_to(file):
-        try:
-            with partial.open("w", newline="", encoding="utf-8", errors="backslashreplace") as text:
-                writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
-            partial.replace(file)
-        finally:
-            partial.unlink(missing_ok=True)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(file, text.getvalue())
 
 
 def _work(jobs: Sequence[Job], output: Path, options: Options, package: ModelPackage) -> Iterator[Outcome]:
@@ -204,11 +211,11 @@ def _work(jobs: Sequence[Job], output: Path, options: Options, package: ModelPac
             result: Future[dict[str, Any]] = Future()
             try:
                 with fitting_into_memory():
-                    scan, asked = read.result()
+                    scan, about = read.result()
                     run = segment(scan, package, options, clock)
                 if pending is not None:
                     wait([pending[1]])  # at most one run waits in memory for its files
-                result = writing.submit(_write, run, job, output, options, asked, clock)
+                result = writing.submit(_write, run, job, output, about, clock)
             except UserError as error:
                 result.set_exception(error)
             if pending is not None:
@@ -235,10 +242,12 @@ def _read_ahead(
 
 
 def _read(job: Job, options: Options, clock: StageClock) -> tuple[sitk.Image, dict[str, Any]]:
+    """A scan, and what its report says about where it came from."""
     with clock.stage("read"):
         with reading_from(job.scan):
             asked = _asked(job, options)  # before it is read: what comes later is not in the result
-        return read_scan(job.scan), asked
+        scan = read_scan(job.scan)
+        return scan, {"scan": str(job.scan), **described(scan), "asked": asked}
 
 
 def _outcome(job: Job, result: Future[dict[str, Any]]) -> Outcome:
@@ -250,12 +259,7 @@ def _outcome(job: Job, result: Future[dict[str, Any]]) -> Outcome:
         return Outcome(job, "refused", f"{error.what} {error.fix}", {})
 
 
-def _write(
-    run: Run, job: Job, output: Path, options: Options, asked: dict[str, Any], clock: StageClock
-) -> dict[str, Any]:
-    with reading_from(job.scan):
-        _asked(job, options)  # a scan that is gone is refused
-    about = {"scan": str(job.scan), "asked": asked}
+def _write(run: Run, job: Job, output: Path, about: dict[str, Any], clock: StageClock) -> dict[str, Any]:
     with fitting_into_memory(), results.results_folder(output / job.name) as folder:
         return write_results(run, folder, about, clock)
 
@@ -263,9 +267,23 @@ def _write(
 def _asked(job: Job, options: Options) -> dict[str, Any]:
     """What decides the result; where it was computed does not."""
     chosen = {name: str(value) for name, value in asdict(options).items() if name != "device"}
+    return chosen | _stamp(job)
+
+
+def _stamp(job: Job) -> dict[str, int]:
+    """What tells a scan's files from those of the same names at another time."""
     stamps = [file.stat() for file in files_of(job.scan)]
     changed = max((stamp.st_mtime_ns for stamp in stamps), default=0)
-    return chosen | {"files": len(stamps), "bytes": sum(s.st_size for s in stamps), "changed": changed}
+    return {"files": len(stamps), "bytes": sum(s.st_size for s in stamps), "changed": changed}
+
+
+def _drop_report_of_other_files(job: Job, output: Path) -> None:
+    """Delete the report of a scan that has been refused, if its files were others then."""
+    file = output / job.name / results.REPORT
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        asked, now = json.loads(file.read_text())["asked"], _stamp(job)
+        if {name: asked[name] for name in now} != now:
+            file.unlink()
 
 
 def _finished(

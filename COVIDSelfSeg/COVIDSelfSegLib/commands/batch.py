@@ -40,6 +40,7 @@ def _batch(parsed: argparse.Namespace) -> None:
         )
     part, parts = parsed.part
     jobs = part_of(name_jobs(scans), part, parts)
+    table = parsed.output / ("batch.csv" if parts == 1 else f"batch-{part}-of-{parts}.csv")
     writer = EventWriter() if parsed.events else None
 
     def tell(outcome: Outcome, done: int, of: int) -> None:
@@ -54,21 +55,20 @@ def _batch(parsed: argparse.Namespace) -> None:
         f"Stopped; no table was written. What was finished stays in {parsed.output}, "
         "and the same command goes on from there."
     ):
-        outcomes = segment_batch(jobs, parsed.output, chosen_options(parsed), tell)
-    name = "batch.csv" if parts == 1 else f"batch-{part}-of-{parts}.csv"
-    write_table(outcomes, parsed.output / name)
+        outcomes = segment_batch(jobs, parsed.output, chosen_options(parsed), tell, old_table=table)
+    write_table(outcomes, table)
     counts = {
         verdict: sum(one.verdict == verdict for one in outcomes)
         for verdict in ("done", "already done", "refused")
     }
     seconds = time.perf_counter() - start
     if writer is not None:
-        writer.result({"table": str(parsed.output / name), **counts, "seconds": round(seconds, 1)})
+        writer.result({"table": str(table), **counts, "seconds": round(seconds, 1)})
     else:
         said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
         if counts["done"]:
             said += f"; {seconds:.0f} s, {seconds / counts['done']:.1f} s a scan"
-        sys.stdout.write(f"{said}\ntable  {parsed.output / name}\nFor research use only.\n")
+        sys.stdout.write(f"{said}\ntable  {table}\nFor research use only.\n")
 
 
 def _said(outcome: Outcome) -> str:

@@ -7,14 +7,13 @@ finished cannot be taken for a whole one.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from COVIDSelfSegLib import __version__
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.file_errors import writing_to
+from COVIDSelfSegLib.whole_files import write_whole
 
 from .rows import Row, to_csv
 
@@ -80,19 +79,3 @@ def used_scans(folder: Path) -> dict[str, str] | None:
             fix="Run the same 'covidselfseg prepare' again; it does only what is missing.",
         )
     return None
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file that appears whole or not at all.
-
-    Raises:
-        UserError: it cannot be written (exit code 5).
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with writing_to(path):
-        try:
-            # Paths of scans may be in any script, or in none, whatever the locale of this machine.
-            temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)

@@ -23,10 +23,11 @@ from COVIDSelfSegLib.file_errors import writing_to
 from COVIDSelfSegLib.lungs import lung_weights_sha256
 from COVIDSelfSegLib.memory import fitting_into_memory
 from COVIDSelfSegLib.package_card import Inference
+from COVIDSelfSegLib.whole_files import write_whole
 
 from .cohort import open_scan
 from .cutting import LungChoice, array_sha256, cut_source
-from .manifest import MANIFEST, WORK, write_manifest, write_whole
+from .manifest import MANIFEST, WORK, write_manifest
 from .patients import doubtful_patients, hold_out_together, patients_of_two_names
 from .rows import Row, reject_copies
 from .scan_folders import Found

@@ -6,7 +6,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from .manifest import WORK, write_whole
+from COVIDSelfSegLib.whole_files import write_whole
+
+from .manifest import WORK
 from .rows import Row
 from .scan_folders import Found
 from .sources import Source

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 from COVIDSelfSegLib.file_errors import writing_to
+from COVIDSelfSegLib.whole_files import write_whole
 
-from ..cohorts.manifest import write_whole
 from .histogram import ProbabilityHistogram
 from .overlap import Overlap
 from .protocols import ScanScores, SliceScores

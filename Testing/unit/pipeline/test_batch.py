@@ -32,7 +32,7 @@ from ..command_runs import refused
 from ..conftest import finding_package
 from ..dicom_files import write_colour_picture, write_series
 
-LESIONS = "lesions.seg.nrrd"
+LESIONS, REPORT = "lesions.seg.nrrd", "report.json"
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def test_a_path_that_the_system_does_not_take_is_a_row_and_the_next_is_done(
     assert "cannot be opened" in rows[0]["why"]
 
 
-def test_a_scan_that_is_gone_before_its_results_are_written_is_a_row(
+def test_a_scan_that_is_gone_once_it_was_read_has_its_result(
     a_model: ModelPackage, scans: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def segment_and_lose(scan: sitk.Image, *arguments: Any) -> Any:
@@ -147,10 +147,68 @@ def test_a_scan_that_is_gone_before_its_results_are_written_is_a_row(
     lost.parent.mkdir()
     sitk.WriteImage(sitk.ReadImage(str(scans[3])), str(lost))
     monkeypatch.setattr(batch, "segment", segment_and_lose)
-    assert main(arguments(a_model, tmp_path / "out", str(lost), str(scans[3]))) == ExitCode.DONE
-    rows = table(tmp_path / "out")
-    assert [row["verdict"] for row in rows] == ["refused", "done"]
-    assert "cannot be opened" in rows[0]["why"]
+    assert main(arguments(a_model, tmp_path / "out", str(lost))) == ExitCode.DONE
+    assert table(tmp_path / "out")[0]["verdict"] == "done"
+    assert main(arguments(a_model, tmp_path / "out", str(lost))) == ExitCode.DONE
+    assert table(tmp_path / "out")[0]["verdict"] == "refused"
+    assert (tmp_path / "out" / "lost" / REPORT).is_file(), "it is of that very file, which may come back"
+
+
+def test_a_scan_that_grows_while_it_is_segmented_is_not_done(
+    a_model: ModelPackage, scans: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def segment_and_grow(scan: sitk.Image, *arguments: Any) -> Any:
+        sitk.WriteImage(whole, str(growing))
+        return segment(scan, *arguments)
+
+    whole, growing = sitk.ReadImage(str(scans[3])), tmp_path / "growing.nrrd"
+    sitk.WriteImage(whole[:, :, : whole.GetDepth() * 2 // 3], str(growing))
+    with monkeypatch.context() as during:
+        during.setattr(batch, "segment", segment_and_grow)
+        assert main(arguments(a_model, tmp_path / "out", str(growing))) == ExitCode.DONE
+    partial = table(tmp_path / "out")[0]
+    assert main(arguments(a_model, tmp_path / "out", str(growing))) == ExitCode.DONE
+    assert table(tmp_path / "out")[0]["verdict"] == "done", "not already done"
+    assert float(table(tmp_path / "out")[0]["both volume_ml"]) > float(partial["both volume_ml"])
+    # Now its file is damaged: no report may speak of what it was.
+    growing.write_bytes(growing.read_bytes()[:500])
+    assert main(arguments(a_model, tmp_path / "out", str(growing))) == ExitCode.DONE
+    assert table(tmp_path / "out")[0]["verdict"] == "refused"
+    assert not (tmp_path / "out" / "growing" / REPORT).exists()
+
+
+def test_a_table_of_former_results_is_gone_once_they_are_replaced(
+    a_model: ModelPackage, scans: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    assert main(arguments(a_model, out, str(scans[3]))) == ExitCode.DONE
+    monkeypatch.setattr(batch, "segment", stop)
+    assert main(arguments(a_model, out, str(scans[3]), "--model", "nowhere")) == ExitCode.MODEL_UNUSABLE
+    assert (out / "batch.csv").is_file()
+    assert main(arguments(a_model, out, str(scans[3]), "--threshold", "0.9")) == ExitCode.CANCELLED
+    assert not (out / "batch.csv").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit to the size of files there")
+def test_a_table_that_does_not_fit_on_the_disk_leaves_the_former_one_whole(tmp_path: Path) -> None:
+    file = tmp_path / "batch.csv"
+    file.write_text("the former one\n")
+    code = (
+        "import resource, sys; from pathlib import Path; "
+        "from COVIDSelfSegLib.batch import Job, Outcome, write_table; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000)); "
+        "rows = [Outcome(Job(f'{i}', Path('x')), 'refused', 'why not', {}) for i in range(1000)]; "
+        "write_table(rows, Path(sys.argv[1]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=False
+    )
+    assert "batch.csv cannot be written" in done.stderr
+    assert file.read_text() == "the former one\n"
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_run_again_it_does_what_is_missing_alone(

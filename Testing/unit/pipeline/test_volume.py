@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import struct
+import subprocess
 import sys
 from pathlib import Path
 
@@ -294,6 +295,23 @@ def test_a_view_keeps_its_image_alive() -> None:
     assert np.array_equal(view, values)
     assert not view.flags.writeable
     assert not view.flags.owndata
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit to the size of files there")
+def test_an_image_whose_last_bytes_do_not_fit_on_the_disk_is_not_called_written(
+    an_oblique_image: sitk.Image, tmp_path: Path
+) -> None:
+    whole, cut = tmp_path / "whole.nrrd", tmp_path / "cut.nrrd"
+    write_image(an_oblique_image, whole)
+    code = (
+        "import resource, sys, SimpleITK as sitk; from pathlib import Path; "
+        "from COVIDSelfSegLib.volume import write_image; image = sitk.ReadImage(sys.argv[1]); "
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({whole.stat().st_size - 50},) * 2); "
+        "write_image(image, Path(sys.argv[2]))"
+    )
+    command = [sys.executable, "-c", code, str(whole), str(cut)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "cut.nrrd cannot be written" in done.stderr
 
 
 def test_a_scan_in_a_folder_of_a_user_with_an_umlaut_is_written_and_read(

@@ -384,7 +384,7 @@ def test_tables_are_utf8_whatever_the_locale(tmp_path: Path) -> None:
     path = tmp_path / "cohort.csv"
     code = (
         "import sys; from pathlib import Path; "
-        "from COVIDSelfSegTrainingLib.cohorts.manifest import write_whole; "
+        "from COVIDSelfSegLib.whole_files import write_whole; "
         "write_whole(Path(sys.argv[1]), ascii_text.encode().decode('unicode_escape') + chr(0xDCFC))"
     ).replace("ascii_text", repr("\\u041f\\u0451\\u0442\\u0440"))
     plain = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
