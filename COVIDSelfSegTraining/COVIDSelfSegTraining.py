@@ -122,7 +122,8 @@ class COVIDSelfSegTrainingLogic(ScriptedLoadableModuleLogic):
             options: more arguments of ``covidselfseg train``, for example ``["--device", "cuda"]``.
 
         Returns:
-            ``package``, ``page``, ``folder``, ``sha256`` and ``non_commercial`` (how many scans forbid it).
+            ``package``, ``page``, ``folder``, ``sha256`` and ``non_commercial`` (how many scans forbid it);
+            with the option ``--plan`` nothing is trained, and ``plan`` says what it would take.
         """
         folders = [str(cohortFolder), str(outputFolder)]
         return self._run(["train", *folders, "--preset", str(preset), *options], callback)

@@ -10,6 +10,11 @@ from .sources import Source
 _PUBLIC = {source.name for source in REAL_SCANS}
 
 
+def is_public(name: str) -> bool:
+    """Whether a scan of this name is one of the public ones."""
+    return name in _PUBLIC
+
+
 def card_name(source: Source, content_sha256: str) -> str:
     """The name of a phantom or of a public scan; of any other ``scan-`` and a part of its content's hash.
 

@@ -24,7 +24,7 @@ from ..cohorts.layouts import MOSMED_LICENCE
 from ..cohorts.manifest import MANIFEST, TABLE
 from ..cohorts.preparation import Outcome, Settings, prepare
 from ..cohorts.rows import Row
-from ..cohorts.scan_folders import Found, Root, search
+from ..cohorts.scan_folders import Found, Root, few, search
 from ..cohorts.shipped import data_folder, shipped_sources
 from ..cohorts.sources import LICENCE_UNKNOWN, Source
 from ..preset_files import find_preset
@@ -104,7 +104,10 @@ def _prepare(parsed: argparse.Namespace) -> None:
             fix="Give --healthy DIR and --covid DIR, or --mosmed DIR.",
         )
     found = search(roots)
-    scans = _corrected(found.found, parsed.corrections) if parsed.corrections else list(found.found)
+    scans, notes = list(found.found), list(found.notes)
+    if parsed.corrections:
+        scans, unused = _corrected(found.found, parsed.corrections)
+        notes += unused
     settings = Settings(
         inference=find_preset(parsed.preset).inference,
         lungs=LungChoice(parsed.lung_model, parsed.builtin_lungs),
@@ -113,7 +116,7 @@ def _prepare(parsed: argparse.Namespace) -> None:
         workers=parsed.workers,
         verify=parsed.verify,
     )
-    _run(parsed, scans, settings, found.notes)
+    _run(parsed, scans, settings, notes)
 
 
 def _prepare_shipped(parsed: argparse.Namespace) -> None:
@@ -195,18 +198,25 @@ _NO_MASK = "none"
 """Instead of a mask. An empty cell changes nothing: a mask drawn after the table was made is used."""
 
 
-def _corrected(found: Sequence[Found], table: Path) -> list[Found]:
-    """What was found, with what a table says better; its column ``scan`` names scans by their path."""
+def _corrected(found: Sequence[Found], table: Path) -> tuple[list[Found], list[str]]:
+    """What was found, with what a table says better, and a note on lines that correct nothing.
+
+    Its column ``scan`` names scans by their path.
+    """
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
+            # A spreadsheet in German or French writes semicolons, and takes commas for decimal points.
+            delimiter = ";" if ";" in file.readline().partition(",")[0] else ","
+            file.seek(0)
+            reader = csv.DictReader(file, delimiter=delimiter)
             columns = set(reader.fieldnames or ())
             lines = {(line.get("scan") or "", line.get("series") or ""): line for line in reader}
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"{table} cannot be read as a table.",
             why=str(error),
-            fix="Give a CSV file, such as the cohort.csv of an earlier run.",
+            fix="Give a CSV file in UTF-8 (in Excel: save as 'CSV UTF-8'), such as the cohort.csv of an "
+            "earlier run.",
         ) from error
     if "scan" not in columns or not columns & set(_CORRECTABLE):
         raise UserError(
@@ -214,7 +224,8 @@ def _corrected(found: Sequence[Found], table: Path) -> list[Found]:
             why=f"It must have 'scan' (the path) and at least one of {', '.join(_CORRECTABLE)}.",
             fix="Start from the cohort.csv of an earlier run.",
         )
-    if lines.keys().isdisjoint((one.source.path or "", one.source.series) for one in found):
+    known = {(one.source.path or "", one.source.series) for one in found}
+    if lines.keys().isdisjoint(known):
         raise UserError(
             f"{table} names none of the scans that were found.",
             why="Its column 'scan' says whom a line corrects, by the whole path of the file or folder.",
@@ -235,7 +246,10 @@ def _corrected(found: Sequence[Found], table: Path) -> list[Found]:
         kept = [file for file in one.files if file.absolute() not in gone]
         new = [file for mask in sorted(after - before) for file in files_of(mask)]
         corrected.append(replace(one, source=source, files=(*kept, *new)))
-    return corrected
+    unused = sorted(path for path, _ in lines.keys() - known)
+    if not unused:
+        return corrected, []
+    return corrected, [f"{len(unused)} lines of {table} name no scan that was found ({few(unused)})."]
 
 
 def _mask(cell: str, what: str, source: Source, table: Path) -> str | None:

@@ -104,7 +104,11 @@ def _train(parsed: argparse.Namespace) -> None:
     if parsed.precision == "float32":
         device = replace(device, precision=torch.float32)
     if parsed.plan:
-        sys.stdout.write(make_plan(preset, scans, parsed.output, device).text() + "\n")
+        text = make_plan(preset, scans, parsed.output, device).text()
+        if parsed.events:
+            EventWriter().result({"plan": text})
+        else:
+            sys.stdout.write(text + "\n")
         return
     _check_resume(parsed.resume, parsed.output)
     writer = EventWriter() if parsed.events and rank_of_launcher() == 0 else None

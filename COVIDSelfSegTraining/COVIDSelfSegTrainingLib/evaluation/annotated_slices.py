@@ -6,14 +6,16 @@ where they belong and is good to some 80 HU, so scores on such slices are scores
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 from COVIDSelfSegLib.array_types import BoolArray, FloatArray
+from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.lung_masks.classical import builtin_lung_mask
 from COVIDSelfSegLib.lung_masks.network import LungNetwork
 from COVIDSelfSegLib.segmentation import ValueKind
@@ -29,6 +31,7 @@ _COPIES, _COPY_MM = 24, 6.0
 """A slice stands for a short stack of itself where a method needs a volume."""
 _CT_NOISE_HU, _LEAST_SMOOTHING = 30.0, 0.5
 """Noise that a CT has without being equalised, and smoothing in pixels below which none is needed."""
+_ARRAYS = ("image", "lung", "infection")
 _EVEN = 0.94
 """From this :func:`evenness` on the contrast of a picture counts as equalised."""
 
@@ -60,23 +63,70 @@ class AnnotatedSlice:
         return array_view(builtin_lung_mask(stack, network))[_COPIES // 2].copy()
 
 
-def read_medseg(folder: Path) -> Iterator[AnnotatedSlice]:
-    """The slices of ``medseg_dev``: 8-bit lung windows that vary from slice to slice."""
-    for path in sorted((folder / "images").glob("*.png")):
-        gray = np.asarray(Image.open(path).convert("L"))
-        mask = np.asarray(Image.open(folder / "masks" / path.name).convert("L")) > 127
-        yield AnnotatedSlice(path.stem, _as_scan(gray), None, mask, _kind(gray))
+def read_pictures(folder: Path) -> Iterator[AnnotatedSlice]:
+    """The slices of a set like ``medseg_dev``: 8-bit lung windows that vary from slice to slice.
+
+    Args:
+        folder: with ``images`` and ``masks``, PNG files of the same names; a mask is 0 outside of lesions.
+
+    Raises:
+        UserError: there is no picture, or one has no mask of its size.
+    """
+    pictures = sorted((folder / "images").glob("*.png"))
+    if not pictures:
+        raise _no_set(folder, "its folder 'images' holds no PNG file")
+    pairs = [(picture, folder / "masks" / picture.name) for picture in pictures]
+    for picture, mask in pairs:
+        if not mask.is_file():
+            raise _no_set(folder, f"'masks' holds no {mask.name}")
+        with Image.open(picture) as one, Image.open(mask) as other:
+            if one.size != other.size:
+                raise _no_set(folder, f"{picture.name} and its mask differ in size")
+    return _pictures(pairs)
 
 
-def read_radiopaedia(file: Path) -> Iterator[AnnotatedSlice]:
-    """The slices of ``radiopaedia_slices_dev``: contrast-equalised, upside down as published, turned here."""
-    with np.load(file) as arrays:
-        parts = [arrays[name][:, ::-1] for name in ("image", "lung", "infection")]
-        cases = arrays["case"]
-    for number, (gray, lungs, lesions) in enumerate(zip(*parts, strict=True)):
+def _pictures(pairs: Sequence[tuple[Path, Path]]) -> Iterator[AnnotatedSlice]:
+    for picture, of_lesions in pairs:
+        gray, mask = (np.asarray(Image.open(path).convert("L")) for path in (picture, of_lesions))
+        # Masks hold 0 and 255, or 0 and 1.
+        yield AnnotatedSlice(picture.stem, _as_scan(gray), None, mask > mask.max() // 2, _kind(gray))
+
+
+def read_arrays(file: Path) -> Iterator[AnnotatedSlice]:
+    """The slices of a file like ``radiopaedia_slices_dev``: contrast-equalised, and upside down.
+
+    Args:
+        file: ``.npz`` with uint8 ``image``, ``lung`` and ``infection`` (slices, y, x) and ``case``, the scan
+            of each slice. They lie as that set is published, with the spine at the top; ``upside_down``,
+            False, says that they do not.
+
+    Raises:
+        UserError: an array is missing, or they are not as many slices of one size.
+    """
+    with np.load(file) as held:
+        absent = [name for name in (*_ARRAYS, "case") if name not in held]
+        if absent:
+            raise _no_set(file, f"it holds no array '{absent[0]}'")
+        arrays, cases = [held[name] for name in _ARRAYS], held["case"]
+        turn = -1 if "upside_down" not in held or held["upside_down"] else 1
+    if len({array.shape for array in arrays}) > 1 or len(cases) != len(arrays[0]):
+        raise _no_set(file, "its arrays differ in size")
+    return _of_arrays([array[:, ::turn] for array in arrays], cases)
+
+
+def _of_arrays(arrays: Sequence[npt.NDArray[Any]], cases: npt.NDArray[Any]) -> Iterator[AnnotatedSlice]:
+    for number, (gray, lungs, lesions) in enumerate(zip(*arrays, strict=True)):
         case = str(cases[number])
         masks = lungs.astype(bool), lesions.astype(bool)
         yield AnnotatedSlice(f"{case}_{number:03d}", _as_scan(gray), *masks, _kind(gray), case)
+
+
+def _no_set(path: Path, reason: str) -> UserError:
+    return UserError(
+        f"{path} cannot be used as a set of annotated slices: {reason}.",
+        why="Every slice is scored against its mask.",
+        fix="Correct the set; docs/cohorts-and-evaluation.md says what it holds.",
+    )
 
 
 def approximate_hu(gray: npt.NDArray[np.uint8]) -> FloatArray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -140,13 +141,15 @@ def cases_of_cohort(folder: Path, split: Split | None, labels: Path | None = Non
         folder: of the cohort.
         split: side to take; None takes both.
         labels: JSON with labels of slices, ``{"volumes": {name: {"slice_infected": [0, 1, ...]}}}``, where
-            a name is that of the scan's file without its ending.
+            a name is that of the scan in ``cohort.csv``, or of its file without the ending, if no other
+            scan's file is called so.
 
     Raises:
         UserError: there is no finished cohort, or the labels cannot be read or are of none of these scans.
     """
     rows, _ = read_manifest(folder)
     of_slices = read_slice_labels(labels) if labels else {}
+    called = Counter(_file_name(row.source) for row in rows if not row.source.is_phantom)
     cases = []
     for row in rows:
         source = row.source
@@ -155,16 +158,22 @@ def cases_of_cohort(folder: Path, split: Split | None, labels: Path | None = Non
         if source.is_phantom:
             continue  # a cohort's phantoms were made to train on; held-out ones have other seeds
         content = row.facts.content_sha256
-        labels_of_scan = of_slices.get(bare_name(Path(source.path or "")))
+        labels_of_scan = of_slices.get(source.name)
+        if labels_of_scan is None and called[_file_name(source)] == 1:
+            labels_of_scan = of_slices.get(_file_name(source))
         cases.append(Case(source.name, source, content + _stamp(source.lesion_mask), labels_of_scan, content))
     if labels and cases and all(case.slice_labels is None for case in cases):
-        name = bare_name(Path(cases[0].source.path or ""))
         raise UserError(
             f"{labels} has labels of none of the scans to evaluate.",
-            why=f"Labels go by the name of the scan's file, without its ending, such as '{name}'.",
+            why=f"Labels go by the column 'name' of cohort.csv, such as '{cases[0].name}', or by the name of "
+            f"a file, if only one scan has it, without its ending, such as '{_file_name(cases[0].source)}'.",
             fix="Correct the names, or leave --slice-labels out; --all takes the scans to train on too.",
         )
     return cases
+
+
+def _file_name(source: Source) -> str:
+    return bare_name(Path(source.path or ""))
 
 
 def phantom_cases(seeds: Sequence[int]) -> list[Case]:

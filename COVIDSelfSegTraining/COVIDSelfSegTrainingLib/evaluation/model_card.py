@@ -15,6 +15,7 @@ from COVIDSelfSegLib.file_errors import writing_to
 from COVIDSelfSegLib.models import ModelPackage, write_package
 from COVIDSelfSegLib.package_card import ModelCard, ThresholdKind
 
+from ..cohorts.card_names import is_public
 from .sheet import PAGE
 
 RUN_HASH = "SHA-256 of how they are run"
@@ -185,10 +186,13 @@ def _figures(sheet: Path, label: str) -> Iterator[dict[str, Any]]:
                 for column in wanted.columns:
                     if row.get(column):
                         yield {"name": column, "value": float(row[column]), "protocol": protocol}
-    for row in _rows(sheet, _LABELS):
-        if row["method"] == label:
+    labelled = [row for row in _rows(sheet, _LABELS) if row["method"] == label]
+    for number, row in enumerate(labelled, start=1):
+        if row["AUC"]:  # none where all slices have the same label
             seen = row.get("trained on", "")
-            protocol = f"{row['scan']}: infected share of the lung against labels of slices"
+            # A hospital's files may be called after its patients, and a package is passed on.
+            scan = row["scan"] if is_public(row["scan"]) else f"labelled scan {number}"
+            protocol = f"{scan}: infected share of the lung against labels of slices"
             protocol += f"; trained on: {seen}" if seen else ""
             yield {"name": "AUC over slices", "value": float(row["AUC"]), "protocol": protocol}
 

@@ -29,7 +29,7 @@ from COVIDSelfSegLib.segmentation import (
 from COVIDSelfSegLib.volume import array_view, image_like
 from torch import nn
 
-from .annotated_slices import AnnotatedSlice, read_medseg, read_radiopaedia
+from .annotated_slices import AnnotatedSlice, read_arrays, read_pictures
 from .baselines import (
     THRESHOLDS_HU,
     hu_threshold,
@@ -83,12 +83,12 @@ def read_slices(path: Path) -> Iterator[AnnotatedSlice]:
     """The slices of a set: a folder with ``images`` and ``masks``, or an ``.npz`` file.
 
     Raises:
-        UserError: it is neither.
+        UserError: it is neither, or slices and masks do not belong together.
     """
     if path.is_dir() and (path / "images").is_dir() and (path / "masks").is_dir():
-        return read_medseg(path)
+        return read_pictures(path)
     if path.is_file() and path.suffix == ".npz":
-        return read_radiopaedia(path)
+        return read_arrays(path)
     raise UserError(
         f"{path} is not a set of annotated slices.",
         why="A set is a folder with 'images' and 'masks' (PNG files of the same names), or an .npz file "

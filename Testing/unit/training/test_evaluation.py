@@ -21,7 +21,7 @@ from COVIDSelfSegLib import pipeline
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.events import Failure, Result, StageProgress, parse_event
 from COVIDSelfSegLib.lungs import LungMask, find_lungs
-from COVIDSelfSegLib.models import ModelPackage
+from COVIDSelfSegLib.models import ModelPackage, open_package
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.pipeline import Options, segment
 from COVIDSelfSegLib.volume import array_view, image_like, read_scan
@@ -208,6 +208,54 @@ def test_labels_of_slices_are_found_by_names_with_dots(renamed: Path, tmp_path: 
         for case in cases_of_cohort(renamed, None, labels)
     }
     assert found == {"1.3.6.1.4.nii.gz": (False, True), "1.3.6.1.5.nii.gz": None}
+
+
+def test_labels_go_by_the_name_in_the_cohort_where_files_of_several_scans_are_called_alike(
+    cohort: Path, tmp_path: Path
+) -> None:
+    for patient, before in (("p1", "sick"), ("p2", "sick2")):
+        (tmp_path / "covid" / patient).mkdir(parents=True)
+        shutil.copy(cohort.parent / "covid" / f"{before}.nii.gz", tmp_path / "covid" / patient / "ct.nii.gz")
+    folders = ["--covid", str(tmp_path / "covid"), "--output", str(tmp_path / "cohort")]
+    assert main(["prepare", *folders, "--builtin-lungs", "--workers", "1"]) == 0
+    labels = tmp_path / "labels.json"
+
+    def found(name: str) -> dict[str, tuple[bool, ...] | None]:
+        labels.write_text(json.dumps({"volumes": {name: {"slice_infected": [0, 1]}}}))
+        return {case.name: case.slice_labels for case in cases_of_cohort(tmp_path / "cohort", None, labels)}
+
+    with pytest.raises(UserError, match="labels of none of the scans"):
+        found("ct")
+    first, second = (row["name"] for row in csv.DictReader((tmp_path / "cohort" / "cohort.csv").open()))
+    assert found(second) == {first: None, second: (False, True)}
+
+
+def test_a_card_with_the_figures_of_a_sheet_names_no_file(
+    sheet: Path, models: dict[str, ModelPackage], tmp_path: Path
+) -> None:
+    """A package is passed on, and files may be called after patients."""
+    assert {row["scan"].partition("-")[0] for row in table(sheet, "slice_labels")} == {"sick2"}
+    path = Path(shutil.copy(models["new"].path, tmp_path / "passed_on.safetensors"))
+    assert main(["card", str(path), "--sheet", str(sheet), "--label", "new"]) == 0
+    card = open_package(path).card
+    assert "sick2" not in card.to_json()
+    assert [one["protocol"] for one in card.metrics if one["name"] == "AUC over slices"] == [
+        "labelled scan 1: infected share of the lung against labels of slices; trained on: no"
+    ]
+
+
+def test_a_scan_whose_labels_are_all_alike_has_no_figure_in_the_card(
+    sheet: Path, models: dict[str, ModelPackage], tmp_path: Path
+) -> None:
+    other = shutil.copytree(sheet, tmp_path / "sheet")
+    rows = table(sheet, "slice_labels")
+    with (other / "slice_labels.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows({**row, "AUC": ""} for row in rows)
+    path = Path(shutil.copy(models["new"].path, tmp_path / "new.safetensors"))
+    assert main(["card", str(path), "--sheet", str(other), "--label", "new"]) == 0
+    assert "AUC over slices" not in {one["name"] for one in open_package(path).card.metrics}
 
 
 def test_labels_of_other_scans_alone_are_refused(renamed: Path, tmp_path: Path) -> None:

@@ -262,6 +262,15 @@ def test_who_is_who_can_be_corrected_without_cutting_again(scans: Path, cohort: 
     held_out = open_cohort(target, "held_out")
     assert len(held_out) == 3
     assert {scan.source.licence for scan in held_out} == {"CC BY 4.0"}
+    # As a spreadsheet in German saves it, with a scan that is not there.
+    lines = [f"{row['scan']};{row['patient']}" for row in rows]
+    german = "scan;patient\n" + "\n".join([*lines, "/another/disk/x.nrrd;me"]) + "\n"
+    (tmp_path / "german.csv").write_text(german, encoding="utf-8-sig")
+    code, _ = run(typed(scans, target, "--corrections", str(tmp_path / "german.csv")))
+    assert code == 0
+    assert {scan.source.patient for scan in open_cohort(target, None)} == {"one and the same"}
+    notes = json.loads((target / "manifest.json").read_text())["notes"]
+    assert [note for note in notes if "1 lines of" in note and "/another/disk/x.nrrd" in note]
     (tmp_path / "wrong.csv").write_text("file,who\na,b\n")
     code, events = run(typed(scans, target, "--corrections", str(tmp_path / "wrong.csv")))
     assert code == 2

@@ -186,6 +186,50 @@ def test_what_is_no_set_is_refused(tmp_path: Path) -> None:
             read_slices(path)
 
 
+def test_what_of_a_set_does_not_belong_together_is_refused_before_anything_is_scored(
+    pictures: Path, tmp_path: Path
+) -> None:
+    arrays = {name: np.zeros((2, 30, 40), np.uint8) for name in ("image", "lung", "infection")}
+    np.savez(tmp_path / "no_lungs.npz", **{**arrays, "lung": arrays["image"][:1]}, case=["a", "b"])
+    np.savez(tmp_path / "none.npz", image=arrays["image"], infection=arrays["infection"], case=["a", "b"])
+    other_size = shutil.copytree(pictures, tmp_path / "other_size")
+    Image.new("L", (20, 20)).save(other_size / "masks" / "s30.png")
+    no_mask = shutil.copytree(pictures, tmp_path / "no_mask")
+    (no_mask / "masks" / "s30.png").unlink()
+    empty = tmp_path / "empty"
+    for part in ("images", "masks"):
+        (empty / part).mkdir(parents=True)
+    for path, said in {
+        tmp_path / "no_lungs.npz": "its arrays differ in size",
+        tmp_path / "none.npz": "holds no array 'lung'",
+        other_size: "s30.png and its mask differ in size",
+        no_mask: "'masks' holds no s30.png",
+        empty: "holds no PNG file",
+    }.items():
+        with pytest.raises(UserError, match=said):
+            check_sets([path])
+
+
+def test_masks_of_zeros_and_ones_are_masks(pictures: Path) -> None:
+    before = [one.lesions for one in read_slices(pictures)]
+    for path in (pictures / "masks").glob("*.png"):
+        Image.fromarray(np.asarray(Image.open(path)) // np.uint8(255)).save(path)
+    after = [one.lesions for one in read_slices(pictures)]
+    assert sum(map(np.sum, before)) > 0
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_arrays_lie_upside_down_unless_they_say_that_they_do_not(tmp_path: Path) -> None:
+    image = np.arange(2 * 30 * 40).reshape(2, 30, 40).astype(np.uint8)
+    arrays = {"image": image, "lung": image > 9, "infection": image > 99, "case": np.array(["a", "b"])}
+    np.savez(tmp_path / "published.npz", **arrays)
+    np.savez(tmp_path / "upright.npz", **arrays, upside_down=False)
+    for name, turn in (("published", -1), ("upright", 1)):
+        slices = list(read_slices(tmp_path / f"{name}.npz"))
+        assert np.array_equal(slices[0].lesions, (image > 99)[0, ::turn])
+        assert np.array_equal(slices[0].lungs, (image > 9)[0, ::turn])
+
+
 def test_sets_of_one_name_are_refused_before_anything_is_scored(pictures: Path, tmp_path: Path) -> None:
     other = tmp_path / "elsewhere" / pictures.name
     shutil.copytree(pictures, other)

@@ -45,6 +45,16 @@ def test_the_plan_measures_and_writes_nothing(
     assert not (tmp_path / "out").exists()
 
 
+def test_the_plan_is_the_result_where_events_are_asked_for(
+    training_scans: list[CohortScan], tmp_path: Path, a_preset_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As from Slicer's console, whose worker would otherwise seem to have ended without a word."""
+    assert main(arguments(training_scans, tmp_path / "out", a_preset_file, "--plan", "--events")) == 0
+    result = parse_event(capsys.readouterr().out.splitlines()[-1])
+    assert isinstance(result, Result)
+    assert "together" in result.values["plan"]
+
+
 def test_events_carry_losses_and_end_with_the_package(
     training_scans: list[CohortScan], tmp_path: Path, a_preset_file: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
