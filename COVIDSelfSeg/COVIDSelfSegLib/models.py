@@ -9,17 +9,18 @@ peer of the shipped one.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from .errors import ExitCode, UserError
+from .network_trial import Network, TrialError, outline, try_out
 from .networks.generator import VolumeGenerator
 from .networks.slice_network import SliceNetwork
-from .package_card import Architecture, ModelCard
-from .weight_file import DamagedFileError, check_weights, read_weights, write_weights
+from .package_card import ModelCard
+from .weight_file import DamagedFileError, check_weights, read_weights, weight_shapes, write_weights
 
 DEFAULT_PACKAGE = "covidselfseg-default"
 
@@ -40,19 +41,15 @@ class ModelPackage:
 
     def generator(self) -> VolumeGenerator:
         """The generator with its weights, in evaluation mode, on the CPU."""
-        network = self._load("generator", self.card.generator)
-        assert isinstance(network, VolumeGenerator)
-        return network
+        return self._load("generator", self.card.generator.build_generator)
 
     def segmenter(self) -> SliceNetwork:
         """The 2D network with its weights, in evaluation mode, on the CPU."""
-        network = self._load("segmenter", self.card.segmenter)
-        assert isinstance(network, SliceNetwork)
-        return network
+        return self._load("segmenter", self.card.segmenter.build_slice_network)
 
-    def _load(self, part: str, architecture: Architecture) -> nn.Module:
+    def _load(self, part: str, build: Callable[[], Network]) -> Network:
         try:
-            network = architecture.build()
+            network = build()
             network.load_state_dict(read_weights(self.path, part + "."))
         except (KeyError, TypeError, RuntimeError) as error:
             raise _damaged(self.path, f"its weights do not fit its {part} ({error})") from error
@@ -80,10 +77,10 @@ def write_package(
 
 
 def open_package(path: Path) -> ModelPackage:
-    """Check a package's schema and hash; its weights are loaded later.
+    """Check a package's schema and hash, and that its networks can run; its weights are loaded later.
 
     Raises:
-        UserError: missing, cut short, of another schema, or changed (exit code 3).
+        UserError: missing, cut short, of another schema, changed, or not to be run (exit code 3).
     """
     if not path.is_file():
         raise UserError(
@@ -97,6 +94,8 @@ def open_package(path: Path) -> ModelPackage:
         if "card" not in about:
             raise DamagedFileError("it carries no COVIDSelfSeg model card")
         card = ModelCard.from_json(about["card"])
+        _check_network(path, "generator", card.generator.build_generator)
+        _check_network(path, "segmenter", card.segmenter.build_slice_network)
     except (DamagedFileError, ValueError) as error:
         raise _damaged(path, str(error)) from error
     return ModelPackage(path, card, digest)
@@ -140,6 +139,24 @@ def find_package(name: str = DEFAULT_PACKAGE) -> ModelPackage:
 def weight_files(folder: Path) -> list[Path]:
     """Files of weights in a folder, checked or not; a link that leads nowhere is none."""
     return sorted(path for path in folder.glob("*.safetensors") if path.is_file())
+
+
+def _check_network(path: Path, part: str, build: Callable[[], Network]) -> None:
+    """Find out now what would end a run half-way.
+
+    Raises:
+        DamagedFileError: the network cannot be built or run, or has other weights than the file holds.
+    """
+    try:
+        network = outline(build)
+        # First: a trial takes the memory that the card asks for, and only a file as large may ask for much.
+        if weight_shapes(path, part + ".") != {
+            name: tuple(value.shape) for name, value in network.state_dict().items()
+        }:
+            raise DamagedFileError(f"its weights do not fit its {part}")
+        try_out(network)
+    except TrialError as error:
+        raise DamagedFileError(f"its {part} cannot run as its card describes it ({error})") from error
 
 
 def _damaged(path: Path, reason: str) -> UserError:

@@ -1,7 +1,8 @@
 """The card of a model package: its networks, how they are run, what they were trained on.
 
 A package carries its card as JSON; :mod:`~.models` finds and opens packages. A card may come from anybody, so
-what a run relies on is checked when the card is read.
+what a run relies on is checked when the card is read, and its networks when the package is opened (see
+:mod:`~.network_trial`).
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import Any, Literal, get_args
 
 from torch import nn
 
-from .networks.generator import Generator
+from .networks.generator import Generator, VolumeGenerator
 from .networks.nested_generator import NestedGenerator
 from .networks.r50_vit import R50VitTransUNet
+from .networks.slice_network import SliceNetwork
 from .networks.transunet import CompactTransUNet
 from .networks.unet import DenseLstmUNet
 
@@ -81,6 +83,30 @@ class Architecture:
             name: tuple(value) if isinstance(value, list) else value for name, value in self.arguments.items()
         }
         return self.kind(**arguments)
+
+    def build_generator(self) -> VolumeGenerator:
+        """Make the network with fresh weights, where a generator is asked for.
+
+        Raises:
+            KeyError: no network has this name.
+            TypeError: it is another network, or takes no such arguments.
+        """
+        network = self.build()
+        if not isinstance(network, VolumeGenerator):
+            raise TypeError(f"a {self.network} is no generator")
+        return network
+
+    def build_slice_network(self) -> SliceNetwork:
+        """Make the network with fresh weights, where a 2D network is asked for.
+
+        Raises:
+            KeyError: no network has this name.
+            TypeError: it is another network, or takes no such arguments.
+        """
+        network = self.build()
+        if not isinstance(network, SliceNetwork):
+            raise TypeError(f"a {self.network} is no 2D network")
+        return network
 
 
 @dataclass(frozen=True)
@@ -204,8 +230,10 @@ class ModelCard:
         if not isinstance(values, dict) or values.pop("schema", None) != SCHEMA:
             raise ValueError(f"not a model card of schema {SCHEMA}")
         try:
-            values["generator"] = Architecture(**values["generator"])
-            values["segmenter"] = Architecture(**values["segmenter"])
+            for part in ("generator", "segmenter"):
+                values[part] = Architecture(**values[part])
+                if not isinstance(values[part].arguments, dict):
+                    raise TypeError(f"the arguments of its {part} have no names")
             inference = dict(values["inference"])
             for name in ("generator_grid", "slice_plane"):
                 inference[name] = tuple(inference[name])

@@ -78,6 +78,16 @@ def read_weights(path: Path, prefix: str = "") -> dict[str, Tensor]:
         }
 
 
+def weight_shapes(path: Path, prefix: str = "") -> dict[str, tuple[int, ...]]:
+    """Shapes of the weights whose names begin with ``prefix``, by their names without it."""
+    with safetensors.safe_open(path, "pt") as file:
+        return {
+            key.removeprefix(prefix): tuple(file.get_slice(key).get_shape())
+            for key in file.keys()  # noqa: SIM118 (safe_open is no mapping)
+            if key.startswith(prefix)
+        }
+
+
 def _header_sha256(about: Mapping[str, str], table: Mapping[str, Any]) -> str:
     told = {name: text for name, text in about.items() if name != _HEADER_HASH}
     return hashlib.sha256(json.dumps([told, table], sort_keys=True).encode()).hexdigest()

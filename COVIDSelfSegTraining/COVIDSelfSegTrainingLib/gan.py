@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.networks.discriminator import Discriminator
-from COVIDSelfSegLib.networks.generator import VolumeGenerator, draw_latent
+from COVIDSelfSegLib.networks.generator import draw_latent
 from COVIDSelfSegLib.package_card import Architecture
 from torch import Tensor, nn
 
@@ -61,9 +61,7 @@ class GanTrainer:
         self.preset, self.device = preset, device
         self.batches = GanBatches(preset.gan, healthy, diseased, device)
         torch.manual_seed(preset.seed)
-        network = generator_architecture(preset).build()
-        assert isinstance(network, VolumeGenerator)
-        self.generator = device.place(network)
+        self.generator = device.place(generator_architecture(preset).build_generator())
         self.average = frozen_copy(self.generator)
         gan = preset.gan
         self.discriminator = device.place(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 
-import torch
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.networks.slice_network import SliceNetwork
+from COVIDSelfSegLib.network_trial import TrialError, outline, try_out
 from COVIDSelfSegLib.package_card import GRID_SIDE, Architecture
 
 from .options import GanPreset, NoisePreset, PseudoMaskPreset, SegmenterPreset
@@ -186,16 +185,12 @@ def _network(phase: SegmenterPreset) -> Iterator[Fault]:
 
 
 def _runs(architecture: Architecture, known: str) -> Iterator[Fault]:
-    """A 2D network begins hours after a training did; here it sees one slice, without weights in memory."""
+    """A 2D network begins hours after a training did; here it sees one slice."""
     try:
-        with torch.device("meta"):
-            network = architecture.build()
-            assert isinstance(network, SliceNetwork)
-            network(torch.empty(1, network.in_channels, GRID_SIDE, GRID_SIDE))
-    except (ArithmeticError, RuntimeError, TypeError, ValueError) as error:
+        try_out(outline(architecture.build_slice_network))
+    except TrialError as error:
         yield (
-            f"a {architecture.network} of segmenter.network {architecture.arguments} cannot run "
-            f"({str(error).splitlines()[0]})",
+            f"a {architecture.network} of segmenter.network {architecture.arguments} cannot run ({error})",
             f"Its own are {known}; give values of the same kind, and sizes that divide as these do.",
         )
 

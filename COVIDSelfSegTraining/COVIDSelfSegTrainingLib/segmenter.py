@@ -70,9 +70,7 @@ class SegmenterTrainer:
         phase = preset.segmenter
         self.batches = SegmenterBatches(phase, healthy, diseased, device)
         torch.manual_seed(preset.seed)
-        network = segmenter_architecture(preset).build()
-        assert isinstance(network, SliceNetwork)
-        self.network = device.place(network)
+        self.network = device.place(segmenter_architecture(preset).build_slice_network())
         self.average = frozen_copy(self.network)
         self.temperature = _Temperature(phase.temperature) if phase.learn_temperature else None
         groups = [{"params": list(self.network.parameters())}]

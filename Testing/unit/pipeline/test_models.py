@@ -9,7 +9,7 @@ import struct
 import subprocess
 import sys
 import tomllib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from COVIDSelfSegLib.models import (
     weight_files,
     write_package,
 )
-from COVIDSelfSegLib.package_card import ModelCard
+from COVIDSelfSegLib.package_card import Architecture, ModelCard
 from COVIDSelfSegLib.status import status
 from COVIDSelfSegLib.torch_hub import R231_FILE, checkpoint_file, lungmask_version
 
@@ -169,6 +169,51 @@ def test_a_card_by_which_the_networks_cannot_be_run_is_refused_before_they_are(
 ) -> None:
     inference = asdict(a_package.card.inference) | changed
     refuse(with_card(a_package, tmp_path / "odd.safetensors", inference=inference), next(iter(changed)))
+
+
+@pytest.mark.parametrize(
+    ("part", "network", "saying"),
+    [
+        ("segmenter", ("compact-transunet", {"width": 18}), r"num_channels \(9\) must be divisible"),
+        ("segmenter", ("compact-transunet", {"width": "8"}), "segmenter cannot run"),
+        ("segmenter", ("compact-transunet", {"width": 8, "depth": 3}), "'depth'"),
+        ("segmenter", ("compact-transunet", {"width": 16}), "do not fit its segmenter"),
+        ("segmenter", ("compact-transunet", {"width": 8, "blocks": 1, "mlp": 32, "heads": 0}), "zero"),
+        ("segmenter", ("compact-transunet", {"width": 8, "blocks": 1, "mlp": 32, "heads": 3}), "cannot run"),
+        ("segmenter", ("compact-transunet", [8]), "arguments of its segmenter have no names"),
+        ("segmenter", ("r50-vit-b16", {"width": 8, "heads": 5}), "divisible by num_heads"),
+        ("segmenter", ("generator", {"base_width": 2}), "a generator is no 2D network"),
+        ("generator", ("compact-transunet", {"width": 8}), "a compact-transunet is no generator"),
+        ("generator", ("generator", {"base_width": -1}), "generator cannot run"),
+        ("generator", ("nnunet", {}), "there is no network 'nnunet'"),
+    ],
+    ids=str,
+)
+def test_a_card_whose_network_cannot_be_built_or_run_is_refused_before_a_run_begins(
+    a_package: ModelPackage, tmp_path: Path, part: str, network: tuple[str, object], saying: str
+) -> None:
+    described = dict(zip(("network", "arguments"), network, strict=True))
+    refuse(with_card(a_package, tmp_path / "odd.safetensors", **{part: described}), saying)
+
+
+def test_a_network_that_takes_channels_in_of_which_a_scan_has_none_is_refused(
+    a_package: ModelPackage, tmp_path: Path
+) -> None:
+    small = a_package.card.segmenter
+    five = Architecture(small.network, small.arguments | {"in_channels": 5})
+    package = write_package(
+        tmp_path / "five.safetensors",
+        replace(a_package.card, segmenter=five),
+        a_package.generator().state_dict(),
+        five.build().state_dict(),
+    )
+    refuse(package.path, "takes 5 channels in, not 1 or 4")
+
+
+def test_to_open_a_package_draws_no_random_numbers(a_package: ModelPackage) -> None:
+    before = torch.get_rng_state()
+    open_package(a_package.path)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_whole_numbers_will_do_where_others_are_usual(a_package: ModelPackage, tmp_path: Path) -> None:

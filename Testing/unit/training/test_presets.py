@@ -97,6 +97,12 @@ def test_a_file_may_hold_only_what_differs_from_a_preset(tmp_path: Path) -> None
         ({"segmenter": {"network": {"width": "8"}}}, "{'width': '8'} cannot run", "width = 32"),
         ({"segmenter": {"network": {"width": 30}}}, "{'width': 30} cannot run", "sizes that divide"),
         ({"segmenter": {"network": {"heads": 3}}}, "{'heads': 3} cannot run", "heads = 8"),
+        ({"segmenter": {"network": {"heads": 0}}}, "{'heads': 0} cannot run", "heads = 8"),
+        (
+            {"segmenter": {"architecture": "r50-vit-b16", "network": {"width": 8, "heads": 5}}},
+            "'heads': 5} cannot run",
+            "heads = 12",
+        ),
         ({"segmenter": {"network": {"in_channels": "4"}}}, "in_channels is '4'", "Use 4"),
         ({"inference": {"margin_mm": -5.0}}, "inference.margin_mm is -5.0", "0 or more"),
         ({"inference": {"neighbour_mm": -1.0}}, "inference.neighbour_mm is -1.0", "0 or more"),
@@ -113,6 +119,12 @@ def test_what_cannot_work_is_refused_by_name(values: dict[str, Any], what: str, 
     assert what in refused.value.what
     assert fix in refused.value.fix
     assert refused.value.why
+
+
+def test_the_published_transunet_may_be_made_smaller() -> None:
+    smaller = {"width": 8, "blocks": 1}
+    preset = preset_from_dict({"segmenter": {"architecture": "r50-vit-b16", "network": smaller}})
+    assert preset.segmenter.network == smaller
 
 
 def test_all_faults_are_named_at_once() -> None:
