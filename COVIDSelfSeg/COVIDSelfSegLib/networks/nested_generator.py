@@ -37,9 +37,7 @@ class NestedGenerator(VolumeGenerator):
         for column in range(1, 5):
             for level in range(5 - column):
                 width = widths[level]
-                # The bottleneck is wider than a level of its depth; only first-column nodes meet it.
-                deeper = below[level] if level == 3 or column > 1 else widths[level + 1]
-                self.ups[f"{level}-{column}"] = nn.ConvTranspose3d(deeper, width, 2, stride=2)
+                self.ups[f"{level}-{column}"] = nn.ConvTranspose3d(below[level], width, 2, stride=2)
                 self.nodes[f"{level}-{column}"] = _Pair(width * (column + 1), width)
         self.head = self._make_head(widths[0])
 
