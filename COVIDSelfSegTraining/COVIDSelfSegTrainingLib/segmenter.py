@@ -119,7 +119,7 @@ class SegmenterTrainer:
         judged: dict[ValueKind, list[Judged]] = {values: [] for values in MARKS}
         for number in range(batches):
             rng = np.random.default_rng([self.preset.seed, _UNSEEN, number])
-            torch.manual_seed(int(rng.integers(2**62)))
+            rng.integers(2**62)  # Taken and left: without it, a training done again would meet other lesions.
             batch = self.batches.draw_known(rng)
             with torch.inference_mode(), self.device.autocast():
                 x = self._input(batch.hu, batch.lungs, batch.marks)
