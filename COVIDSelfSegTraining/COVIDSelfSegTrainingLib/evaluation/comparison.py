@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -108,7 +108,7 @@ def _change(
     old: Contender,
     new: Contender,
     cases: list[Case],
-    value_of: Any,
+    value_of: Callable[[CaseResult], float],
     *,
     more_is_better: bool = False,
 ) -> dict[str, Cell] | None:
