@@ -9,7 +9,7 @@ import slicer
 from COVIDSelfSegLib.components import large_parts
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.severity import severity_of
-from COVIDSelfSegLib.threshold_curve import level_of
+from COVIDSelfSegLib.threshold_curve import ThresholdCurve, level_of
 from slicer.i18n import tr as _
 
 from . import display, lesionSegments, resultNodes
@@ -75,15 +75,18 @@ def writeLesion(ctNode, threshold: float, *, overwriteEdits: bool = False) -> No
     """Write the lesion segment, its surface and the table for a threshold of 0 .. 1; one action for undo.
 
     The marked step: it takes up to two seconds on a scan of 512 x 512 x 300.
+
+    Raises:
+        UserError: the CT has no results.
     """
+    curve, report = _lastRunOn(ctNode)
     saveStateForUndo(ctNode)
     if not overwriteEdits:
         _keepEdits(ctNode, editsAtStake(ctNode))
-    report = resultNodes.reportOf(ctNode)
     probabilityNode = resultNodes.findNode(ctNode, resultNodes.PROBABILITY)
     probability = slicer.util.arrayFromVolume(probabilityNode)
     # As the worker measured it: under a transform that scales, a voxel is not what the CT's spacing says.
-    voxelMl = resultNodes.curveOf(ctNode).voxel_ml
+    voxelMl = curve.voxel_ml
     found = CutMask.of(probability, level_of(threshold))
     mask = _withoutSpecks(found, report["least_lesion_ml"] / voxelMl)
     segmentationNode = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
@@ -91,6 +94,22 @@ def writeLesion(ctNode, threshold: float, *, overwriteEdits: bool = False) -> No
     lesionSegments.write(segmentationNode, lesionSegments.LESION, mask, probabilityNode)
     numbers = _numbers(ctNode, mask, voxelMl, report["numbers"])
     resultNodes.setTable(resultNodes.getNode(ctNode, resultNodes.TABLE), numbers, threshold)
+
+
+def _lastRunOn(ctNode) -> tuple[ThresholdCurve, dict]:
+    """Curve and report of the last run on a CT.
+
+    Raises:
+        UserError: there was none, or its segmentation or probability was deleted.
+    """
+    curve, report = resultNodes.curveOf(ctNode), resultNodes.reportOf(ctNode)
+    if not resultNodes.hasResults(ctNode) or curve is None or report is None:
+        raise UserError(
+            _("The threshold cannot be changed: there are no results."),
+            why=_("It decides what of the probability that a run leaves with its CT is lesion."),
+            fix=_("Segment the infection of this CT, then change the threshold."),
+        )
+    return curve, report
 
 
 def editsAtStake(ctNode, files: RunFiles | None = None) -> list[str]:

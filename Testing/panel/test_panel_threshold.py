@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import qt
 import slicer
+from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegSlicer import display, layouts, lesionSegments, resultNodes, results, thresholdSection
 from COVIDSelfSegSlicer.runFiles import RunFiles
 from host import bootstrap, dialogs, user
@@ -62,6 +63,25 @@ def test_without_results_everything_is_disabled_and_says_why(a_panel, samples):
         assert widget.toolTip == "There are no results yet: press Segment infection."
     assert not ui.resultsTable.visible
     assert not ui.curveLabel.visible
+
+
+def test_a_threshold_cannot_be_set_from_the_console_where_nothing_was_segmented(a_panel, samples):
+    ct = slicer.util.loadVolume(str(samples / "scan.nrrd"))
+    with pytest.raises(UserError, match="there are no results") as refused:
+        a_panel.logic.setThreshold(ct, 0.3)
+    assert refused.value.why
+    assert "Segment the infection" in refused.value.fix
+    assert not any(resultNodes.allNodes(role) for role in resultNodes.ROLES)
+
+
+@pytest.mark.parametrize("gone", [resultNodes.SEGMENTATION, resultNodes.PROBABILITY])
+def test_a_threshold_cannot_be_set_where_what_it_needs_was_deleted(a_panel_with_results, gone):
+    panel = a_panel_with_results
+    slicer.mrmlScene.RemoveNode(resultNodes.findNode(panel.ctNode, gone))
+    before = resultNodes.thresholdOf(panel.ctNode)
+    with pytest.raises(UserError, match="there are no results"):
+        panel.logic.setThreshold(panel.ctNode, 0.3)
+    assert resultNodes.thresholdOf(panel.ctNode) == before
 
 
 def test_the_slider_starts_at_the_calibrated_threshold(a_panel_with_results):
