@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -199,7 +200,7 @@ def _fingerprint(mask: CutMask) -> str:
     """Checksum of the voxels of a segment and of where they lie."""
     if mask.isEmpty:
         return "empty"
-    return f"{list(mask.corner)} {mask.inside.shape} {zlib.crc32(np.packbits(mask.inside))}"
+    return f"{list(mask.corner)} {mask.inside.shape} {zlib.crc32(np.packbits(mask.inside).data)}"
 
 
 def _ijkToSegments(gridNode, segmentationNode):
@@ -276,10 +277,10 @@ def _surface(mask: CutMask, toSegments, spacing: Sequence[float], voxelMm: float
 def _pooled(mask: np.ndarray, steps: list[int]) -> np.ndarray:
     """How many voxels of each block of ``steps`` voxels lie inside."""
     # The blocks of a very fine CT hold more than one byte can count.
-    counts = mask.view(np.uint8) if math.prod(steps) < 256 else mask.astype(np.uint16)
+    counts: np.ndarray = mask.view(np.uint8) if math.prod(steps) < 256 else mask.astype(np.uint16)
     for axis, step in enumerate(steps):
         if step > 1:
             pads = [(0, -size % step if number == axis else 0) for number, size in enumerate(counts.shape)]
             counts = np.moveaxis(np.pad(counts, pads), axis, 0)
-            counts = np.moveaxis(sum(counts[first::step] for first in range(step)), 0, axis)
+            counts = np.moveaxis(reduce(np.add, (counts[first::step] for first in range(step))), 0, axis)
     return counts

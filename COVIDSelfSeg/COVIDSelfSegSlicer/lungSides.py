@@ -27,9 +27,10 @@ def lesionBySide(
         lung is gone or empty. Where both are there, each voxel belongs to one of them.
     """
     right, left = (_lungOf(segmentationNode, segmentID, gridNodes) for segmentID in (RIGHT_LUNG, LEFT_LUNG))
-    inRight, inLeft = (None if lung is None else lung.over(lesion)[lesion.inside] for lung in (right, left))
     if right is None or left is None:
-        return {"right": inRight, "left": inLeft}
+        lungs = {"right": right, "left": left}
+        return {side: None if lung is None else _covered(lung, lesion) for side, lung in lungs.items()}
+    inRight, inLeft = _covered(right, lesion), _covered(left, lesion)
     undecided = inRight == inLeft
     if undecided.any():
         # A run finds lesions in its lungs alone: what lies outside one that is as the run wrote it, it found
@@ -46,6 +47,11 @@ def _lungOf(segmentationNode, segmentID: str, gridNodes: Sequence) -> CutMask | 
         return None
     lung = lesionSegments.maskOf(segmentationNode, segmentID, *gridNodes)
     return None if lung.isEmpty else lung
+
+
+def _covered(lung: CutMask, lesion: CutMask) -> np.ndarray:
+    """Bool for each voxel that a lesion holds."""
+    return lung.over(lesion)[lesion.inside]
 
 
 def _placesOf(lesion: CutMask, chosen: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import slicer
 from COVIDSelfSegLib.events import Event, parse_event
@@ -161,7 +161,7 @@ class WorkerProcess:
     def _signal(self, number: int) -> None:
         """Signal the worker and its children: PythonSlicer is a launcher, whose child is the worker."""
         try:
-            if os.name == "nt":
+            if sys.platform == "win32":
                 command = ["taskkill", "/F", "/T", "/PID", str(self._process.pid)]
                 hidden = subprocess.CREATE_NO_WINDOW  # else a console flashes up
                 subprocess.run(command, capture_output=True, check=False, creationflags=hidden)  # noqa: S603
@@ -171,9 +171,9 @@ class WorkerProcess:
             logging.debug("the worker had ended already")
 
 
-def _ownGroup() -> dict[str, object]:
+def _ownGroup() -> dict[str, Any]:
     """Arguments that give a child a process group of its own, so that its children end with it."""
-    if os.name == "nt":
+    if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     return {"start_new_session": True}
 
