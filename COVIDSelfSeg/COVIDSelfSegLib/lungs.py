@@ -12,10 +12,11 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from .errors import ExitCode, UserError
+from .lung_labels import LEFT, RIGHT
 from .lung_masks.classical import builtin_lung_mask
 from .lung_masks.network import LungNetwork
 from .lung_masks.pooled_scan import POOLED_MM
-from .lung_masks.sides import LEFT, RIGHT, split_lungs
+from .lung_masks.sides import split_lungs
 from .torch_hub import (
     R231_FILE,
     checkpoint_file,

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from .array_types import BoolArray
-from .lung_masks.sides import LEFT, RIGHT
+from .lung_labels import LEFT, RIGHT
 from .severity import severity_of
 from .threshold_curve import LEVELS, ThresholdCurve
 from .volume import array_view, voxel_volume_ml

@@ -8,6 +8,7 @@ import numpy as np
 import slicer
 from COVIDSelfSegLib.components import large_parts
 from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.lung_labels import LEFT, RIGHT
 from COVIDSelfSegLib.severity import severity_of
 from COVIDSelfSegLib.threshold_curve import ThresholdCurve, level_of
 from slicer.i18n import tr as _
@@ -158,8 +159,8 @@ def _gridNodesOf(ctNode) -> list:
 def _masksOf(files: RunFiles) -> dict[str, CutMask]:
     """What a run found for each of our segments."""
     return {
-        lesionSegments.RIGHT_LUNG: CutMask.of(files.lungs == 1),
-        lesionSegments.LEFT_LUNG: CutMask.of(files.lungs == 2),
+        lesionSegments.RIGHT_LUNG: CutMask.of(files.lungs == RIGHT),
+        lesionSegments.LEFT_LUNG: CutMask.of(files.lungs == LEFT),
         lesionSegments.LESION: CutMask.of(files.lesions),
     }
 

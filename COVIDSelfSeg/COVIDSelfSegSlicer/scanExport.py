@@ -9,10 +9,9 @@ import numpy as np
 import slicer
 import vtk
 from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.lung_labels import LEFT, RIGHT
 from COVIDSelfSegLib.nrrd import write_nrrd
 from slicer.i18n import tr as _
-
-RIGHT, LEFT = 1, 2
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def ijkToLpsOfWorld(ctNode) -> np.ndarray:
 
 
 def _lungsOfSegments(segmentationNode, segmentIDs, ctNode) -> np.ndarray:
-    """Labels of the chosen segments on the CT's grid: sides where their names tell them, else 1 for all."""
+    """Labels of the chosen segments on the CT's grid: sides where their names tell them, else all right."""
     segmentation = segmentationNode.GetSegmentation()
     chosen = list(segmentation.GetSegmentIDs() if segmentIDs is None else segmentIDs)
     sides = [_sideOf(segmentation.GetSegment(segmentID)) for segmentID in chosen]

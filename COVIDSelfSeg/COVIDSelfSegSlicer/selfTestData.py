@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import slicer
+from COVIDSelfSegLib.lung_labels import LEFT, RIGHT
 
 from . import setup
 from .runFiles import RunFiles
@@ -18,7 +19,7 @@ def madeUpRun():
     """
     z, y, x = np.ogrid[:40, :64, :64]
     lungs = np.zeros((40, 64, 64), np.uint8)
-    for label, middle in ((1, 18), (2, 46)):
+    for label, middle in ((RIGHT, 18), (LEFT, 46)):
         lungs[((x - middle) / 11) ** 2 + ((y - 32) / 20) ** 2 + ((z - 20) / 17) ** 2 < 1] = label
     distance = np.sqrt((x - 18) ** 2 + (y - 36) ** 2 + (z - 18) ** 2)
     near = np.clip(1 - distance / 12, 0, 1) * (lungs > 0)
@@ -28,7 +29,7 @@ def madeUpRun():
     ct = slicer.util.addVolumeFromArray(healthy + heatmap, name="made-up CT")
     ct.SetSpacing(5.0, 5.0, 6.0)
     lung = {"volume_ml": 1000.0, "infected_ml": 0.0, "infected_share": 0.0, "lesion_hu": None}
-    counts = [np.bincount(probability[lungs == label], minlength=256).tolist() for label in (1, 2)]
+    counts = [np.bincount(probability[lungs == label], minlength=256).tolist() for label in (RIGHT, LEFT)]
     report = {
         "numbers": {"right": lung, "left": lung, "both": lung, "severity": "CT-0"},
         "threshold": 0.5,

@@ -13,12 +13,13 @@ from scipy import ndimage
 
 from ..array_types import BoolArray, FloatArray, LabelArray
 from ..frame import LungFrame
+from ..lung_labels import LEFT, RIGHT
 from .aerated import airways_of, enclosed_air, lung_parts
 from .aorta import bulging_aorta
 from .bowel_gas import gas_unlike_lung, swallowed_gas
 from .network import LUNG_SHARE, LungNetwork
 from .pooled_scan import POOLED_MM, PooledScan, bounding_box, face_neighbours
-from .sides import LEFT, RIGHT, split_sides
+from .sides import split_sides
 
 _CLOSING_MM = 11.0
 _BONE_HU = 150.0

@@ -9,11 +9,9 @@ from scipy.spatial import ConvexHull, Delaunay
 
 from ..array_types import BoolArray, LabelArray
 from ..frame import LungFrame
+from ..lung_labels import LEFT, RIGHT
 from ..volume import array_view, image_like
 from .pooled_scan import POOLED_MM, PooledScan, bounding_box
-
-RIGHT, LEFT = 1, 2
-"""Labels of a lung mask."""
 
 _LEAST_SEED = 0.04
 """Smallest share of the whole that tells where a lung lies; less goes where the larger parts are."""

@@ -14,12 +14,11 @@ from scipy import ndimage
 from ..array_types import FloatArray
 from ..frame import LungFrame
 from ..hounsfield import as_stored
+from ..lung_labels import LEFT, RIGHT
 from ..painting import FILLED_HU, LEAST_FILLING
 from .anatomy import Anatomy, Body, smooth_noise
 from .scanner import Acquisition
 from .vessels import Tubes, rasterise
-
-RIGHT, LEFT = 1, 2
 
 _AIR, _LUMEN, _WALL = -1000.0, -985.0, 10.0
 _FAT, _MUSCLE, _ORGAN = -105.0, 52.0, 42.0

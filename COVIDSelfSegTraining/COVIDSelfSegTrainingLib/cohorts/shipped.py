@@ -9,6 +9,8 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from COVIDSelfSegLib.lung_labels import LEFT, RIGHT
+
 from .sources import Source
 
 _COVID_CT_MD = "CC BY 4.0 (COVID-CT-MD)"
@@ -25,11 +27,15 @@ REAL_SCANS = (
     Source("luna_normal2", "healthy", _LUNA, "ct_cropped/luna_normal2.nii.gz"),
     Source("luna_normal3", "healthy", _LUNA, "ct_cropped/luna_normal3.nii.gz"),
     # Of tumour patients, the lung without the tumour. (What is shipped saw both lungs of lidc_0001.)
-    Source("lidc_0001_right", "healthy", _LIDC, "ct_cropped/lidc_0001.nii.gz", only_side=1),
-    Source("lidc_0314_left", "healthy", _LIDC, "ct_cropped/lidc_0314.nii.gz", only_side=2),
-    Source("lungdx_A0001_right", "healthy", _LUNG_DX, "ct_cropped/lungdx_A0001.nii.gz", only_side=1),
+    Source("lidc_0001_right", "healthy", _LIDC, "ct_cropped/lidc_0001.nii.gz", only_side=RIGHT),
+    Source("lidc_0314_left", "healthy", _LIDC, "ct_cropped/lidc_0314.nii.gz", only_side=LEFT),
+    Source("lungdx_A0001_right", "healthy", _LUNG_DX, "ct_cropped/lungdx_A0001.nii.gz", only_side=RIGHT),
     Source(
-        "pyradiomics_lung2_right", "healthy", _PYRADIOMICS, "ct_cropped/pyradiomics_lung2.nii.gz", only_side=1
+        "pyradiomics_lung2_right",
+        "healthy",
+        _PYRADIOMICS,
+        "ct_cropped/pyradiomics_lung2.nii.gz",
+        only_side=RIGHT,
     ),
     Source("cip_ct-64", "healthy", _CIP, "small/cip_ct-64.nii.gz"),
     Source("covidctmd_P001", "diseased", _COVID_CT_MD, "ct/covidctmd_P001.nii.gz"),

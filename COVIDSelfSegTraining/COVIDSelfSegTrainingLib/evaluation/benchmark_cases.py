@@ -10,6 +10,8 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+from COVIDSelfSegLib.lung_labels import LEFT
+
 from ..cohorts.shipped import REAL_SCANS
 from ..cohorts.sources import Source
 from .cases import Case, phantom_cases, read_slice_labels
@@ -26,7 +28,11 @@ _FIRST_SEED = 203
 _PYRADIOMICS = "BSD 3-Clause (PyRadiomics)"
 _ONLY_EVALUATED = (
     Source(
-        "pyradiomics_lung1_left", "healthy", _PYRADIOMICS, "ct_cropped/pyradiomics_lung1.nii.gz", only_side=2
+        "pyradiomics_lung1_left",
+        "healthy",
+        _PYRADIOMICS,
+        "ct_cropped/pyradiomics_lung1.nii.gz",
+        only_side=LEFT,
     ),
     Source("ricord1a_001012", "diseased", "CC BY-NC 4.0 (RICORD)", "ct_cropped/ricord1a_001012.nii.gz"),
 )

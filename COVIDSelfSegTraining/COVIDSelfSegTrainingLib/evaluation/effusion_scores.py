@@ -16,6 +16,7 @@ from COVIDSelfSegLib.array_types import BoolArray
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.frame import LungFrame
+from COVIDSelfSegLib.lung_labels import LEFT, RIGHT
 from COVIDSelfSegLib.lung_masks.classical import builtin_lung_mask
 from COVIDSelfSegLib.lung_masks.network import SLICE_WEIGHTS, LungNetwork
 from COVIDSelfSegLib.volume import array_view, image_like
@@ -103,8 +104,8 @@ def paint_effusion(scan: sitk.Image, lungs: sitk.Image, only_side: int = 0) -> P
     known = np.ones(sides.shape, bool)
     if only_side:
         columns = np.arange(sides.shape[2])
-        right, left = (np.average(columns, weights=(sides == side).sum((0, 1))) for side in (1, 2))
-        known[:] = (columns > (right + left) / 2) == (only_side == 2)
+        right, left = (np.average(columns, weights=(sides == side).sum((0, 1))) for side in (RIGHT, LEFT))
+        known[:] = (columns > (right + left) / 2) == (only_side == LEFT)
         sides = np.where(known & (sides == only_side), sides, 0).astype(np.uint8)
     inside = sides > 0
     fluid = _rearmost(inside, healthy.GetSpacing()[1])

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
+from COVIDSelfSegLib.lung_labels import LEFT, RIGHT
+
 from .cases import Case, Kind, acquisition_of, table_suffix
 from .evaluated import Contender, Evaluated
 from .overlap import Overlap
@@ -190,7 +192,7 @@ def best_level(contender: Contender, cases: Iterable[Case], name: str) -> str | 
 
 def _healthy_rows(evaluated: Evaluated, cases: list[Case]) -> Iterable[dict[str, Cell]]:
     for case in cases:
-        side = {0: "both", 1: "right", 2: "left"}[case.source.only_side]
+        side = {0: "both", RIGHT: "right", LEFT: "left"}[case.source.only_side]
         row: dict[str, Cell] = {"scan": case.name, "lungs": side}
         for contender in evaluated.contenders:
             row[f"{contender.label}, %"] = 100 * contender.results[case.name].found_share

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 from COVIDSelfSegLib.frame import LungFrame
+from COVIDSelfSegLib.lung_labels import LEFT, RIGHT
 from COVIDSelfSegLib.lung_masks.classical import builtin_lung_mask
 from COVIDSelfSegLib.lung_masks.network import LungNetwork
 from COVIDSelfSegLib.phantom import make_phantom
@@ -97,7 +98,7 @@ def _half_known(chest: Chest, side: int) -> Chest:
     """Without what lies nearer to the other lung than to that of ``side``."""
     to_known, to_other = (
         ndimage.distance_transform_edt(chest.lungs != label, sampling=chest.voxel_mm)
-        for label in (side, 3 - side)
+        for label in (side, LEFT if side == RIGHT else RIGHT)
     )
     lungs = np.where(chest.lungs == side, chest.lungs, 0).astype(np.uint8)
     return replace(chest, lungs=lungs, unknown=(to_other < to_known).astype(np.uint8))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from COVIDSelfSegLib.array_types import BoolArray, FloatArray
+from COVIDSelfSegLib.lung_labels import LEFT, RIGHT
 from scipy import ndimage
 
 _HEALTHY_SHARE = 0.4
@@ -170,7 +171,7 @@ def _fill(
 
 
 def _sides(labels: npt.NDArray[np.uint8], rng: np.random.Generator, *, both: bool = True) -> BoolArray:
-    present = [side for side in (1, 2) if (labels == side).any()]
+    present = [side for side in (RIGHT, LEFT) if (labels == side).any()]
     if both and rng.random() < 0.5:
         return labels > 0
     return labels == rng.choice(present)
