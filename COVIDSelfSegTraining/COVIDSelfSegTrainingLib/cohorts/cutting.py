@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,37 +104,11 @@ def cut_source(
     Raises:
         UserError: the scan cannot be used (exit code 2), or the folder cannot be written (5).
     """
-    taken = _take_phantom(source) if source.is_phantom else _take_scan(source, choice)
-    scan, lungs = taken.scan, taken.lungs
-    if source.only_side:
-        lungs = sitk.Mask(lungs, lungs == source.only_side)
-    volume_ml = sum(lung_volumes_ml(lungs))
-    if not volume_ml:
-        raise UserError(
-            "No lungs were found.",
-            why="The networks see the inside of the lungs only.",
-            fix="Load a chest CT that shows the lungs, or give a lung mask.",
-        )
-    slices = LungSlices.of_scan(
-        scan,
-        lungs,
-        plane=inference.slice_plane,
-        margin_mm=inference.margin_mm,
-        neighbour_mm=inference.neighbour_mm,
-    )
-    if not holding_lung(lung_cm2(slices.lungs, slices.frame.voxel_mm)).size:
-        raise UserError(
-            f"The lung mask holds {volume_ml:.1f} ml, and in no slice as much as 1 cm2.",
-            why="Slices to train on are drawn from those that hold lung.",
-            fix="Look at the lung mask, or at the scan: it may show only a corner of the lungs.",
-        )
-    frame = LungFrame.around_lungs(lungs, inference.generator_grid, margin_mm=inference.margin_mm)
-    arrays: dict[str, npt.NDArray[Any]] = {
-        "slices": as_stored(slices.hu),
-        "slice_depths": _depths(slices.lungs, slices.frame.voxel_mm),
-        "volume": as_stored(frame.to_network(scan)),
-        "volume_depths": _depths(frame.to_network(lungs, "nearest", fill=0), frame.voxel_mm),
-    }
+    taken = _take(source, choice)
+    lung_ml = sum(lung_volumes_ml(taken.lungs))
+    slices = _slices_with_lung(taken, inference, lung_ml)
+    frame = LungFrame.around_lungs(taken.lungs, inference.generator_grid, margin_mm=inference.margin_mm)
+    arrays = _arrays(taken, slices, frame)
     hashes = {name: array_sha256(array) for name, array in arrays.items()}
     description = {
         "format": FORMAT,
@@ -147,14 +121,22 @@ def cut_source(
     }
     _write(target, arrays, description)
     return Facts(
-        content_sha256=_content_sha256(scan),
-        size=scan.GetSize(),
-        spacing_mm=scan.GetSpacing(),
-        lung_ml=round(volume_ml, 1),
+        content_sha256=_content_sha256(taken.scan),
+        size=taken.scan.GetSize(),
+        spacing_mm=taken.scan.GetSpacing(),
+        lung_ml=round(lung_ml, 1),
         lung_source=taken.lung_source,
         findings=taken.findings,
         arrays=hashes,
     )
+
+
+def _take(source: Source, choice: LungChoice) -> _Taken:
+    """What a source names, with the lungs that are to be kept."""
+    taken = _take_phantom(source) if source.is_phantom else _take_scan(source, choice)
+    if not source.only_side:
+        return taken
+    return replace(taken, lungs=sitk.Mask(taken.lungs, taken.lungs == source.only_side))
 
 
 def _take_phantom(source: Source) -> _Taken:
@@ -182,6 +164,44 @@ def _take_scan(source: Source, choice: LungChoice) -> _Taken:
     found.image.CopyInformation(mended)
     findings = tuple(f"{finding.severity}: {finding.what}" for finding in examination.findings)
     return _Taken(mended, found.image, found.source, findings)
+
+
+def _slices_with_lung(taken: _Taken, inference: Inference, lung_ml: float) -> LungSlices:
+    """Slices on the 2D network's grid, some of which hold enough lung to be trained on.
+
+    Raises:
+        UserError: there is no lung, or too little in every slice.
+    """
+    if not lung_ml:
+        raise UserError(
+            "No lungs were found.",
+            why="The networks see the inside of the lungs only.",
+            fix="Load a chest CT that shows the lungs, or give a lung mask.",
+        )
+    slices = LungSlices.of_scan(
+        taken.scan,
+        taken.lungs,
+        plane=inference.slice_plane,
+        margin_mm=inference.margin_mm,
+        neighbour_mm=inference.neighbour_mm,
+    )
+    if not holding_lung(lung_cm2(slices.lungs, slices.frame.voxel_mm)).size:
+        raise UserError(
+            f"The lung mask holds {lung_ml:.1f} ml, and in no slice as much as 1 cm2.",
+            why="Slices to train on are drawn from those that hold lung.",
+            fix="Look at the lung mask, or at the scan: it may show only a corner of the lungs.",
+        )
+    return slices
+
+
+def _arrays(taken: _Taken, slices: LungSlices, frame: LungFrame) -> dict[str, npt.NDArray[Any]]:
+    """HU and depths in the lung (mm), on the grids of the 2D network and of the generator."""
+    return {
+        "slices": as_stored(slices.hu),
+        "slice_depths": _depths(slices.lungs, slices.frame.voxel_mm),
+        "volume": as_stored(frame.to_network(taken.scan)),
+        "volume_depths": _depths(frame.to_network(taken.lungs, "nearest", fill=0), frame.voxel_mm),
+    }
 
 
 def read_source(source: Source) -> sitk.Image:

@@ -54,3 +54,14 @@ def test_a_mask_with_next_to_no_lung_in_it_is_refused_before_a_training_draws_fr
     with pytest.raises(UserError, match="in no slice as much as 1 cm2"):
         cut_source(source, tmp_path / "one", SMALL_GRIDS)
     assert not (tmp_path / "one").exists()
+
+
+def test_a_mask_without_the_lung_that_is_to_be_kept_is_refused(
+    files: tuple[str, str], a_phantom: Phantom, tmp_path: Path
+) -> None:
+    left = sitk.Mask(a_phantom.lungs, a_phantom.lungs == 2)
+    sitk.WriteImage(left, str(tmp_path / "left.nrrd"))
+    source = Source("one", "healthy", "none needed", files[0], str(tmp_path / "left.nrrd"), only_side=1)
+    with pytest.raises(UserError, match="No lungs were found"):
+        cut_source(source, tmp_path / "one", SMALL_GRIDS)
+    assert not (tmp_path / "one").exists()
