@@ -71,7 +71,8 @@ class DenseLstmUNet(SliceNetwork):
 
 def _start(part: nn.Module) -> None:
     """He's initialisation, as in BCDU-Net: without norms, torch's own lets the signal die on the way down."""
-    if isinstance(part, nn.Conv2d):
+    # Without memory there is nothing to draw, and torch would import its compiler to say so.
+    if isinstance(part, nn.Conv2d) and not part.weight.is_meta:
         nn.init.kaiming_normal_(part.weight)
         if part.bias is not None:
             nn.init.zeros_(part.bias)
