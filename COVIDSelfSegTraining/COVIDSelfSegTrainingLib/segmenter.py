@@ -205,10 +205,13 @@ class SegmenterTrainer:
         return losses
 
     def _disagreement(self, batch: SegmenterBatch, logits: Tensor, chosen: Tensor) -> Tensor:
-        """Squared difference from the running mean of the network, which sees the slices unvaried."""
+        """Squared difference from the running mean of the network, which sees slices and lungs unvaried.
+
+        It counts where both see the lung: of what lies outside of its mask a network says nothing.
+        """
         with torch.no_grad(), self.device.autocast():
-            taught = self.average(self._input(batch.plain_hu, batch.lungs)).float()
-        weight = (batch.lungs * batch.certainty)[chosen]
+            taught = self.average(self._input(batch.plain_hu, batch.plain_lungs)).float()
+        weight = (batch.lungs * batch.plain_lungs * batch.certainty)[chosen]
         return masked_mse(torch.sigmoid(logits[chosen]), torch.sigmoid(taught[chosen]), weight)
 
     def _contrastive(self, batch: SegmenterBatch, embeddings: Tensor, logarithm: Tensor | None) -> Tensor:

@@ -52,7 +52,8 @@ class SegmenterBatch:
     Attributes:
         hu: below, the slice, above; as another scanner would give them.
         plain_hu: the same, moved but otherwise as they are; what the teacher sees.
-        lungs: 0 or 1.
+        lungs: 0 or 1; some as another method would have them.
+        plain_lungs: 0 or 1, moved but otherwise as they are; what the teacher sees.
         marks: (batch,) see :data:`COVIDSelfSegLib.segmentation.MARKS`.
         target: 0 .. 1.
         certainty: 0 .. 1, how far the generator's draws agree.
@@ -63,6 +64,7 @@ class SegmenterBatch:
     hu: Tensor
     plain_hu: Tensor
     lungs: Tensor
+    plain_lungs: Tensor
     marks: Tensor
     target: Tensor
     certainty: Tensor
@@ -197,7 +199,7 @@ class SegmenterBatches:
             hu = warp(variation, hu, fill=_AIR_HU)
             target, certainty = (warp(variation, image, fill=0.0) for image in (target, certainty))
             lungs = warp(variation, lungs, fill=0.0, nearest=True)
-        plain, marks = hu, hu.new_full((len(hu),), MARKS["hu"])
+        plain, plain_lungs, marks = hu, lungs, hu.new_full((len(hu),), MARKS["hu"])
         if self.preset.augmentation == "scanner":
             single = torch.from_numpy(rng.random(count)[mine] < _SINGLE_SLICE)
             single = (single | (variation.marks != MARKS["hu"])).to(hu.device)
@@ -209,7 +211,9 @@ class SegmenterBatches:
                 lungs = vary_mask(lungs, rng, rows=mine, count=count)
             marks = variation.marks.to(hu.device)
         classes = torch.from_numpy(kinds).to(hu.device)
-        return SegmenterBatch(hu, plain, lungs, marks, target * lungs, certainty, classes[mine], classes)
+        return SegmenterBatch(
+            hu, plain, lungs, plain_lungs, marks, target * lungs, certainty, classes[mine], classes
+        )
 
 
 def _on(array: npt.NDArray[np.uint8], like: Tensor) -> Tensor:

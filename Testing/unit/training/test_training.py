@@ -280,7 +280,10 @@ def test_pose_alone_moves_slices_and_leaves_their_hu(
     assert torch.equal(drawn["pose"].hu, drawn["pose"].plain_hu)
     assert not torch.equal(drawn["pose"].hu, drawn["none"].hu)
     assert torch.equal(drawn["pose"].plain_hu, drawn["scanner"].plain_hu)
+    assert torch.equal(drawn["pose"].lungs, drawn["pose"].plain_lungs)
+    assert torch.equal(drawn["pose"].lungs, drawn["scanner"].plain_lungs)
     assert not torch.equal(drawn["scanner"].hu, drawn["scanner"].plain_hu)
+    assert not torch.equal(drawn["scanner"].lungs, drawn["scanner"].plain_lungs)
     assert drawn["pose"].hu.max() <= drawn["none"].hu.max()
 
 
