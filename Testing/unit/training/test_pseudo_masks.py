@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from abc import abstractmethod
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from COVIDSelfSegLib.networks.generator import Encoded, Healthy, VolumeGenerator
 from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan
 from COVIDSelfSegTrainingLib.mask_files import make_pseudo_masks
 from COVIDSelfSegTrainingLib.options import PseudoMaskPreset
-from COVIDSelfSegTrainingLib.pseudo_masks import make_pseudo_mask
+from COVIDSelfSegTrainingLib.pseudo_masks import make_pseudo_mask, residual_hu
 from scipy import ndimage
 from torch import Tensor
 
@@ -24,6 +25,8 @@ from ..conftest import cut_scans
 CPU = Device(torch.device("cpu"), torch.float32, "CPU")
 BARE = PseudoMaskPreset(draws=1, median=1, vessel_mm=0, stands_out_hu=0)
 """The difference alone."""
+EXPECTED_HU = -818
+"""The most that :class:`Flattening` expects of healthy lung."""
 
 
 class Simple(VolumeGenerator):
@@ -43,10 +46,10 @@ class Simple(VolumeGenerator):
 
 
 class Flattening(Simple):
-    """Takes -820 HU (0.13) for the most that healthy lung can have."""
+    """Takes -818 HU for the most that healthy lung can have."""
 
     def painted(self, volume: Tensor) -> Tensor:
-        return volume.clamp(max=0.13)
+        return volume.clamp(max=(EXPECTED_HU + 1000) / 1400)
 
 
 class Dimming(Simple):
@@ -101,6 +104,74 @@ def test_a_percentile_of_the_scans_own_excess_may_count_as_certain(sick: CohortS
         certain.append((mask.target[mask.target > 0] == 255).mean())
     assert certain[0] > certain[1] > certain[2]
     assert certain[2] < 0.05
+
+
+def all_lung(scan: CohortScan, folder: Path, excess: np.ndarray, on_slices: np.ndarray) -> CohortScan:
+    """The scan as if it were lung to its edges, so many HU above what :class:`Flattening` expects.
+
+    Args:
+        scan: to change.
+        folder: for its arrays.
+        excess: on the generator's grid.
+        on_slices: the same on the slices' grid, where it may hold what the other is too coarse for.
+    """
+    shutil.copytree(scan.folder, folder)
+    for name, above in (("volume", excess), ("slices", on_slices)):
+        np.save(folder / f"{name}.npy", (EXPECTED_HU + above).astype(np.int16))
+        np.save(folder / f"{name.removesuffix('s')}_depths.npy", np.full(above.shape, 20, np.uint8))
+    return replace(scan, folder=folder)
+
+
+def test_a_thin_bright_line_leaves_the_target_and_what_lies_beside_it_stays(
+    sick: CohortScan, tmp_path: Path
+) -> None:
+    excess, on_slices = np.full(sick.volume.shape, 200), np.full(sick.slices.shape, 200)
+    on_slices[:, :, 20] += 150
+    on_slices[:, :, 40] += 80
+    scan = all_lung(sick, tmp_path / "scan", excess, on_slices)
+    target = make_pseudo_mask(Flattening(), scan, 0.0, replace(BARE, vessel_mm=6.0), CPU).target
+    assert not target[:, :, 20].any(), "a vessel"
+    assert np.delete(target, 20, axis=2).min() >= 203  # 200 of 250 HU
+
+
+def test_tissue_that_hardly_stands_out_of_the_expected_lung_leaves_the_target(
+    sick: CohortScan, tmp_path: Path
+) -> None:
+    excess, on_slices = np.full(sick.volume.shape, 200), np.full(sick.slices.shape, 200)
+    on_slices[:, :, :32] = 50
+    scan = all_lung(sick, tmp_path / "scan", excess, on_slices)
+    target = make_pseudo_mask(Flattening(), scan, 0.0, replace(BARE, stands_out_hu=60.0), CPU).target
+    assert not target[:, :, :28].any()
+    assert target[:, :, 36:].min() >= 203
+
+
+def test_a_speck_leaves_the_target_and_a_lesion_stays_in_its_place(sick: CohortScan, tmp_path: Path) -> None:
+    excess = np.zeros(sick.volume.shape)
+    excess[9:13, 8:20, 6:20] = 200
+    excess[3, 24, 25] = 200
+    on_slices = sick.volume_frame.onto(sick.slice_frame, excess)
+    scan = all_lung(sick, tmp_path / "scan", excess, on_slices)
+    half, heart = len(on_slices) // 2, ndimage.binary_erosion(on_slices > 190, iterations=3)
+    for median, speck in ((1, True), (3, False)):
+        target = make_pseudo_mask(Flattening(), scan, 0.0, replace(BARE, median=median), CPU).target
+        assert target[:half].any() == speck
+        assert target[heart].min() > 190
+
+
+def test_what_a_generator_leaves_on_healthy_lungs_is_their_ninetieth_percentile_in_the_median_scan(
+    sick: CohortScan, tmp_path: Path
+) -> None:
+    scans = []
+    for left in (10, 30, 200):
+        excess = np.zeros(sick.volume.shape)
+        excess[:, :6] = left  # of 32 rows
+        excess[:, 16:] = 900
+        scan = all_lung(sick, tmp_path / f"{left}", excess, np.zeros(sick.slices.shape))
+        depths = np.full(excess.shape, 20, np.uint8)
+        depths[:, 16:] = 0  # outside the lung
+        np.save(scan.folder / "volume_depths.npy", depths)
+        scans.append(scan)
+    assert residual_hu(Flattening(), scans, 1, CPU) == pytest.approx(30, abs=0.5)
 
 
 def test_a_scan_that_was_cut_again_gets_a_new_pseudo_mask_and_no_other_does(
