@@ -27,7 +27,7 @@ from ..checkpoint import load_checkpoint, read_recipe, save_checkpoint
 from .batches import Chest, LungBatches
 
 _STREAM = 5
-_RECIPE = "preset"
+_RECIPE, _CHESTS = "preset", "chests"
 _AERATED_HU = -500.0
 
 
@@ -185,6 +185,7 @@ class LungTrainer:
             self.network.parameters(), preset.rate, (0.9, 0.99), weight_decay=preset.weight_decay
         )
         self.iteration = 0
+        self._fingerprints = {chest.name: chest.fingerprint for chest in chests}
 
     def start_from(self, start: TrainedLungs) -> None:
         """Take the weights of another training; its optimiser's state is not kept in them.
@@ -222,22 +223,40 @@ class LungTrainer:
 
     def save(self, path: Path) -> None:
         """Write all that :meth:`load` needs to go on."""
-        recipe = {_RECIPE: json.dumps(asdict(self.preset))}
+        recipe = {_RECIPE: json.dumps(asdict(self.preset)), _CHESTS: json.dumps(self._fingerprints)}
         save_checkpoint(path, self.iteration, self._networks(), {"lungs": self.optimiser}, recipe)
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint.
 
         Raises:
-            UserError: it is of another recipe (exit code 2), damaged or of another network (3).
+            UserError: it is of another recipe or other chests (exit code 2), damaged or of another network
+                (3).
         """
-        if read_recipe(path).get(_RECIPE) != json.dumps(asdict(self.preset)):
+        kept = read_recipe(path)
+        if kept.get(_RECIPE) != json.dumps(asdict(self.preset)):
             raise UserError(
                 f"{path} was made with another recipe.",
                 why="Continuing under changed options would give weights that no recipe describes.",
                 fix="Give the --iterations of that training again, or delete the checkpoint to start again.",
             )
+        self._check_chests(path, json.loads(kept.get(_CHESTS, "{}")))
         self.iteration = load_checkpoint(path, self._networks(), {"lungs": self.optimiser})
+
+    def _check_chests(self, path: Path, before: dict[str, str]) -> None:
+        here = self._fingerprints
+        gone, new = (
+            [name for name, content in one.items() if other.get(name) != content]
+            for one, other in ((before, here), (here, before))
+        )
+        if gone or new:
+            raise UserError(
+                f"The chests are not those that {path} was made with. Gone or changed: {_some(gone)}; new or "
+                f"changed: {_some(new)}.",
+                why="Its weights have learnt from scans that the network's card would not name, nor their "
+                "licences.",
+                fix="Connect the disk that the same scans lie on, or delete the checkpoint to start again.",
+            )
 
     def _networks(self) -> dict[str, nn.Module]:
         return {"lungs": self.network, "average": self.average}
@@ -248,6 +267,12 @@ class LungTrainer:
             return preset.rate * (self.iteration + 1) / preset.warm_up
         done = (self.iteration - preset.warm_up) / max(1, preset.iterations - preset.warm_up)
         return preset.rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+
+
+def _some(names: list[str]) -> str:
+    """The first few."""
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return (", ".join(names[:4]) or "none") + more
 
 
 def _below_another_level(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -21,6 +21,7 @@ from COVIDSelfSegTrainingLib.cohorts import shipped
 from COVIDSelfSegTrainingLib.cohorts.shipped import REAL_SCANS
 from COVIDSelfSegTrainingLib.commands import train_lungs
 from COVIDSelfSegTrainingLib.lung_networks import chests
+from COVIDSelfSegTrainingLib.lung_networks.batches import Chest
 from COVIDSelfSegTrainingLib.lung_networks.training import SLICE_PRESET, LungPreset, LungTrainer
 
 from ..conftest import SMALL
@@ -107,6 +108,42 @@ def test_an_interrupted_lung_training_goes_on_to_the_same_weights(
     assert steps == [2], "the first two steps were kept"
     assert check_weights(again)[1] == check_weights(whole)[1]
     assert [path.name for path in again.parent.iterdir()] == ["lungs.safetensors"]
+
+
+def test_a_lung_training_is_not_gone_on_with_when_a_scan_is_gone_or_another_or_new(
+    a_chest: Chest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Or else the card would not name every scan that the weights have learnt from, and its licence."""
+    output = tmp_path / "lungs.safetensors"
+    one, two, three = (replace(a_chest, name=name) for name in ("patient_a", "patient_b", "patient_c"))
+    here = [one, two]
+    monkeypatch.setattr(train_lungs, "shipped_chests", lambda *_: ((it, "CC BY-NC 4.0") for it in here))
+    monkeypatch.setattr(train_lungs, "_SAVE_EVERY", 1)
+    step = LungTrainer.step
+
+    def interrupted(trainer: LungTrainer) -> dict[str, float]:
+        if trainer.iteration == 1:
+            raise KeyboardInterrupt
+        return step(trainer)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LungTrainer, "step", interrupted)
+        assert train(output, "--slices") == ExitCode.CANCELLED
+    kept = output.with_suffix(".checkpoint").read_bytes()
+    for chests_now, gone, new in (
+        ([one], "patient_b", "none"),
+        ([one, replace(two, hu=two.hu + 1)], "patient_b", "patient_b"),
+        ([one, two, three], "none", "patient_c"),
+    ):
+        here = chests_now
+        assert train(output, "--slices") == ExitCode.INPUT_REFUSED
+        assert f"Gone or changed: {gone}; new or changed: {new}." in capsys.readouterr().err
+        assert output.with_suffix(".checkpoint").read_bytes() == kept
+        assert not output.exists()
+    here = [one, two]
+    assert train(output, "--slices") == ExitCode.DONE
+    card = LungCard.from_json(check_weights(output)[0]["card"])
+    assert card.trained_on == (("patient_a", "CC BY-NC 4.0"), ("patient_b", "CC BY-NC 4.0"))
 
 
 def test_a_lung_training_that_is_done_is_not_done_again(
