@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +11,7 @@ from COVIDSelfSegLib.package_card import Architecture, ModelCard, TrainingScan
 from torch import nn
 
 from .gan import GanTrainer, generator_architecture
+from .lineage import origin
 from .presets import Preset
 from .segmenter import SegmenterTrainer, segmenter_architecture
 
@@ -76,18 +76,7 @@ def learned_from(
         return scans, {}
     names = {scan.name for scan in scans}
     inherited = tuple(scan for scan in start.card.trained_on if scan.name not in names)
-    before = {"name": start.card.name, "weights_sha256": start.sha256, "command": start.card.command}
-    return scans + inherited, {"started_from": before | {"recipe": start.card.recipe}}
-
-
-def lineage(package: ModelPackage) -> set[str]:
-    """SHA-256 of a package's weights, and of all that its training began with or is a mean of."""
-    return {package.sha256} | _before(package.card.recipe)
-
-
-def _before(recipe: Mapping[str, Any]) -> set[str]:
-    parts = [*recipe.get("mean_of", ()), *([recipe["started_from"]] if "started_from" in recipe else ())]
-    return {part["weights_sha256"] for part in parts}.union(*(_before(part["recipe"]) for part in parts))
+    return scans + inherited, {"started_from": {"name": start.card.name} | origin(start)}
 
 
 def _plain(architecture: Architecture) -> dict[str, Any]:

@@ -20,8 +20,9 @@ from COVIDSelfSegLib.models import ModelPackage, write_package
 from torch import Tensor
 
 from .cohorts.cohort import CohortScan
+from .lineage import check_in_common, origin
 from .recalibration import fitted
-from .starting import learned_from, lineage, own_recipe
+from .starting import learned_from, own_recipe
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,7 @@ def check_parts(parts: Sequence[Part]) -> None:
                 why="Weights can be averaged only between networks of the same form that see the same grid.",
                 fix="Name packages that were trained one from another with --start-from.",
             )
-    if not set.intersection(*(lineage(one.package) for one in parts)):
-        raise UserError(
-            "These packages have no training in common.",
-            why="Weights of trainings that began apart do not fit each other; their mean finds nothing.",
-            fix="Name packages that were trained one from another with --start-from.",
-        )
+    check_in_common([one.package for one in parts], what="packages", command="train")
 
 
 def check_shares(shares: Sequence[float]) -> None:
@@ -122,11 +118,4 @@ def mean_of(states: Sequence[tuple[Mapping[str, Tensor], float]]) -> dict[str, T
 
 
 def _origin(part: Part) -> dict[str, object]:
-    card = part.package.card
-    return {
-        "share": part.share,
-        "name": card.name,
-        "weights_sha256": part.package.sha256,
-        "command": card.command,
-        "recipe": card.recipe,
-    }
+    return {"share": part.share, "name": part.package.card.name} | origin(part.package)

@@ -44,7 +44,8 @@ class LungCard:
     Attributes:
         widths: of the network.
         trained_on: name and licence of every chest.
-        recipe: the preset as it was used, or ``mean_of``: the parts, their shares and recipes.
+        recipe: the preset as it was used, with the recipe of what it ``started_from``, or ``mean_of``: the
+            parts, their shares and recipes.
         command: the command that made the weights.
         code_version: of the code that made them.
         flat: whether it sees each slice by itself.

@@ -18,6 +18,7 @@ from COVIDSelfSegLib.networks.lung_unet import widths_of
 from COVIDSelfSegLib.weight_file import DamagedFileError, check_weights, write_weights
 
 from ..cohorts.shipped import data_folder
+from ..lineage import origin, start_sha256
 from ..lung_networks.chests import shipped_chest_names, shipped_chests
 from ..lung_networks.training import (
     SLICE_PRESET,
@@ -100,7 +101,7 @@ def _train(parsed: argparse.Namespace) -> None:
     card = LungCard(
         widths=widths_of(flat=preset.flat),
         trained_on=tuple(licences),
-        recipe=asdict(preset),
+        recipe=asdict(preset) | ({"started_from": origin(start)} if start else {}),
         command=for_the_card(parsed),
         code_version=__version__,
         flat=preset.flat,
@@ -127,7 +128,8 @@ def _is_made(output: Path, preset: LungPreset) -> bool:
         card = LungCard.from_json(check_weights(output)[0]["card"])
     except (DamagedFileError, ValueError, KeyError):
         return False
-    if card.recipe != json.loads(json.dumps(asdict(preset))):
+    made = card.recipe | {"started_from": start_sha256(card.recipe)}
+    if made != json.loads(json.dumps(asdict(preset))):
         return False
     # Real scans that are there by now, as those of a disk that was not connected, are to be learnt from.
     here = shipped_chest_names(data_folder(), taught=bool(preset.taught_by))

@@ -11,6 +11,7 @@ from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.file_errors import writing_to
 from COVIDSelfSegLib.weight_file import write_weights
 
+from ..lineage import check_in_common, origin
 from ..weight_mean import check_shares, mean_of
 from .training import TrainedLungs
 
@@ -38,14 +39,14 @@ def write_lung_mean(parts: Sequence[LungPart], path: Path, *, command: str) -> N
     check_shares([one.share for one in parts])
     last = parts[-1].lungs.card
     _check_kind(parts)
-    _check_lineage(parts)
+    check_in_common([one.lungs for one in parts], what="lung networks", command="train-lungs")
     scans = dict(last.trained_on)
     for one in parts[:-1]:
         scans = dict(one.lungs.card.trained_on) | scans
     card = replace(
         last,
         trained_on=tuple(scans.items()),
-        recipe={"mean_of": [_origin(one) for one in parts]},
+        recipe={"mean_of": [{"share": one.share} | origin(one.lungs) for one in parts]},
         command=command,
         code_version=__version__,
     )
@@ -63,35 +64,3 @@ def _check_kind(parts: Sequence[LungPart]) -> None:
             why="Weights can be averaged only between networks of the same form that see the same grid.",
             fix="Name networks that were trained one from another with 'train-lungs --start-from'.",
         )
-
-
-def _check_lineage(parts: Sequence[LungPart]) -> None:
-    """Each must have begun where another of them began or ended."""
-    families = [lineage(one.lungs) for one in parts]
-    joined, apart = families[0], families[1:]
-    while related := [family for family in apart if family & joined]:
-        joined = joined.union(*related)
-        apart = [family for family in apart if not family & joined]
-    if apart:
-        raise UserError(
-            "These lung networks have no training in common.",
-            why="Weights of trainings that began apart do not fit each other; their mean finds nothing.",
-            fix="Name networks that were trained one from another with 'train-lungs --start-from'.",
-        )
-
-
-def lineage(lungs: TrainedLungs) -> set[str]:
-    """SHA-256 of a lung network's weights, and of what its training began with or it is a mean of."""
-    recipe = lungs.card.recipe
-    began = {recipe["started_from"]} if recipe.get("started_from") else set()
-    return {lungs.sha256} | began | {part["weights_sha256"] for part in recipe.get("mean_of", ())}
-
-
-def _origin(part: LungPart) -> dict[str, object]:
-    lungs = part.lungs
-    return {
-        "share": part.share,
-        "weights_sha256": lungs.sha256,
-        "command": lungs.card.command,
-        "recipe": lungs.card.recipe,
-    }

@@ -13,14 +13,14 @@ from COVIDSelfSegLib.lung_masks.network import LungCard, LungNetwork
 from COVIDSelfSegLib.networks.lung_unet import LungUNet, widths_of
 from COVIDSelfSegLib.weight_file import check_weights, read_weights, write_weights
 from COVIDSelfSegTrainingLib.cli import main
-from COVIDSelfSegTrainingLib.lung_networks.mean import lineage
+from COVIDSelfSegTrainingLib.lineage import lineage, origin
 from COVIDSelfSegTrainingLib.lung_networks.training import read_network
 
 
 def a_network(path: Path, seed: int, *, started_from: Path | None = None, flat: bool = False) -> Path:
     """With random weights, and a card that says what it was trained from and on."""
     torch.manual_seed(seed)
-    recipe = {"seed": seed, "started_from": check_weights(started_from)[1] if started_from else ""}
+    recipe = {"seed": seed, "started_from": origin(read_network(started_from)) if started_from else ""}
     scans = (("a chest of all", "CC0"), (f"chest {seed}", "CC BY 4.0"))
     card = LungCard(
         widths_of(flat=flat), scans, recipe, f"train-lungs {path.name}", "0", flat, 2.5 if flat else 5.0
@@ -77,6 +77,10 @@ def test_the_card_says_how_it_was_made_and_names_every_chest_that_a_part_has_see
     assert said == [(0.25, check_weights(chain[0])[1], 1), (0.75, check_weights(chain[1])[1], 2)]
     digests = {check_weights(path)[1] for path in (*chain[:2], output)}
     assert lineage(read_network(output)) == digests
+
+
+def test_the_ends_of_a_chain_have_a_mean_without_what_lies_between(chain: list[Path], tmp_path: Path) -> None:
+    assert mean(tmp_path / "mean.safetensors", (chain[0], "0.5"), (chain[2], "0.5")) == ExitCode.DONE
 
 
 def test_a_mean_can_be_averaged_again_with_what_went_into_it(chain: list[Path], tmp_path: Path) -> None:

@@ -184,8 +184,30 @@ def test_a_training_goes_on_from_a_network_and_names_its_chests_too(tmp_path: Pa
     card = LungCard.from_json(check_weights(second)[0]["card"])
     assert ("a scan of before", "CC0") in card.trained_on
     assert ("phantom_3002", "none needed (made from a seed)") in card.trained_on
-    assert card.recipe["started_from"] == digest
+    assert card.recipe["started_from"]["weights_sha256"] == digest
+    assert card.recipe["started_from"]["recipe"]["rate"] == SLICE_PRESET.rate
     assert "--rate 1e-9 --start-from first.safetensors" in card.command
+
+
+def test_a_network_that_was_trained_from_another_is_not_trained_again_whatever_its_card_tells_of_it(
+    a_chest: Chest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = replace(a_chest, name="phantom_3002")
+    monkeypatch.setattr(train_lungs, "shipped_chests", lambda *_: iter([(known, "none needed")]))
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    about = LungCard(FLAT_WIDTHS, (), {"seed": 5}, "", "0", flat=True, grid_mm=2.5).to_json()
+    write_weights(first, LungUNet(flat=True).state_dict(), {"card": about})
+    typed = (second, "--slices", "--start-from", str(first))
+    assert train(*typed) == ExitCode.DONE
+    card = LungCard.from_json(check_weights(second)[0]["card"])
+    begun = card.recipe["started_from"]
+    for told, made_again in ((begun, False), (begun["weights_sha256"], False), ("0" * 64, True)):
+        recipe = card.recipe | {"started_from": told}
+        write_weights(second, read_weights(second), {"card": replace(card, recipe=recipe).to_json()})
+        written = second.stat().st_mtime_ns
+        assert train(*typed) == ExitCode.DONE
+        assert (second.stat().st_mtime_ns != written) == made_again, told
+    assert LungCard.from_json(check_weights(second)[0]["card"]) == card
 
 
 def test_another_seed_draws_other_chests_and_is_named(tmp_path: Path) -> None:
