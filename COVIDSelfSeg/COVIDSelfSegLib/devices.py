@@ -56,7 +56,10 @@ def choose_device(asked: str = "auto", *, training: bool = False) -> Device:
         UserError: ``cuda`` was asked for and there is none.
     """
     if asked != "cpu" and torch.cuda.is_available():
-        return Device(torch.device("cuda"), torch.bfloat16, torch.cuda.get_device_name())
+        # Before Ampere, cuDNN has no convolutions of bfloat16, and torch takes slow ones of its own.
+        fast = torch.cuda.get_device_capability() >= (8, 0)
+        precision = torch.bfloat16 if fast else torch.float32
+        return Device(torch.device("cuda"), precision, torch.cuda.get_device_name())
     if asked == "cuda":
         raise UserError(
             "No CUDA device was found.",

@@ -29,3 +29,16 @@ def test_a_cpu_that_multiplies_bfloat16_in_hardware_runs_in_it(
             monkeypatch.delattr(torch.cpu, name, raising=False)
     assert choose_device("cpu").precision == running
     assert choose_device("cpu", training=True).precision == training
+
+
+@pytest.mark.parametrize(
+    ("capability", "precision"), [((7, 5), torch.float32), ((8, 0), torch.bfloat16), ((9, 0), torch.bfloat16)]
+)
+def test_a_gpu_from_before_ampere_runs_in_float32(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], precision: torch.dtype
+) -> None:
+    """Its bfloat16 is emulated. The GPU is made up: what is asked of torch, and what follows from it."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    assert choose_device().precision == precision
