@@ -45,11 +45,11 @@ class Slab:
         return hu, self.scan.slice_depths[places[:, self.together // 2]]
 
     def heights_mm(self) -> list[float]:
-        """Where to look into it, in mm of the slices' grid: at 3 heights, or at 9 where it is thick."""
-        slice_mm = self.scan.slice_mm[0]
-        middle = self.index * slice_mm
-        if self.together == 1:
-            step = self.scan.neighbour * slice_mm
-            return [middle - step, middle, middle + step]
-        middle -= 0 if self.together % 2 else slice_mm / 2  # of an even number the later one is named
-        return [middle + place * self.together * slice_mm / 3 for place in range(-4, 5)]
+        """Where to look into it, in mm of the slices' grid: at 3 heights, or at 9 where it is thick.
+
+        A slice that stands in for a missing neighbour is looked at where it lies, as it is a copy.
+        """
+        middles = self.places().mean(axis=1)
+        parts = np.arange(-1, 2) * self.together / 3 if self.together > 1 else np.zeros(1)
+        heights: list[float] = ((middles[:, None] + parts) * self.scan.slice_mm[0]).ravel().tolist()
+        return heights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -129,6 +130,24 @@ def test_a_lesion_fills_a_thick_slice_by_the_mean_of_what_it_fills_in_thin_ones(
     assert thick.max() > 0.2
     assert (thick[:, 0] - thick[:, 2]).abs().max() > 0.05, "its neighbours are their own"
     torch.testing.assert_close(thick, torch.stack(thin).mean(0), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("together", [1, 3])
+def test_a_slice_that_stands_in_for_a_missing_neighbour_is_painted_as_the_copy_that_it_is(
+    a_scan: CohortScan, together: int
+) -> None:
+    """As in a scan that was cut off within the lungs."""
+    first = int(a_scan.holding[len(a_scan.holding) // 2])
+    cut = replace(a_scan)
+    vars(cut).update({name: getattr(a_scan, name)[first:] for name in ("slices", "slice_depths")})
+    slab = Slab(cut, 0, together)
+    hu, depths = (torch.from_numpy(np.array(part, np.float32))[None] for part in slab.stack())
+    assert torch.equal(hu[:, 0], hu[:, 1])
+    for seed in range(8):
+        painted = paint_slabs([slab], hu, depths, np.random.default_rng(seed))
+        assert painted.filling[:, 1].any()
+        assert torch.equal(painted.hu[:, 0], painted.hu[:, 1])
+        assert not torch.equal(painted.filling[:, 1], painted.filling[:, 2])
 
 
 @pytest.mark.parametrize(
