@@ -31,7 +31,8 @@ class Variation:
     """Random parameters of a batch, one value a slice.
 
     Attributes:
-        pose: (n, 2, 3) affine maps of the plane, as ``torch.nn.functional.affine_grid`` takes them.
+        pose: (n, 2, 3) affine maps of the plane: a matrix that is a rotation in millimetres, and a shift in
+            halves of the plane's sides.
         blur: standard deviation of a Gaussian in pixels; negative values sharpen.
         noise: standard deviation of the noise in HU.
         grain: correlation length of the noise in pixels.
@@ -98,8 +99,15 @@ def rows_of(variation: Variation, rows: slice) -> Variation:
 
 
 def warp(variation: Variation, images: Tensor, *, fill: float, nearest: bool = False) -> Tensor:
-    """Move (batch, channels, y, x) images by the drawn poses; ``fill`` comes in from outside."""
-    grid = functional.affine_grid(variation.pose.to(images.device), list(images.shape), align_corners=False)
+    """Move images (batch, channels, y, x) by the drawn poses; ``fill`` comes in from outside.
+
+    Their pixels are square.
+    """
+    rows, columns = images.shape[2:]
+    # affine_grid counts both sides from -1 to 1, so that on a plane that is no square a rotation would shear.
+    sides = torch.tensor([[1.0, rows / columns, 1.0], [columns / rows, 1.0, 1.0]])
+    pose = (variation.pose * sides).to(images.device)
+    grid = functional.affine_grid(pose, list(images.shape), align_corners=False)
     mode = "nearest" if nearest else "bilinear"
     return functional.grid_sample(images - fill, grid, mode=mode, align_corners=False) + fill
 

@@ -56,6 +56,27 @@ def test_a_blur_is_scipys_gaussian_and_a_negative_one_sharpens(a_slice: torch.Te
     assert sharpened[inner].std() > 1.1 * a_slice[inner].std()
 
 
+def test_a_patient_who_lies_askew_keeps_the_shape_on_a_plane_that_is_no_square() -> None:
+    y, x = np.ogrid[:192, :256]
+    disc = torch.from_numpy(np.hypot(y - 95.5, x - 127.5) < 70)[None, None].float()
+    turned = variation()
+    turned.pose[0, :, :2] = torch.from_numpy(rotation(12.0))
+    moved = warp(turned, disc, fill=0)[0, 0].numpy() > 0.5
+    rows, columns = np.nonzero(moved)
+    semi_axes = 2 * np.sqrt(np.linalg.eigvalsh(np.cov(rows, columns)))
+    assert semi_axes == pytest.approx([70, 70], abs=0.5)
+    point = torch.zeros(1, 1, 192, 256)
+    point[0, 0, 95:97, 187:189] = 1  # right of the middle by 60 pixels
+    row, column = ndimage.center_of_mass(warp(turned, point, fill=0)[0, 0].numpy())
+    assert np.hypot(row - 95.5, column - 127.5) == pytest.approx(60, abs=0.3)
+    assert abs(np.degrees(np.arctan2(row - 95.5, column - 127.5))) == pytest.approx(12, abs=0.3)
+
+
+def rotation(degrees: float) -> np.ndarray:
+    angle = np.deg2rad(degrees)
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], np.float32)
+
+
 def test_what_comes_in_from_outside_is_air(a_slice: torch.Tensor) -> None:
     aside = variation()
     aside.pose[0, 0, 2] = 0.5  # a quarter of the width
