@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import qt
 import slicer
-from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegSlicer import display, layouts, lesionSegments, resultNodes, results, thresholdSection
 from COVIDSelfSegSlicer.runFiles import RunFiles
 from host import bootstrap, dialogs, user
@@ -66,6 +65,8 @@ def test_without_results_everything_is_disabled_and_says_why(a_panel, samples):
 
 
 def test_a_threshold_cannot_be_set_from_the_console_where_nothing_was_segmented(a_panel, samples):
+    from COVIDSelfSegLib.errors import UserError  # that of the panel, which is another one after a reload
+
     ct = slicer.util.loadVolume(str(samples / "scan.nrrd"))
     with pytest.raises(UserError, match="there are no results") as refused:
         a_panel.logic.setThreshold(ct, 0.3)
@@ -76,6 +77,8 @@ def test_a_threshold_cannot_be_set_from_the_console_where_nothing_was_segmented(
 
 @pytest.mark.parametrize("gone", [resultNodes.SEGMENTATION, resultNodes.PROBABILITY])
 def test_a_threshold_cannot_be_set_where_what_it_needs_was_deleted(a_panel_with_results, gone):
+    from COVIDSelfSegLib.errors import UserError  # that of the panel, which is another one after a reload
+
     panel = a_panel_with_results
     slicer.mrmlScene.RemoveNode(resultNodes.findNode(panel.ctNode, gone))
     before = resultNodes.thresholdOf(panel.ctNode)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
-from scipy.spatial import ConvexHull, Delaunay
+from scipy.spatial import ConvexHull
 
 from ..array_types import BoolArray, LabelArray
 from ..frame import LungFrame
@@ -148,11 +148,11 @@ def _is_hollow_to_the_right(lung: BoolArray) -> bool:
         rows, columns = np.nonzero(plane)
         if not rows.size or min(np.ptp(rows), np.ptp(columns)) < 2:
             continue
-        places = np.stack([rows, columns], axis=1)
-        hull = Delaunay(places[ConvexHull(places, qhull_options="QJ").vertices])
+        # Joggled, since a hull of pixels on one line has no inside.
+        borders = ConvexHull(np.stack([rows, columns], axis=1), qhull_options="QJ").equations
         outside = np.argwhere(~plane)
-        notches = outside[hull.find_simplex(outside) >= 0, 1]
-        hollow += np.bincount(notches, minlength=lung.shape[2])
+        is_within = (outside @ borders[:, :2].T + borders[:, 2] <= 0).all(axis=1)
+        hollow += np.bincount(outside[is_within, 1], minlength=lung.shape[2])
     middle, column = (lung.shape[2] - 1) / 2, np.arange(lung.shape[2])
     return bool(hollow[column < middle].sum() > hollow[column > middle].sum())
 
