@@ -47,6 +47,7 @@ class SetupSection:
         ui.checkPythonButton.connect("clicked(bool)", self._onCheck)
         ui.workerPythonPath.currentPath = qt.QSettings().value(setup.PYTHON_SETTING, "") or ""
         ui.workerPythonPath.connect("currentPathChanged(QString)", self._onPythonChanged)
+        ui.workerPythonPath.connect("validInputChanged(bool)", self._onPythonValid)
 
     @property
     def problem(self) -> str:
@@ -194,6 +195,10 @@ class SetupSection:
         setup.setWorkerPython(path)
         self._forget()
         self._askAt = time.monotonic() + _TYPING_S  # each key changes the path
+
+    def _onPythonValid(self, isValid: bool) -> None:
+        if not isValid:  # it was emptied; to CTK that is no path, of which the other signal would tell
+            self._onPythonChanged(self._ui.workerPythonPath.currentPath)
 
     def _onInstallTorch(self) -> None:
         self._do(setup.installTorch)

@@ -128,6 +128,20 @@ def test_a_path_is_chosen_by_browsing_and_remembered(tmp_path):
     assert other.currentPath == line.currentPath
 
 
+def test_an_emptied_line_is_no_path():
+    line, paths, valid = ctk.ctkPathLineEdit(), [], []
+    line.connect("currentPathChanged(QString)", paths.append)
+    line.connect("validInputChanged(bool)", valid.append)
+    for path in ("/not/there", "/nor/this", "", ""):
+        line.currentPath = path
+    assert paths == ["/not/there", "/nor/this"]
+    assert valid == [True, False]
+    line.nameFilters = ["Model package (*.safetensors)"]
+    line.currentPath = "/a/model.txt"
+    line.currentPath = "/a/model.safetensors"
+    assert paths[2:] == ["/a/model.safetensors"]
+
+
 def test_a_folder_is_chosen(tmp_path):
     button, heard = ctk.ctkDirectoryButton(), []
     button.directoryChanged.connect(heard.append)

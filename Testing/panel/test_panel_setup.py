@@ -155,6 +155,14 @@ def test_another_interpreter_is_remembered(a_panel):
     assert a_panel.ui.torchStatusLabel.text[0].isdigit()
 
 
+def test_an_emptied_field_goes_back_to_slicers_own_python(a_panel):
+    choose_python(a_panel, "/nowhere/python")
+    choose_python(a_panel, "")
+    assert setup.isSlicersPython()
+    assert qt.QSettings().value(setup.PYTHON_SETTING, "") == ""
+    assert not a_panel.setupSection.problem
+
+
 def test_another_interpreter_gets_none_of_slicers_libraries(a_scene, monkeypatch):  # noqa: ARG001
     monkeypatch.setenv("PYTHONHOME", "/slicer/python")
     assert "PYTHONHOME" in workerProcess.environmentFor(workerProcess.slicersPython())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from pathlib import Path
+import re
 from typing import Any
 
 from PySide6.QtCore import QSettings, Signal, Slot
@@ -13,10 +13,16 @@ from host.properties import attribute, declared
 from host.pythonqt.dialogs import dialogs
 
 _HISTORY = 5
+_EXTENSION = re.compile(r"\*\.(\w+)")
 
 
 class ctkPathLineEdit(QWidget):
-    """Filters decide what is chosen: a file to open, one to save (``Writable``), a folder (no ``Files``)."""
+    """Filters decide what is chosen: a file to open, one to save (``Writable``), a folder (no ``Files``).
+
+    Valid is a text that is not empty and has an extension of the name filters, whether there is such a file
+    or not. Of a text that is not valid ``currentPathChanged`` tells nothing: of an empty line,
+    ``validInputChanged`` alone tells.
+    """
 
     class Filter(enum.IntFlag):
         Dirs = 0x001
@@ -117,11 +123,15 @@ class ctkPathLineEdit(QWidget):
     )
 
     def _on_text_changed(self, text: str) -> None:
-        valid = Path(text).exists() if text else False
-        if valid != self._valid:
-            self._valid = valid
-            self.validInputChanged.emit(valid)
-        self.currentPathChanged.emit(text)
+        was_valid, self._valid = self._valid, self._is_valid(text)
+        if self._valid:
+            self.currentPathChanged.emit(text)
+        if self._valid != was_valid:
+            self.validInputChanged.emit(self._valid)
+
+    def _is_valid(self, text: str) -> bool:
+        extensions = _EXTENSION.findall(" ".join(self.nameFilters))
+        return bool(text) and (not extensions or any(text.endswith(f".{ending}") for ending in extensions))
 
     def _history(self) -> list[str]:
         stored: Any = QSettings().value(self._history_key(), [])
