@@ -139,6 +139,7 @@ def setTable(tableNode, numbers: dict, threshold: float) -> None:
         tableNode.SetAttribute(_INFECTED_ML, repr(numbers["both"]["infected_ml"]))
         tableNode.SetAttribute(_INFECTED_SHARE, repr(numbers["both"]["infected_share"]))
         tableNode.SetAndObserveTable(_tableOf(numbers, threshold))
+        tableNode.SetLocked(True)  # else who types into a cell changes the numbers
         tableNode.SetUseFirstColumnAsRowHeader(True)
         if hasattr(tableNode, "SetUseColumnTitleAsColumnHeader"):  # Slicer 5.11 and later
             tableNode.SetUseColumnTitleAsColumnHeader(True)

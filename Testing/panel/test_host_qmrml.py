@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import qt
 import slicer
 from host import dialogs, user
 
@@ -139,6 +140,20 @@ def test_a_table_follows_its_node(a_scene):
     slicer.util.updateTableFromArray(node, [np.array([1.5, 2.5])], ["ml"])
     assert view.model().rowCount() == 2
     assert view.model().index(1, 0).data() == "2.5"
+    view.setMRMLTableNode(None)
+
+
+def test_a_cell_can_be_typed_into_unless_the_table_is_locked(a_scene):
+    node = a_scene.AddNewNodeByClass("vtkMRMLTableNode")
+    slicer.util.updateTableFromArray(node, [np.array([1.5, 2.5])], ["ml"])
+    view = slicer.qMRMLTableView()
+    view.setMRMLTableNode(node)
+    cell = view.model().index(1, 0)
+    assert view.model().flags(cell) & qt.Qt.ItemIsEditable
+    view.model().setData(cell, "9.5")
+    assert slicer.util.arrayFromTableColumn(node, "ml").tolist() == [1.5, 9.5]
+    node.SetLocked(True)
+    assert not view.model().flags(view.model().index(1, 0)) & qt.Qt.ItemIsEditable
     view.setMRMLTableNode(None)
 
 

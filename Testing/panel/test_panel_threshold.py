@@ -139,6 +139,16 @@ def test_letting_go_rewrites_lesion_surface_and_table(a_panel_with_results):
     assert cells["threshold"] == "0.90"
 
 
+def test_nobody_types_other_numbers_into_the_table(a_panel_with_results):
+    panel = a_panel_with_results
+    for moved in (False, True):
+        if moved:
+            user.drag(panel.ui.thresholdSlider, 0.6, 0.9)
+        table = registry.object_of(panel.ui.resultsTable).model()
+        cells = (table.index(row, column) for row in range(table.rowCount()) for column in range(3))
+        assert not any(cell.flags() & Qt.ItemFlag.ItemIsEditable for cell in cells)
+
+
 def test_the_outline_stays_as_the_user_wanted_it(a_panel_with_results):
     panel = a_panel_with_results
     display = resultNodes.findNode(panel.ctNode, resultNodes.SEGMENTATION).GetDisplayNode()

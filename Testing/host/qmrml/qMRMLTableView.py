@@ -14,7 +14,10 @@ from host.properties import declared
 
 
 class qMRMLTableView(QTableView):
-    """Shows the cells of a table node and follows its changes; cells cannot be edited in the host."""
+    """Shows the cells of a table node and follows its changes.
+
+    As in Slicer, who types into a cell changes the table, unless the node is locked.
+    """
 
     vtk_signatures: ClassVar[tuple[str, ...]] = (
         "setMRMLScene(vtkMRMLScene*)",
@@ -28,8 +31,8 @@ class qMRMLTableView(QTableView):
         self._node: slicer.vtkMRMLTableNode | None = None
         self._observer = 0
         self._model = QStandardItemModel(self)
+        self._model.itemChanged.connect(self._on_item_changed)
         self.setModel(self._model)
-        self.setEditTriggers(QTableView.EditTrigger.NoEditTriggers)
 
     transposed = declared(bool, lambda _self: False, constant=True)
     firstRowLocked = declared(
@@ -68,6 +71,19 @@ class qMRMLTableView(QTableView):
         columns = range(int(titled), self._node.GetNumberOfColumns())
         self._model.setHorizontalHeaderLabels([self._node.GetColumnName(column) for column in columns])
         for row in rows:
-            self._model.appendRow([QStandardItem(self._node.GetCellText(row, column)) for column in columns])
+            self._model.appendRow([self._item(row, column) for column in columns])
         titles = [self._node.GetCellText(row, 0) if titled else str(row + 1) for row in rows]
         self._model.setVerticalHeaderLabels(titles)
+
+    def _item(self, row: int, column: int) -> QStandardItem:
+        assert self._node is not None
+        item = QStandardItem(self._node.GetCellText(row, column))
+        item.setEditable(not self._node.GetLocked())
+        return item
+
+    def _on_item_changed(self, item: QStandardItem) -> None:
+        """Somebody typed into a cell: what a model is filled with is not told of."""
+        if self._node is not None:
+            column = item.column() + int(self._node.GetUseFirstColumnAsRowHeader())
+            self._node.GetTable().SetValue(item.row(), column, vtk.vtkVariant(item.text()))
+            self._node.GetTable().Modified()
