@@ -34,6 +34,14 @@ def test_a_dialog_that_nobody_answers_fails_the_test():
         qt.QFileDialog.getOpenFileName(None, "Choose a model")
 
 
+def test_timers_go_on_while_a_dialog_waits():
+    fired = []
+    qt.QTimer.singleShot(10, lambda: fired.append(True))
+    dialogs.answer("/models/lung.pth")
+    qt.QFileDialog.getOpenFileName(None, "Choose a model")
+    assert fired
+
+
 def test_a_file_dialog_returns_the_path_alone():
     dialogs.answer("/models/lung.pth")
     assert qt.QFileDialog.getOpenFileName(None, "Choose a model") == "/models/lung.pth"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import qt
 import slicer
 from host import slot_errors, user
 from host.application.scripted_module import ModuleLoadError
@@ -160,3 +161,19 @@ def test_an_error_in_setup_fails_at_once(a_module_panel, tmp_path):
     with pytest.raises(AssertionError, match="missing"):
         a_module_panel(tmp_path)
     assert not slot_errors
+
+
+def test_timers_fire_while_a_scene_is_read_by_half(a_scene, tmp_path):
+    for name in ("CT", "another CT"):
+        a_volume(name)
+    slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    a_scene.Clear(False)
+    importing = []
+
+    def look(*_):
+        qt.QTimer.singleShot(0, lambda: importing.append(bool(a_scene.IsImporting())))
+
+    tag = a_scene.AddObserver(a_scene.NodeAddedEvent, look)
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    a_scene.RemoveObserver(tag)
+    assert any(importing)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import slicer
 import vtk
-from PySide6.QtCore import QObject, Signal, Slot
+from PySide6.QtCore import QCoreApplication, QObject, Signal, Slot
 
 from host.application import readers, writers
 
@@ -53,7 +55,8 @@ class qSlicerCoreIOManager(QObject):
             raise NotImplementedError(f"the host has no reader for {file_type}")
         _check_path(properties)
         messages = messages or slicer.vtkMRMLMessageCollection()
-        nodes = readers.READERS[file_type](self._logic, properties, messages)
+        with _progress_dialog(self._logic.GetMRMLScene()):
+            nodes = readers.READERS[file_type](self._logic, properties, messages)
         if nodes is None:
             return False
         for node in nodes:
@@ -120,6 +123,19 @@ class qSlicerCoreIOManager(QObject):
 
     def _known_extension(self, file_name: str) -> str:
         return max((e for e in readers.EXTENSIONS if file_name.lower().endswith(e)), key=len, default="")
+
+
+@contextmanager
+def _progress_dialog(scene: slicer.vtkMRMLScene) -> Iterator[None]:
+    """What Slicer's progress dialog does while a file is read: at each node that is added, it runs events.
+
+    Slicer shows it after a second, the host at once. So timers fire while a scene is read by half.
+    """
+    tag = scene.AddObserver(scene.NodeAddedEvent, lambda *_: QCoreApplication.processEvents())
+    try:
+        yield
+    finally:
+        scene.RemoveObserver(tag)
 
 
 def _check_path(properties: dict[str, Any]) -> None:

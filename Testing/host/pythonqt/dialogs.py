@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+from PySide6.QtCore import QCoreApplication
+
+_WAITS_S = 0.12
 
 
 class UnexpectedDialogError(RuntimeError):
@@ -35,14 +40,18 @@ class Dialogs:
         self._answers.append(conversion.unwrap(value))
 
     def ask(self, what: str, args: tuple[Any, ...], show: Callable[[], Any]) -> Any:
-        """The answer of a dialog.
+        """The answer of a dialog; timers and workers go on while it waits for a person.
 
         Raises:
             UnexpectedDialogError: nobody is there to answer.
         """
         self.asked.append((what, args))
         if self._answers:
-            return self._answers.popleft()
+            answer, end = self._answers.popleft(), time.monotonic() + _WAITS_S
+            while time.monotonic() < end:
+                QCoreApplication.processEvents()
+                time.sleep(0.005)
+            return answer
         if self.interactive:
             return show()
         raise UnexpectedDialogError(
