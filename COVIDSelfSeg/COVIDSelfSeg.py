@@ -359,7 +359,8 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             return
         finally:
             self._endRun()
-        display.showFirstTime(ctNode)
+        if not display.whyNotShown(ctNode, display.OVERLAY):
+            display.showFirstTime(ctNode)
 
     def onFailed(self, failure):
         self.runSection.showError(failure)

@@ -35,6 +35,8 @@ def whyNotShown(ctNode, what: str) -> str:
     missing = resultNodes.whyNoResults(ctNode)
     if missing:
         return missing
+    if slicer.app.layoutManager() is None:
+        return _("There are no views: Slicer was started without its main window.")
     gone = {
         resultNodes.HEATMAP: _("The heatmap was deleted: segment again to get it back."),
         resultNodes.PSEUDO_HEALTHY: _("The pseudo-healthy volume was deleted: segment again to get it back."),

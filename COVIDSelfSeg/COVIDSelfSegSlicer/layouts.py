@@ -123,6 +123,8 @@ def frame3D(segmentationNode) -> None:
 def sliceCompositeNodes() -> dict:
     """Composite nodes of all slice views, also of those that the layout hides, by the name of the view."""
     layoutManager = slicer.app.layoutManager()
+    if layoutManager is None:  # there is none without a main window
+        return {}
     return {
         name: layoutManager.sliceWidget(name).mrmlSliceCompositeNode()
         for name in layoutManager.sliceViewNames()

@@ -1,11 +1,11 @@
 """What is shown of several CTs, and what a scene shows that is opened again."""
 
 import itertools
-from types import SimpleNamespace
 
 import pytest
 import slicer
 from COVIDSelfSegSlicer import display, layouts, lesionSegments, resultNodes
+from COVIDSelfSegSlicer.runFiles import RunFiles
 from host import bootstrap, user
 
 from Testing.slicer_samples import show_truth
@@ -161,6 +161,27 @@ def test_the_layout_is_told_to_slicer_once(a_layout_that_is_unknown, monkeypatch
     assert a_layout_that_is_unknown.GetLayoutIndices() == before
 
 
-def test_without_a_main_window_there_is_no_layout_to_be_told_of(monkeypatch):
-    monkeypatch.setattr(layouts, "slicer", SimpleNamespace(app=SimpleNamespace(layoutManager=lambda: None)))
+@pytest.fixture
+def no_views(a_panel, monkeypatch):  # noqa: ARG001 - opened before, closed after
+    """As in a Slicer that was started without its main window."""
+    monkeypatch.setattr(bootstrap.start(), "_layout_manager", None)
+    assert slicer.app.layoutManager() is None
+
+
+@pytest.mark.usefixtures("no_views")
+def test_without_a_main_window_there_is_no_layout_to_be_told_of():
     layouts.register()
+
+
+@pytest.mark.usefixtures("no_views")
+def test_without_a_main_window_the_panel_shows_numbers_and_no_views(a_panel, samples):
+    ct, ui = slicer.util.loadVolume(str(samples / "scan.nrrd")), a_panel.ui
+    user.wait_until(lambda: ui.segmentButton.enabled)
+    a_panel.logic.runningCT = ct
+    a_panel.onFinished(RunFiles.read(samples / "truth", lambda: False))
+    user.drag(ui.thresholdSlider, 0.6, 0.7)
+    assert resultNodes.thresholdOf(ct) == pytest.approx(0.7)
+    assert ui.resultsTable.visible
+    for button in (ui.overlayButton, ui.heatmapButton, ui.compareButton, ui.show3DButton, ui.blinkButton):
+        assert not button.enabled
+        assert "main window" in button.toolTip
