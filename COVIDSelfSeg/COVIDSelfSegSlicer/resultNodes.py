@@ -155,7 +155,8 @@ def _tableOf(numbers: dict, threshold: float):
         (_("mean HU of lesions"), "lesion_hu", 0),
     )
     table = vtk.vtkTable()
-    for title in ("", _("right"), _("left"), _("both")):
+    # The first one needs a title, too: a table that is read from a file loses a column without one.
+    for title in (_("quantity"), _("right"), _("left"), _("both")):
         column = vtk.vtkStringArray()
         column.SetName(title)
         table.AddColumn(column)

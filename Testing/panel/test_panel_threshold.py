@@ -503,6 +503,28 @@ def test_results_are_found_again_after_saving_and_loading(a_panel_with_results, 
     assert np.array_equal(lesion(panel), values >= 0.3 * 255)
 
 
+def cells(table):
+    columns = range(table.GetNumberOfColumns())
+    rows = range(table.GetNumberOfRows())
+    titles = [table.GetColumnName(column) for column in columns]
+    return [titles, *([table.GetValue(row, column).ToString() for column in columns] for row in rows)]
+
+
+def test_the_table_of_a_saved_scene_has_each_number_under_its_side(a_panel_with_results, tmp_path):
+    table = resultNodes.findNode(a_panel_with_results.ctNode, resultNodes.TABLE).GetTable()
+    before = cells(table)
+    assert before[0][1:] == ["right", "left", "both"]
+    assert slicer.util.saveScene(str(tmp_path / "scene.mrb"))
+    slicer.mrmlScene.Clear(False)
+    slicer.util.loadScene(str(tmp_path / "scene.mrb"))
+    user.wait_until(lambda: a_panel_with_results.ui.thresholdSlider.enabled)
+    loaded = resultNodes.findNode(a_panel_with_results.ctNode, resultNodes.TABLE).GetTable()
+    assert cells(loaded) == before
+    shown = registry.object_of(a_panel_with_results.ui.resultsTable).model()
+    titles = [shown.headerData(column, Qt.Orientation.Horizontal) for column in range(shown.columnCount())]
+    assert titles == ["right", "left", "both"]
+
+
 def test_slider_and_read_out_follow_a_lesion_that_is_written_otherwise(a_panel_with_results):
     panel, ui = a_panel_with_results, a_panel_with_results.ui
     slicer.mrmlScene.SetUndoOn()
