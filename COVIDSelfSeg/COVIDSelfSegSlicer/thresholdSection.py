@@ -46,6 +46,9 @@ class ThresholdSection:
         self._drawnWidth = 0
         ui.resultsTable.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
         ui.resultsTable.setVerticalScrollBarPolicy(qt.Qt.ScrollBarAlwaysOff)
+        field = ui.thresholdSlider.findChild("QDoubleSpinBox")
+        if field is not None:  # else each key of a number would write a lesion, or ask about edits
+            field.keyboardTracking = False
         ui.thresholdSlider.connect("valueIsChanging(double)", self._onMoving)
         ui.thresholdSlider.connect("valueChanged(double)", self._onReleased)
         ui.calibratedButton.connect("clicked(bool)", self._onCalibrated)

@@ -10,6 +10,7 @@ from host import bootstrap, dialogs, user
 from host.pythonqt import registry
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QDoubleSpinBox
 
 from Testing.slicer_samples import show_truth
 
@@ -198,6 +199,37 @@ def test_lesions_are_shown_whatever_a_preview_left(a_panel_with_results, show):
     assert segments.GetSegmentVisibility2DOutline(LESION)
 
 
+def note_what_is_written(monkeypatch):
+    """Hands over the names of the CTs and the thresholds at which lesions are written from now on."""
+    from COVIDSelfSegSlicer import results  # that of the panel, which is another one after a reload
+
+    written, write = [], results.writeLesion
+
+    def note(ct, threshold, **options):
+        written.append((ct.GetName(), round(threshold, 6)))
+        write(ct, threshold, **options)
+
+    monkeypatch.setattr(results, "writeLesion", note)
+    return written
+
+
+def test_a_threshold_that_is_typed_asks_and_writes_once_it_is_whole(a_panel_with_results, monkeypatch):
+    panel, ui = a_panel_with_results, a_panel_with_results.ui
+    edit(panel, LESION)
+    bootstrap.start().set_testing_enabled(False)
+    written = note_what_is_written(monkeypatch)
+    field = registry.object_of(ui.thresholdSlider).findChild(QDoubleSpinBox)
+    field.selectAll()
+    QTest.keyClicks(field, "0.75")
+    user.let_run(0.1)
+    assert written == []
+    assert dialogs.asked == []
+    dialogs.answer(qt.QMessageBox.No)
+    QTest.keyClick(field, Qt.Key.Key_Return)
+    assert written == [("scan", 0.75)]
+    assert len(dialogs.asked) == 1
+
+
 def test_one_click_returns_to_the_calibrated_threshold(a_panel_with_results):
     ui = a_panel_with_results.ui
     user.drag(ui.thresholdSlider, 0.8)
@@ -300,15 +332,7 @@ def test_keys_move_the_threshold_and_change_what_is_shown(a_panel_with_results, 
 
 def hold_key(monkeypatch, key="]", times=10):
     """Let a key come again and again; hands over the thresholds that are written from then on."""
-    from COVIDSelfSegSlicer import results  # that of the panel, which is another one after a reload
-
-    written, write = [], results.writeLesion
-
-    def note(ct, threshold, **options):
-        written.append((ct.GetName(), round(threshold, 6)))
-        write(ct, threshold, **options)
-
-    monkeypatch.setattr(results, "writeLesion", note)
+    written = note_what_is_written(monkeypatch)
     for _ in range(times):
         user.press_key(slicer.util.mainWindow(), key)
     return written
