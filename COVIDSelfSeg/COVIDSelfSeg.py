@@ -115,6 +115,7 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = None
         self._parameterNode = None
         self._tableNode = None
+        self._shownID = None
         self._updating = False
         self._sceneChanged = False
         self._shortcuts = []
@@ -204,6 +205,10 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self._parameterNode is not None:
             slicer.util.updateParameterEditWidgetsFromNode(self.parameterEditWidgets, self._parameterNode)
         self._updating = False
+        chosenID = self.ctNode.GetID() if self.ctNode is not None else None
+        if chosenID != self._shownID:
+            self._shownID = chosenID
+            self.runSection.forgetError()
         self._listLungSegments()
         self._observeTable(resultNodes.findNode(self.ctNode, resultNodes.TABLE))
         self.thresholdSection.showResults(self.ctNode)
@@ -355,19 +360,25 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             with slicer.util.tryWithErrorDisplay(_("The results could not be shown."), waitCursor=True):
                 results.setResults(ctNode, files, overwriteEdits=overwrite)
         except UserError as error:
-            self.runSection.showError(error)
+            self._showErrorOf(ctNode, error)
             return
         finally:
             self._endRun()
+        # What is seen is always of the chosen CT, and another one may have been chosen meanwhile.
+        self._parameterNode.SetNodeReferenceID("CT", ctNode.GetID())
         if not display.whyNotShown(ctNode, display.OVERLAY):
             display.showFirstTime(ctNode)
 
     def onFailed(self, failure):
-        self.runSection.showError(failure)
+        self._showErrorOf(self.logic.runningCT, failure)
         self._endRun()
 
     def onCancelled(self):
         self._endRun()
+
+    def _showErrorOf(self, ctNode, error):
+        """Show an error of a run, and of which CT where another one was chosen meanwhile."""
+        self.runSection.showError(error, "" if ctNode is self.ctNode else ctNode.GetName())
 
     def _endRun(self):
         self.runSection.showEnded()

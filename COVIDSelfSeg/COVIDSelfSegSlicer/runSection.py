@@ -51,7 +51,7 @@ class RunSection:
         ui.segmentButton.text = _("Cancel")
         ui.segmentButton.enabled = True
         ui.segmentButton.toolTip = _("End the run; the scene stays as it was before.")
-        ui.errorLabel.visible = False
+        self.forgetError()
         ui.logText.clear()
         ui.progressBar.value = 0
         ui.progressBar.visible = True
@@ -78,9 +78,19 @@ class RunSection:
         self._ui.progressBar.visible = False
         self._ui.progressLabel.visible = False
 
-    def showError(self, error: Failure | UserError) -> None:
-        """Show what happened, why it matters and what to do."""
-        self._ui.errorLabel.text = richText(error.what, error.why, error.fix)
+    def forgetError(self) -> None:
+        """Hide what went wrong; for when it is no longer about the chosen CT."""
+        self._ui.errorLabel.visible = False
+
+    def showError(self, error: Failure | UserError, ofAnother: str = "") -> None:
+        """Show what happened, why it matters and what to do.
+
+        Args:
+            error: what happened.
+            ofAnother: the name of the CT that it happened to, where that is not the chosen one.
+        """
+        what = f"{ofAnother}: {error.what}" if ofAnother else error.what
+        self._ui.errorLabel.text = richText(what, error.why, error.fix)
         self._ui.errorLabel.visible = True
 
     def log(self, line: str) -> None:

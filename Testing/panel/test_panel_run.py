@@ -299,6 +299,40 @@ def test_a_refused_scan_says_what_why_and_what_to_do(a_panel, samples):
     assert ids_of_all_nodes() == before
 
 
+def test_an_error_goes_with_the_ct_that_it_is_about(a_panel, samples):
+    load(samples / "gray.nrrd")
+    run(a_panel)
+    assert a_panel.ui.errorLabel.visible
+    load(samples / "scan.nrrd")
+    user.let_run(0.1)
+    assert a_panel.ui.errorLabel.visible
+    user.choose(a_panel.ui.ctSelector, "scan")
+    assert not a_panel.ui.errorLabel.visible
+
+
+def test_an_error_of_a_ct_that_is_not_chosen_any_more_says_of_which_it_is(a_panel, samples):
+    load(samples / "gray.nrrd")
+    load(samples / "scan.nrrd")
+    user.choose(a_panel.ui.ctSelector, "gray")
+    press_when_ready(a_panel)
+    user.choose(a_panel.ui.ctSelector, "scan")
+    wait_for_the_end(a_panel)
+    assert a_panel.ui.errorLabel.visible
+    assert "<b>gray: The values run from" in a_panel.ui.errorLabel.text
+
+
+def test_results_are_shown_with_their_ct_although_another_one_was_chosen_meanwhile(a_panel, samples):
+    ct, other = load(samples / "scan.nrrd"), load(samples / "moved.nrrd")
+    user.choose(a_panel.ui.ctSelector, "scan")
+    press_when_ready(a_panel)
+    user.choose(a_panel.ui.ctSelector, "moved")
+    assert a_panel.ctNode is other
+    wait_for_the_end(a_panel)
+    assert a_panel.ctNode is ct
+    assert a_panel.ui.readoutLabel.text
+    assert {node.GetBackgroundVolumeID() for node in layouts.sliceCompositeNodes().values()} == {ct.GetID()}
+
+
 def test_without_a_temporary_folder_it_is_said_and_a_run_can_start_again(a_panel, samples, tmp_path):
     load(samples / "scan.nrrd")
     with temporary_files_in(tmp_path / "gone"):
