@@ -40,9 +40,13 @@ def startFailure(python: str, error: OSError) -> Failure:
 def crash(code: int, log: list[str]) -> Failure:
     """The worker ended without saying why."""
     last = next((line for line in reversed(log) if line.strip()), "")
+    end = _("Its log ends with: {last}").format(last=last) if last else ""
     return Failure(
         code,
-        _("The worker ended unexpectedly (code {code}). {last}").format(code=code, last=last).strip(),
+        _("The worker ended unexpectedly (code {code}). {end}").format(code=code, end=end).strip(),
         _("It was ended from outside, ran out of memory, or met an error in this program."),
-        _("Look at the log below; try again with other programs closed, or with the device set to CPU."),
+        _(
+            "Tick Show the log and read its end; try again with other programs closed, or with the device set "
+            "to CPU."
+        ),
     )

@@ -16,7 +16,8 @@ import vtk
 from COVIDSelfSegSlicer import layouts, resultNodes, sampleData
 from COVIDSelfSegSlicer.lesionSegments import LEFT_LUNG, LESION, RIGHT_LUNG
 from host import bootstrap, user
-from PySide6.QtCore import QTimer
+from host.pythonqt import registry
+from PySide6.QtCore import Qt, QTimer
 
 from Testing.mrml.sparse_lesions import sparse_lesions, sparse_threshold
 from Testing.slicer_samples import MODULE, show_truth, temporary_files_in
@@ -207,7 +208,11 @@ def test_a_worker_that_is_killed_leaves_the_scene_and_its_log(a_panel, samples, 
     assert ids_of_all_nodes() == before
     assert a_panel.ui.errorLabel.visible
     assert "ended unexpectedly" in a_panel.ui.errorLabel.text
+    assert "Its log ends with: Plan: model small" in a_panel.ui.errorLabel.text
+    assert "Tick Show the log" in a_panel.ui.errorLabel.text
     assert "Traceback" not in a_panel.ui.errorLabel.text
+    flags = registry.object_of(a_panel.ui.errorLabel).textInteractionFlags()
+    assert flags & Qt.TextInteractionFlag.TextSelectableByMouse
     assert "Plan: model small" in a_panel.ui.logText.plainText
     assert temporary_folders() == []
 
