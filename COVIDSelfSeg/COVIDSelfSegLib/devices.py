@@ -67,7 +67,8 @@ def choose_device(asked: str = "auto", *, training: bool = False) -> Device:
             fix="Use --device auto or cpu, or install a CUDA build of torch and the NVIDIA driver.",
         )
     precision = torch.bfloat16 if _fast_bfloat16(training=training) else torch.float32
-    return Device(torch.device("cpu"), precision, f"CPU, {torch.get_num_threads()} threads")
+    threads = torch.get_num_threads()
+    return Device(torch.device("cpu"), precision, f"CPU, {threads} thread{'s' * (threads != 1)}")
 
 
 def _fast_bfloat16(*, training: bool) -> bool:

@@ -271,8 +271,10 @@ def _torchText(torch: dict[str, Any] | None) -> str:
         return _("missing")
     if "error" in torch:
         return _("cannot be used: {error}. {fix}").format(error=torch["error"].rstrip("."), fix=torch["fix"])
-    threads = "" if torch["cuda"] else _(", {count} threads").format(count=torch["threads"])
-    return f"{torch['version']}, {torch['device']}{threads}"
+    if torch["cuda"]:
+        return f"{torch['version']}, {torch['device']}"
+    one, more = _("1 thread"), _("{count} threads").format(count=torch["threads"])
+    return f"{torch['version']}, {torch['device']}, {one if torch['threads'] == 1 else more}"
 
 
 def _modelText(model: dict[str, Any]) -> str:

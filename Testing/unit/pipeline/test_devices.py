@@ -42,3 +42,9 @@ def test_a_gpu_from_before_ampere_runs_in_float32(
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: capability)
     assert choose_device().precision == precision
+
+
+@pytest.mark.parametrize(("count", "name"), [(1, "CPU, 1 thread"), (2, "CPU, 2 threads")])
+def test_a_single_thread_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch, count: int, name: str) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: count)
+    assert choose_device("cpu").name == name
