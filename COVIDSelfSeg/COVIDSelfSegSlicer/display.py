@@ -152,6 +152,8 @@ def show3D(ctNode, volumeRendering: bool = False) -> None:
     layouts.showOnly3D()
     _hideOthers(ctNode)
     segmentation = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
+    # Not the grid of the CT, which may have been moved since.
+    lesionSegments.ensureSurfaces(segmentation, resultNodes.findNode(ctNode, resultNodes.PROBABILITY))
     display = segmentation.GetDisplayNode()
     display.SetVisibility(True)
     display.SetVisibility3D(True)

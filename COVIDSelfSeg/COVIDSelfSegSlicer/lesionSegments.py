@@ -83,6 +83,33 @@ def write(segmentationNode, segmentID: str, mask: CutMask, gridNode) -> None:
     segmentationNode.Modified()
 
 
+def ensureSurfaces(segmentationNode, gridNode) -> None:
+    """Make the surfaces that are missing; without one of them Slicer draws no segment in 3D.
+
+    They go when *Show 3D* of Segment Editor is switched off, and when labels are written from Python.
+
+    Args:
+        segmentationNode: holds our segments, and perhaps a user's own.
+        gridNode: the volume whose voxels those of our segments are.
+    """
+    segmentation = segmentationNode.GetSegmentation()
+    surfaceName = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+    toSegments = _ijkToSegments(gridNode, segmentationNode)
+    wasModifying = segmentationNode.StartModify()
+    try:
+        for segmentID, voxelMm in _SURFACE_MM.items():
+            segment = segmentation.GetSegment(segmentID)
+            if segment is None or segment.GetRepresentation(surfaceName) is not None:
+                continue
+            mask = maskOf(segmentationNode, segmentID, gridNode)
+            segment.AddRepresentation(
+                surfaceName, _surface(mask, toSegments, gridNode.GetSpacing(), voxelMm)
+            )
+        segmentation.CreateRepresentation(surfaceName)  # of a user's own segments, by Slicer
+    finally:
+        segmentationNode.EndModify(wasModifying)
+
+
 def isEdited(segmentationNode, segmentID: str, *gridNodes) -> bool:
     """Whether someone changed a segment since :func:`write` wrote it on the grid of a volume.
 

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import slicer
-from COVIDSelfSegSlicer import display, layouts, lesionSegments, resultNodes
+from COVIDSelfSegSlicer import display, layouts, lesionSegments, resultNodes, results
 from COVIDSelfSegSlicer.runFiles import RunFiles
 from host import bootstrap, user
 
@@ -82,6 +82,22 @@ def test_the_cloud_of_another_ct_goes_and_its_lesions_are_back_later(two_scans):
     display.showOverlay(first)
     assert not cloud_of(second).GetVisibility()
     assert segments_of(first).GetSegmentVisibility3D(LESION), "there is no cloud in its place"
+
+
+def test_3d_draws_surfaces_that_had_gone(two_scans, a_panel):
+    """As with Segment Editor's Show 3D switched off, and with labels written from the console."""
+    segmentation = resultNodes.findNode(two_scans[0], resultNodes.SEGMENTATION)
+    segments = segmentation.GetSegmentation()
+    segments.AddEmptySegment("own")
+    labels = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, LESION, two_scans[0])
+    slicer.util.updateSegmentBinaryLabelmapFromArray(labels, segmentation, LESION, two_scans[0])
+    results.writeLesion(two_scans[0], 0.9)
+    surface = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+    assert segments.GetSegment(lesionSegments.LEFT_LUNG).GetRepresentation(surface) is None
+    user.press(a_panel.ui.show3DButton)
+    assert segments.ContainsRepresentation(surface)
+    for segmentID in (LESION, lesionSegments.LEFT_LUNG, lesionSegments.RIGHT_LUNG):
+        assert segments.GetSegment(segmentID).GetRepresentation(surface).GetNumberOfPoints() > 1000
 
 
 def test_segmentations_of_the_user_stay_as_they_are(two_scans):
