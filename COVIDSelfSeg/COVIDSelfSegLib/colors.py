@@ -7,6 +7,8 @@ HEAT = ((0, 0, 0), (90, 8, 100), (205, 45, 60), (250, 150, 20), (255, 250, 190))
 HOTTEST_HU = 700
 LESION = (220, 30, 30)
 LUNG = (90, 150, 230)
+EDITED = (245, 175, 20)
+"""What a user edited and kept; brighter than a lesion, so that the two differ in gray, too."""
 LUNG_WINDOW_HU = (-1350, 150)
 """The radiologist's lung window: level -600, width 1500."""
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import slicer
+from COVIDSelfSegLib import colors
 from COVIDSelfSegLib.components import large_parts
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.lung_labels import LEFT, RIGHT
@@ -173,6 +174,8 @@ def _keepEdits(ctNode, segmentIDs: Sequence[str]) -> None:
         copy = slicer.vtkSegment()
         copy.DeepCopy(segmentation.GetSegment(segmentID))
         copy.SetName(_nameOfCopy(segmentation, copy.GetName()))
+        # In the color of the lesion it would hide from view that another one was written.
+        copy.SetColor([channel / 255 for channel in colors.EDITED])
         copyID = segmentation.GenerateUniqueSegmentID("COVIDSelfSeg_edited")
         segmentation.AddSegment(copy, copyID)
         # An opaque lung would hide the lesions in 3D.

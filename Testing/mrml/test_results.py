@@ -235,6 +235,8 @@ def test_hand_edits_are_kept_beside_a_new_lesion(a_segmented_ct, samples):
     assert names == ["right lung", "left lung", "COVID lesion", "COVID lesion (edited by hand)"]
     kept = node_of(ct).GetSegmentation().GetSegmentIdBySegmentName("COVID lesion (edited by hand)")
     assert np.array_equal(voxels(ct, kept), edited)
+    color_of = node_of(ct).GetSegmentation().GetSegment
+    assert color_of(kept).GetColor() != color_of(LESION).GetColor(), "the new lesion is seen beneath it"
     edit(ct, LESION)
     show_truth(ct, samples / "truth")
     assert node_of(ct).GetSegmentation().GetNumberOfSegments() == 5
