@@ -118,12 +118,16 @@ def isEdited(segmentationNode, segmentID: str, *gridNodes) -> bool:
     segment = segmentationNode.GetSegmentation().GetSegment(segmentID)
     if segment is None:
         return False
-    if _writtenAt.get((segmentationNode.GetID(), segmentID)) == _changedAt(segment):
+    key, changedAt = (segmentationNode.GetID(), segmentID), _changedAt(segment)
+    if _writtenAt.get(key) == changedAt:
         return False
     written = vtk.mutable("")
     if not segment.GetTag(_FINGERPRINT, written):
         return False
-    return str(written) != _fingerprint(maskOf(segmentationNode, segmentID, *gridNodes))
+    edited = str(written) != _fingerprint(maskOf(segmentationNode, segmentID, *gridNodes))
+    if not edited:  # as in a scene that was just opened
+        _writtenAt[key] = changedAt
+    return edited
 
 
 def _segmentOf(segmentationNode, segmentID: str):

@@ -138,6 +138,19 @@ def editsAtStake(ctNode, files: RunFiles | None = None) -> list[str]:
     ]
 
 
+def editedSegments(ctNode) -> list[str]:
+    """Names of the segments of ours that differ from what the numbers in the table are of."""
+    segmentationNode = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
+    if segmentationNode is None:
+        return []
+    grids = _gridNodesOf(ctNode)
+    return [
+        segmentationNode.GetSegmentation().GetSegment(segmentID).GetName()
+        for segmentID in (lesionSegments.RIGHT_LUNG, lesionSegments.LEFT_LUNG, lesionSegments.LESION)
+        if lesionSegments.isEdited(segmentationNode, segmentID, *grids)
+    ]
+
+
 def saveStateForUndo(ctNode) -> None:
     """Remember the results as they are, once for an action; does nothing where Slicer's undo is off."""
     if any(resultNodes.findNode(ctNode, role) is not None for role in resultNodes.ROLES):

@@ -69,6 +69,7 @@ class ThresholdSection:
         ui.resultsTable.visible = table is not None
         ui.curveLabel.visible = has
         self._fitTable()
+        self._showEdits()
         if report is not None:
             self._calibrated = report["model"]["calibrated_threshold"]
             self._setSlider(resultNodes.thresholdOf(ctNode) or report["threshold"])
@@ -81,6 +82,7 @@ class ThresholdSection:
             return
         self._setSlider(threshold)
         self._show(threshold)
+        self._showEdits()
 
     def poll(self) -> None:
         """Write what keys chose; notice what no signal tells.
@@ -187,6 +189,14 @@ class ThresholdSection:
         self._drawnWidth = label.width
         size = (max(label.width, _LEAST_CURVE_WIDTH), label.height)
         label.setPixmap(drawCurve(self._curve, threshold, self._calibrated, *size))
+
+    def _showEdits(self) -> None:
+        """Say that the numbers are not those of what is seen, where segments were edited since."""
+        edited = results.editedSegments(self._ctNode)
+        self._ui.editedLabel.text = _("Edited by hand: {names}. The numbers do not include the edits.").format(
+            names=", ".join(edited)
+        )
+        self._ui.editedLabel.visible = bool(edited)
 
     def _fitTable(self) -> None:
         """Make the table as high as its rows, so that nothing has to be scrolled."""

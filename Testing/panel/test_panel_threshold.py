@@ -288,6 +288,17 @@ def test_a_new_run_asks_before_it_writes_over_any_edited_segment(
     assert segmentation.GetSegmentation().GetNumberOfSegments() == segments
 
 
+def test_the_panel_says_that_its_numbers_do_not_include_edits(a_panel_with_results):
+    panel, ui = a_panel_with_results, a_panel_with_results.ui
+    assert not ui.editedLabel.visible
+    edit(panel, LESION)
+    panel.enter()  # as when one comes back from Segment Editor
+    assert ui.editedLabel.visible
+    assert ui.editedLabel.text == "Edited by hand: COVID lesion. The numbers do not include the edits."
+    panel.logic.setThreshold(panel.ctNode, 0.6)
+    assert not ui.editedLabel.visible
+
+
 def test_moving_the_threshold_asks_nothing_about_edited_lungs(a_panel_with_results):
     panel = a_panel_with_results
     edit(panel, lesionSegments.LEFT_LUNG)
