@@ -148,6 +148,7 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.compareButton.connect("clicked(bool)", lambda: self._show(display.COMPARE))
         self.ui.show3DButton.connect("clicked(bool)", lambda: self._show(display.THREE_D))
         self.ui.blinkButton.connect("clicked(bool)", self.onBlink)
+        self.ui.volumeRenderingCheckBox.connect("clicked(bool)", self.onCloud)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartSaveEvent, self.onSceneStartSave)
@@ -393,6 +394,10 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onBlink(self):
         display.blink(self.ctNode)
+
+    def onCloud(self, shown):
+        if not display.whyNotShown(self.ctNode, display.CLOUD):
+            display.showCloud(self.ctNode, visible=shown)
 
     def onHeatmapKey(self):
         self.thresholdSection.settle()

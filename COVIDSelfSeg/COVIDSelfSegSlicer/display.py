@@ -159,10 +159,16 @@ def show3D(ctNode, volumeRendering: bool = False) -> None:
     display.SetVisibility3D(True)
     for segmentID in (lesionSegments.RIGHT_LUNG, lesionSegments.LEFT_LUNG):
         display.SetSegmentVisibility3D(segmentID, True)
-    display.SetSegmentVisibility3D(lesionSegments.LESION, not volumeRendering)
-    _showCloud(ctNode, visible=volumeRendering)
+    showCloud(ctNode, visible=volumeRendering)
     layouts.frame3D(segmentation)
     layouts.afterLayout(lambda: layouts.frame3D(resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)))
+
+
+def showCloud(ctNode, visible: bool) -> None:
+    """Show the heatmap as a cloud in place of the lesions, or these again, wherever 3D is seen."""
+    segmentation = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
+    segmentation.GetDisplayNode().SetSegmentVisibility3D(lesionSegments.LESION, not visible)
+    _renderCloud(ctNode, visible)
 
 
 def showFirstTime(ctNode) -> None:
@@ -337,7 +343,7 @@ def _showLegend(ctNode, visible: bool) -> None:
     legend.SetVisibility(True)
 
 
-def _showCloud(ctNode, visible: bool) -> None:
+def _renderCloud(ctNode, visible: bool) -> None:
     """Volume rendering of the heatmap."""
     heatmap = resultNodes.findNode(ctNode, resultNodes.HEATMAP)
     rendering = _cloudOf(heatmap)

@@ -84,6 +84,17 @@ def test_the_cloud_of_another_ct_goes_and_its_lesions_are_back_later(two_scans):
     assert segments_of(first).GetSegmentVisibility3D(LESION), "there is no cloud in its place"
 
 
+def test_the_cloud_comes_and_goes_with_its_tick(two_scans, a_panel):
+    tick, layout = a_panel.ui.volumeRenderingCheckBox, slicer.app.layoutManager().layout
+    user.press(tick)
+    assert cloud_of(two_scans[0]).GetVisibility()
+    assert not segments_of(two_scans[0]).GetSegmentVisibility3D(LESION)
+    user.press(tick)
+    assert not cloud_of(two_scans[0]).GetVisibility()
+    assert segments_of(two_scans[0]).GetSegmentVisibility3D(LESION)
+    assert slicer.app.layoutManager().layout == layout
+
+
 def test_3d_draws_surfaces_that_had_gone(two_scans, a_panel):
     """As with Segment Editor's Show 3D switched off, and with labels written from the console."""
     segmentation = resultNodes.findNode(two_scans[0], resultNodes.SEGMENTATION)
