@@ -1,4 +1,4 @@
-"""What a run says besides its numbers: findings about the scan, its lung mask, the device that it ran on."""
+"""What a run says besides its numbers: findings about the scan, its model, lung mask and device."""
 
 from __future__ import annotations
 
@@ -39,6 +39,6 @@ def _runText(report: dict[str, Any]) -> str:
         "given": _("your own"),
         "built-in": _("by the built-in method"),
     }
-    return _("Lung mask: {source}. Device: {device}.").format(
-        source=names.get(source, source), device=report["device"]
+    return _("Model: {model}. Lung mask: {source}. Device: {device}.").format(
+        model=report["model"]["name"], source=names.get(source, source), device=report["device"]
     )

@@ -60,7 +60,8 @@ def test_a_run_says_what_the_doctor_found_whose_lungs_it_used_and_where_it_ran(a
         for key in ("what", "why", "fix"):
             assert finding[key] in plain_text(a_panel.ui.findingsLabel)
     assert "CPU" in report["device"]
-    assert a_panel.ui.runLabel.text == f"Lung mask: by the built-in method. Device: {report['device']}."
+    made_by = f"Model: {report['model']['name']}. Lung mask: by the built-in method. "
+    assert a_panel.ui.runLabel.text == f"{made_by}Device: {report['device']}."
 
 
 @pytest.mark.usefixtures("a_ct_with_findings")
@@ -78,7 +79,7 @@ def test_a_run_without_findings_takes_no_room_for_them(a_panel, samples):
     show_truth(slicer.util.loadVolume(str(samples / "scan.nrrd")), samples / "truth")
     user.wait_until(lambda: a_panel.ui.thresholdSlider.enabled)
     assert not a_panel.ui.findingsLabel.visible
-    assert a_panel.ui.runLabel.text == "Lung mask: your own. Device: none."
+    assert a_panel.ui.runLabel.text == "Model: truth. Lung mask: your own. Device: none."
 
 
 @pytest.mark.usefixtures("a_ct_with_findings")
