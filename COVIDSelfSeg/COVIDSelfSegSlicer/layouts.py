@@ -148,7 +148,7 @@ def _fit(place: Sequence[float]) -> None:
 def _description() -> str:
     views = (
         (CT_VIEW, _("CT"), "#F34A33"),
-        (HEALTHY_VIEW, _("healthy"), "#6EB04B"),
+        (HEALTHY_VIEW, _("pseudo-healthy"), "#6EB04B"),
         (DIFFERENCE_VIEW, _("difference"), "#EDD54C"),
     )
     items = "".join(_VIEW.format(tag=tag, label=label, color=color) for tag, label, color in views)
