@@ -167,7 +167,7 @@ def _tableOf(numbers: dict, threshold: float):
             scale = 100 if key == "infected_share" else 1
             cells.append("-" if value is None else f"{scale * value:.{decimals}f}")
         _addRow(table, cells)
-    _addRow(table, [_("severity"), "", "", numbers["severity"]])
+    _addRow(table, [_("severity (MosMed)"), "", "", numbers["severity"]])
     _addRow(table, [_("threshold"), "", "", f"{threshold:.2f}"])
     return table
 

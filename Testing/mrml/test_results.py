@@ -147,7 +147,7 @@ def test_a_threshold_that_finds_nothing_leaves_an_empty_segment(a_segmented_ct):
     assert not voxels(a_segmented_ct, LESION).any()
     assert cell(a_segmented_ct, "infected (ml)") == "0.0"
     assert cell(a_segmented_ct, "mean HU of lesions") == "-"
-    assert cell(a_segmented_ct, "severity") == "CT-0"
+    assert cell(a_segmented_ct, "severity (MosMed)") == "CT-0"
 
 
 def test_specks_are_dropped_as_the_worker_drops_them(a_ct, samples):
