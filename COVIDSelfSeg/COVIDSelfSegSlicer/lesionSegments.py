@@ -102,9 +102,7 @@ def ensureSurfaces(segmentationNode, gridNode) -> None:
             if segment is None or segment.GetRepresentation(surfaceName) is not None:
                 continue
             mask = maskOf(segmentationNode, segmentID, gridNode)
-            segment.AddRepresentation(
-                surfaceName, _surface(mask, toSegments, gridNode.GetSpacing(), voxelMm)
-            )
+            segment.AddRepresentation(surfaceName, _surface(mask, toSegments, gridNode.GetSpacing(), voxelMm))
         segmentation.CreateRepresentation(surfaceName)  # of a user's own segments, by Slicer
     finally:
         segmentationNode.EndModify(wasModifying)

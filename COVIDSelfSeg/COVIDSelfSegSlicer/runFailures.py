@@ -46,7 +46,7 @@ def crash(code: int, log: list[str]) -> Failure:
         _("The worker ended unexpectedly (code {code}). {end}").format(code=code, end=end).strip(),
         _("It was ended from outside, ran out of memory, or met an error in this program."),
         _(
-            "Tick Show the log and read its end; try again with other programs closed, or with the device set "
-            "to CPU."
+            "Tick Show the log and read its end; try again with other programs closed, or with the device "
+            "set to CPU."
         ),
     )

@@ -193,9 +193,9 @@ class ThresholdSection:
     def _showEdits(self) -> None:
         """Say that the numbers are not those of what is seen, where segments were edited since."""
         edited = results.editedSegments(self._ctNode)
-        self._ui.editedLabel.text = _("Edited by hand: {names}. The numbers do not include the edits.").format(
-            names=", ".join(edited)
-        )
+        self._ui.editedLabel.text = _(
+            "Edited by hand: {names}. The numbers do not include the edits."
+        ).format(names=", ".join(edited))
         self._ui.editedLabel.visible = bool(edited)
 
     def _fitTable(self) -> None:

@@ -107,8 +107,8 @@ def test_3d_draws_surfaces_that_had_gone(two_scans, a_panel):
     assert segments.GetSegment(lesionSegments.LEFT_LUNG).GetRepresentation(surface) is None
     user.press(a_panel.ui.show3DButton)
     assert segments.ContainsRepresentation(surface)
-    for segmentID in (LESION, lesionSegments.LEFT_LUNG, lesionSegments.RIGHT_LUNG):
-        assert segments.GetSegment(segmentID).GetRepresentation(surface).GetNumberOfPoints() > 1000
+    for segment_id in (LESION, lesionSegments.LEFT_LUNG, lesionSegments.RIGHT_LUNG):
+        assert segments.GetSegment(segment_id).GetRepresentation(surface).GetNumberOfPoints() > 1000
 
 
 def test_segmentations_of_the_user_stay_as_they_are(two_scans):
