@@ -178,7 +178,6 @@ class LungFrame:
         self,
         array: npt.NDArray[Any],
         *,
-        fill: float = 0,
         dtype: npt.DTypeLike = np.float32,
         within: sitk.Image | None = None,
     ) -> sitk.Image:
@@ -186,19 +185,18 @@ class LungFrame:
 
         Args:
             array: (z, y, x) of ``shape``.
-            fill: value outside the box.
             dtype: type of the result; integers are rounded and clipped to their range.
-            within: label map on the scan's grid; ``fill`` also where it is zero.
+            within: label map on the scan's grid; the result is 0 where it is.
 
         Returns:
-            An image on the scan's own grid.
+            An image on the scan's own grid, 0 outside the box.
         """
-        whole = np.full(self.size[::-1], fill, dtype)
+        whole = np.zeros(self.size[::-1], dtype)
         view = self.turn(whole)[self.box]
         inside = None if within is None else self.turned(within)[self.box]
         for z, plane in enumerate(self.planes(array)):
             values = _as_type(plane, dtype)
-            view[z] = values if inside is None else np.where(inside[z] > 0, values, fill)
+            view[z] = values if inside is None else np.where(inside[z] > 0, values, 0)
         return self.image(whole)
 
     @cached_property
