@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from COVIDSelfSegLib.devices import choose_device
+from COVIDSelfSegLib.devices import Device, choose_device
+from torch import nn
 
 AMX, AVX512 = "_is_amx_tile_supported", "_is_avx512_bf16_supported"
 
@@ -48,3 +49,27 @@ def test_a_gpu_from_before_ampere_runs_in_float32(
 def test_a_single_thread_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch, count: int, name: str) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: count)
     assert choose_device("cpu").name == name
+
+
+def test_the_cpu_is_taken_if_it_is_asked_for_though_there_is_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_device("cpu").handle.type == "cpu"
+
+
+def test_only_what_shall_run_in_a_lower_precision_does() -> None:
+    fast, exact = (Device(torch.device("cpu"), kind, "CPU") for kind in (torch.bfloat16, torch.float32))
+    square = torch.ones(2, 2)
+    for device, enabled, kind in (
+        (fast, True, torch.bfloat16),
+        (fast, False, torch.float32),
+        (exact, True, torch.float32),
+    ):
+        with device.autocast(enabled=enabled):
+            assert (square @ square).dtype == kind
+
+
+def test_a_network_is_laid_out_channels_last_in_as_many_dimensions_as_it_has() -> None:
+    device = Device(torch.device("cpu"), torch.float32, "CPU")
+    flat, deep = device.place(nn.Conv2d(4, 4, 3)), device.place(nn.Conv3d(4, 4, 3))
+    assert flat.weight.is_contiguous(memory_format=torch.channels_last)
+    assert deep.weight.is_contiguous(memory_format=torch.channels_last_3d)
