@@ -42,6 +42,10 @@ def test_the_nearest_voxel_is_the_one_that_holds_the_centre_of_a_part(
     assert picked.tolist() == [np.floor(centre) + 1 if 0 <= centre < 12 else 0 for centre in centres]
 
 
+def test_the_first_and_the_last_voxel_are_picked_as_the_others_are() -> None:
+    assert np.array_equal(nearest_weights(5, 0.0, 5.0, 5), np.eye(5))
+
+
 @pytest.mark.parametrize("cells", [4, 20])
 def test_parts_beyond_the_voxels_have_no_weight(cells: int) -> None:
     for weights in (area_weights(3, -3.0, 1.0, cells), nearest_weights(3, -3.0, 1.0, cells)):
@@ -60,6 +64,7 @@ def test_on_the_way_back_the_parts_are_interpolated_at_the_centres_of_voxels() -
     part_values = np.random.default_rng(3).normal(size=4)
     voxels = voxels_inside(12, 1.7, 10.5)
     assert (voxels.start, voxels.stop) == (2, 11)
+    assert voxels_inside(12, 1.4, 10.4) == slice(1, 10), "the centres 1.5 to 9.5"
     step = (10.5 - 1.7) / 4
     expected = np.interp(np.arange(2, 11) + 0.5, 1.7 + step * (np.arange(4) + 0.5), part_values)
     assert np.allclose(linear_weights(voxels, 1.7, 10.5, 4) @ part_values, expected, atol=1e-6)
