@@ -106,6 +106,44 @@ def test_pooling_by_whole_numbers_is_the_mean_of_blocks() -> None:
     assert np.allclose(frame.to_network(sitk.GetImageFromArray(values)), blocks, atol=1e-5)
 
 
+@pytest.mark.parametrize("mm", [0.6, 0.7, 1.1, 2.3])
+def test_a_scan_on_its_own_voxels_keeps_them_all_and_none_is_finer_than_asked(mm: float) -> None:
+    for count in (12, 24, 29, 58, 96):
+        scan = sitk.Image((count, count, 3), sitk.sitkUInt8)
+        scan.SetSpacing((mm, mm, mm))
+        for asked_mm in (0.0, mm):
+            assert LungFrame.whole_scan(scan, asked_mm).shape == (3, count, count)
+        assert min(LungFrame.whole_scan(scan, 1.7 * mm).voxel_mm) >= 1.7 * mm
+
+
+def test_the_slices_of_the_margin_are_whole_ones_and_not_too_few() -> None:
+    lungs = np.zeros((20, 8, 8), np.uint8)
+    lungs[6:14] = 1
+    image = sitk.GetImageFromArray(lungs)
+    image.SetSpacing((1.0, 1.0, 2.0))
+    frame = LungFrame.around_lungs(image, (None, 8, 8), margin_mm=5)
+    assert (frame.start[0], frame.stop[0], frame.shape[0]) == (3, 17, 14), "5 mm are more than two slices"
+
+
+def test_lungs_flatter_than_the_grid_keep_all_of_its_rows() -> None:
+    lungs = np.zeros((3, 60, 80), np.uint8)
+    lungs[1, 20:30, 8:72] = 1
+    frame = LungFrame.around_lungs(
+        sitk.GetImageFromArray(lungs), (None, 48, 64), margin_mm=0, square_pixels=True, taller=True
+    )
+    assert frame.shape == (1, 48, 64)
+
+
+def test_a_slice_is_told_by_its_number_in_the_file() -> None:
+    for direction, numbers in (("as it is", [1, 5, 30]), ("feet first, on the belly", [30, 26, 1])):
+        scan = make_ramp(DIRECTIONS[direction], 2)
+        frame = LungFrame.whole_scan(scan, 0.0)
+        assert [frame.stored_slice(z) for z in (0, 4, 29)] == numbers
+        stored, turned = sitk.GetArrayFromImage(scan), frame.turned(scan)
+        assert [turned[z].mean() for z in (0, 4, 29)] == [stored[number - 1].mean() for number in numbers]
+        assert turned[0].mean() < turned[29].mean(), "counted from below"
+
+
 def test_thick_slices_are_divided_where_that_is_asked_for() -> None:
     scan = sitk.GetImageFromArray(np.float32([0, 100, 200]).repeat(24).reshape(3, 4, 6))
     scan.SetSpacing((2.0, 2.0, 8.0))
@@ -200,6 +238,13 @@ def test_outside_a_mask_there_is_nothing() -> None:
     mask = sitk.GetImageFromArray((np.random.default_rng(5).random((6, 7, 8)) > 0.5).astype(np.uint8))
     back = frame.to_scan(np.full(frame.shape, 5.0), dtype=np.uint8, within=mask)
     assert np.array_equal(sitk.GetArrayFromImage(back), 5 * sitk.GetArrayFromImage(mask))
+
+
+def test_whole_numbers_are_the_nearest_and_stay_within_their_type() -> None:
+    scan = sitk.Image((4, 3, 2), sitk.sitkInt16)
+    frame = LungFrame.whole_scan(scan, 0.0)
+    told = np.array([-3.0, 0.4, 126.6, 300.0]) + np.zeros(frame.shape)
+    assert sitk.GetArrayFromImage(frame.to_scan(told, dtype=np.uint8))[0, 0].tolist() == [0, 0, 127, 255]
 
 
 def test_a_frame_survives_json() -> None:
