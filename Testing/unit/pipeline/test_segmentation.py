@@ -14,6 +14,7 @@ from COVIDSelfSegLib.array_types import FloatArray
 from COVIDSelfSegLib.devices import Device, choose_device
 from COVIDSelfSegLib.lungs import LungMask
 from COVIDSelfSegLib.models import ModelPackage
+from COVIDSelfSegLib.networks.slice_network import SliceNetwork
 from COVIDSelfSegLib.networks.transunet import CompactTransUNet
 from COVIDSelfSegLib.package_card import Inference
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
@@ -115,11 +116,33 @@ def fading_slices(slice_mm: float) -> LungSlices:
     return LungSlices.of_scan(*images, plane=(4, 8), margin_mm=0, neighbour_mm=2.5)
 
 
-@pytest.mark.parametrize(("slice_mm", "shown"), [(2.0, 12), (1.5, 12), (1.0, 7), (0.6, 5)])
+@pytest.mark.parametrize(("slice_mm", "shown"), [(2.0, 12), (1.5, 12), (1.2, 12), (1.0 + 1e-7, 7), (0.6, 5)])
 def test_slices_that_lie_two_millimetres_apart_are_all_looked_at(slice_mm: float, shown: int) -> None:
     network = Counting()
     predict_logits(network, fading_slices(slice_mm), batch=16, device=CPU)
     assert network.shown == shown, "the last one always"
+
+
+class RightHalf(SliceNetwork):
+    """Says lesion in the right half of the picture, beside what it sees of the slice itself."""
+
+    def __init__(self) -> None:
+        super().__init__(in_channels=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert x.shape[1] == 1
+        half = torch.zeros_like(x)
+        half[..., x.shape[3] // 2 :] = 8
+        return half
+
+
+@pytest.mark.parametrize(("mirrored", "left", "right"), [(False, 0, 8), (True, 4, 4)])
+def test_a_network_of_the_slice_alone_looks_at_it_once_or_in_the_mirror_too(
+    mirrored: bool, left: float, right: float
+) -> None:
+    logits = predict_logits(RightHalf(), fading_slices(2.0), batch=5, device=CPU, mirrored=mirrored)
+    assert (logits[..., :4] == left).all()
+    assert (logits[..., 4:] == right).all()
 
 
 @pytest.mark.parametrize("values", ["hu", "picture", "equalised"])
@@ -156,12 +179,22 @@ def test_between_two_slices_the_lung_of_either_counts_alone() -> None:
     assert np.allclose(logits[1, :, :4], above)
 
 
+def test_the_plane_holds_the_lungs_and_as_much_around_them_as_is_asked_for() -> None:
+    lungs = np.zeros((3, 60, 80), np.uint8)
+    lungs[1, 20:40, 20:60] = 1
+    image = sitk.GetImageFromArray(lungs)
+    image.SetSpacing((2.0, 2.0, 5.0))
+    slices = LungSlices.of_scan(image, image, plane=(30, 50), margin_mm=10, neighbour_mm=2.5)
+    assert slices.frame.voxel_mm == pytest.approx((5.0, 2.0, 2.0))
+    assert np.array_equal(slices.lungs[1], lungs[1, 15:45, 15:65])
+
+
 def test_neighbours_lie_about_as_far_as_asked_and_stay_inside() -> None:
     assert slice_and_neighbours(np.arange(4), 1, 4).tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 3]]
     assert slice_and_neighbours(np.array([0, 3]), 3, 4).tolist() == [[0, 0, 3], [0, 3, 3]]
 
 
-@pytest.mark.parametrize(("slice_mm", "distance"), [(0.6, 4), (1.0, 2), (2.0, 1), (8.0, 1)])
+@pytest.mark.parametrize(("slice_mm", "distance"), [(0.6, 4), (0.9, 3), (1.0, 2), (2.0, 1), (8.0, 1)])
 def test_thin_slices_have_farther_neighbours(slice_mm: float, distance: int) -> None:
     lungs = sitk.Image((20, 20, 30), sitk.sitkUInt8) + 1
     lungs.SetSpacing((2.0, 2.0, slice_mm))
@@ -241,6 +274,15 @@ def test_equalised_slices_have_a_calibration_of_their_own_where_a_package_has_on
     assert Calibration.of(both, "equalised") == Calibration(0.5, 0.3)
     for inference, values in ((both, "hu"), (both, "picture"), (plain, "equalised")):
         assert Calibration.of(inference, values) == Calibration(2.0, -1.0)
+
+
+def test_a_probability_is_stored_as_its_share_of_255() -> None:
+    lungs = sitk.Image((8, 4, 3), sitk.sitkUInt8) + 1
+    slices = LungSlices.of_scan(lungs, lungs, plane=(4, 8), margin_mm=0, neighbour_mm=2.5)
+    for probability, stored in ((0.001, 0), (0.2, 51), (0.6, 153), (0.8, 204), (0.9999, 255)):
+        logits = np.full(slices.hu.shape, np.log(probability / (1 - probability)), np.float32)
+        image = probability_image(logits, slices, Calibration(), lungs, "absolute")
+        assert (sitk.GetArrayFromImage(image) == stored).all()
 
 
 def test_a_threshold_is_a_share_of_what_its_kind_says() -> None:
