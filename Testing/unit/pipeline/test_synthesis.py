@@ -86,6 +86,30 @@ def test_heatmap_and_pseudo_healthy_add_up_to_the_scan(a_phantom: Phantom) -> No
     assert np.median(sitk.GetArrayFromImage(made.uncertainty)[inside]) == 12
 
 
+def test_fractions_of_hu_and_large_uncertainties_are_stored_as_the_nearest_that_fits() -> None:
+    hu = np.array([-800.4, -799.6, -300.3, -699.7], np.float32).reshape(1, 2, 2).repeat(2, 0)
+    scan = sitk.GetImageFromArray(hu)
+    lungs = sitk.GetImageFromArray(np.array([1, 1, 2, 0], np.uint8).reshape(1, 2, 2).repeat(2, 0))
+    frame = LungFrame.whole_scan(scan, 0.0)
+    spread = np.full(hu.shape, 300, np.float32)
+    made = heatmap(Synthesis(frame, hu, 0 * hu - 800, spread, np.ones_like(hu)), scan, lungs, 10.0)
+    healthy, excess, uncertainty = (sitk.GetArrayFromImage(image)[0].ravel() for image in vars(made).values())
+    assert healthy.tolist() == [-800, -800, -800, -700]
+    assert excess.tolist() == [0, 0, 500, 0]
+    assert uncertainty.tolist() == [255, 255, 255, 0]
+
+
+def test_what_is_half_trusted_is_half_taken_off_where_the_grid_is_as_fine_as_the_scan() -> None:
+    hu = np.array([-771, -755, -740, -600], np.int16).reshape(1, 2, 2)
+    scan, lungs = sitk.GetImageFromArray(hu), sitk.GetImageFromArray(np.ones(hu.shape, np.uint8))
+    expected, none = np.full(hu.shape, -800, np.float32), np.zeros(hu.shape, np.float32)
+    frame = LungFrame.whole_scan(scan, 0.0)
+    synthesis = Synthesis(frame, hu.astype(np.float32), expected, none, none + 1)
+    assert synthesis.excess(30.0).ravel().tolist() == [0, 30, 60, 200]
+    made = heatmap(synthesis, scan, lungs, 30.0)
+    assert sitk.GetArrayFromImage(made.excess).ravel().tolist() == [0, 30, 60, 200]
+
+
 @pytest.mark.parametrize("metal_hu", [20000, 32767])
 def test_metal_in_the_lung_leaves_hu_that_a_chest_can_have(a_phantom: Phantom, metal_hu: int) -> None:
     hu = sitk.GetArrayFromImage(a_phantom.scan)
@@ -155,7 +179,7 @@ def test_the_scan_is_encoded_once_for_all_draws(
     encode = generator.encode
     monkeypatch.setattr(generator, "encode", lambda x: encoded.append(x) or encode(x))
     made = synthesise(
-        generator, a_phantom.scan, a_phantom.lungs, shape=(16, 32, 32), margin_mm=5, draws=3, device=CPU
+        generator, a_phantom.scan, a_phantom.lungs, shape=(16, 32, 32), margin_mm=9, draws=3, device=CPU
     )
     assert len(encoded) == 1
     latents = torch.Generator().manual_seed(0)
@@ -163,7 +187,7 @@ def test_the_scan_is_encoded_once_for_all_draws(
         volumes = [generator(encoded[0], draw_latent(encoded[0], latents)).volume for _ in range(3)]
     mean = to_hu(torch.stack(volumes)).mean(0)[0, 0].numpy()
     assert np.allclose(made.healthy, mean, atol=0.1)
-    assert made.frame == LungFrame.around_lungs(a_phantom.lungs, (16, 32, 32), margin_mm=5)
+    assert made.frame == LungFrame.around_lungs(a_phantom.lungs, (16, 32, 32), margin_mm=9)
 
 
 class Undecided(VolumeGenerator):
