@@ -55,6 +55,12 @@ def test_severity_follows_the_infected_share_as_in_mosmeddata(share: float, seve
     assert Numbers(lung, lung, lung).to_dict()["severity"] == severity
 
 
+def test_severity_is_that_of_both_lungs_together() -> None:
+    right, left, both = (LungNumbers(1000.0, 1000 * share, share, None) for share in (0.8, 0.0, 0.4))
+    assert Numbers(right, left, both).severity == "CT-2"
+    assert Numbers(left, right, both).severity == "CT-2"
+
+
 def test_dice_of_known_masks() -> None:
     a = np.array([1, 1, 0, 0], bool)
     assert dice(a, a) == 1
