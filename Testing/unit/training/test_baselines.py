@@ -64,7 +64,8 @@ def test_a_slice_without_lung_gets_nothing() -> None:
         assert found[1].any()
 
 
-def test_a_threshold_without_vessels_keeps_large_lesions_and_leaves_vessels_and_the_rim() -> None:
+def a_slice_with_lesions() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """HU and lungs (2, y, x), and where a consolidation lies: a lesion, a vessel and a dense rim too."""
     y, x = np.mgrid[:200, :200]
     lungs = np.zeros((2, 200, 200), bool)
     lungs[:, 20:180, 20:180] = True
@@ -76,12 +77,38 @@ def test_a_threshold_without_vessels_keeps_large_lesions_and_leaves_vessels_and_
     hu[:, lesion | at_the_rim] = -500
     hu[:, vessel] = -200
     hu[:, consolidation] = 20  # as dense as a large vessel
+    return hu, lungs, consolidation
+
+
+def test_a_threshold_without_vessels_keeps_large_lesions_and_leaves_vessels_and_the_rim() -> None:
+    hu, lungs, _ = a_slice_with_lesions()
+    y, x = np.mgrid[:200, :200]
     found = threshold_without_vessels(hu, lungs, 1.0)
     assert found[:, np.hypot(y - 100, x - 70) < 18].all()
     # A blur of 1 mm may move a border by a pixel or two.
     assert not found[:, (np.hypot(y - 100, x - 70) > 23) & (x > 33)].any()
     assert found[:, 60:140, 24:29].all()
     assert not found[:, :, :23].any()
+
+
+def test_dense_tissue_is_no_vessel_where_only_thin_vessels_are_left_out() -> None:
+    hu, lungs, consolidation = a_slice_with_lesions()
+    without, keeping = (
+        threshold_without_vessels(hu, lungs, 1.0, vessels_hu=level) for level in (-50, np.inf)
+    )
+    assert not without[:, consolidation].any()
+    assert keeping[:, consolidation].all()
+    assert not keeping[:, 40:80, 138:143].any(), "the thin vessel"
+
+
+def test_a_threshold_without_vessels_is_one_of_millimetres_and_not_of_pixels() -> None:
+    hu, lungs, _ = (part[..., :100, :100] for part in a_slice_with_lesions())
+    coarse = threshold_without_vessels(hu, lungs, 1.0)
+    fine = threshold_without_vessels(
+        *(part.repeat(2, axis=1).repeat(2, axis=2) for part in (hu, lungs)), pixel_mm=0.5
+    )
+    assert coarse.sum() > 1000
+    assert (fine[:, ::2, ::2] != coarse).sum() < 0.1 * coarse.sum()
 
 
 def test_thresholds_without_vessels_shrink_as_they_rise_and_each_is_the_one_taken_alone() -> None:
