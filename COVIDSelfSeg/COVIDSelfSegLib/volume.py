@@ -55,7 +55,7 @@ def has_scan_ending(path: Path) -> bool:
 
 def bare_name(path: Path) -> str:
     """A file's name without the ending of a scan file."""
-    for ending in sorted(FILE_ENDINGS, key=len, reverse=True):
+    for ending in FILE_ENDINGS:
         if path.name.lower().endswith(ending):
             return path.name[: -len(ending)]
     return path.name
