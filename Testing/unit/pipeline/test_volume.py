@@ -17,6 +17,7 @@ import SimpleITK as sitk
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.volume import (
     array_view,
+    compact,
     files_of,
     grid_difference,
     image_like,
@@ -70,6 +71,15 @@ def test_whole_numbers_are_kept_as_int16_whatever_type_they_came_in(
     back = read_scan(tmp_path / "scan.nrrd")
     assert back.GetPixelID() == sitk.sitkInt16
     assert np.array_equal(sitk.GetArrayFromImage(back), sitk.GetArrayFromImage(values))
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"), [(-32769, np.float32), (-32768, np.int16), (32767, np.int16), (32768, np.float32)]
+)
+def test_whole_numbers_beyond_16_bits_are_kept_too(value: int, kind: type) -> None:
+    kept = sitk.GetArrayFromImage(compact(sitk.GetImageFromArray(np.full((2, 3, 4), value, np.int32))))
+    assert kept.dtype == kind
+    assert (kept == value).all()
 
 
 def test_fractions_are_kept_as_float32(an_oblique_image: sitk.Image, tmp_path: Path) -> None:
@@ -263,6 +273,14 @@ def test_an_origin_that_was_rounded_by_less_than_a_hundredth_of_a_voxel_is_the_s
     assert grid_difference(grid(x=-249.512), grid(x=-249.51171875)) is None
     assert grid_difference(grid(x=0.0069), grid()) is None
     assert grid_difference(grid(x=0.0071), grid()) is not None
+    thick, moved = grid(), grid(x=0.0071)
+    for image in (thick, moved):
+        image.SetSpacing((0.7, 0.7, 8.0))
+    assert grid_difference(moved, thick) is not None, "a hundredth of its pixel, not of its slice"
+
+
+def test_a_grid_that_lies_nowhere_is_not_the_same() -> None:
+    assert "origin" in str(grid_difference(grid(x=float("nan")), grid()))
 
 
 def test_small_differences_that_add_up_to_a_tenth_of_a_voxel_are_told() -> None:
