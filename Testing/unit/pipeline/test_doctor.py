@@ -68,6 +68,11 @@ def test_fewer_than_eight_slices_are_refused(a_phantom: Phantom) -> None:
     assert "only 7 slices" in refusal(a_phantom.scan[:, :, 30:37]).what
 
 
+def test_a_preview_of_few_pixels_is_refused(a_phantom: Phantom) -> None:
+    preview = sitk.BinShrink(a_phantom.scan, (6, 6, 1))
+    assert "only 26 x 22 x 66 voxels" in refusal(preview).what
+
+
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 10.5), (12.0, 1.0, 1.0)])
 def test_a_spacing_beyond_ten_millimetres_is_refused(
     a_phantom: Phantom, spacing: tuple[float, float, float]
@@ -192,6 +197,23 @@ def test_a_scan_that_lies_the_wrong_way_is_mended(a_phantom: Phantom, flip: tupl
     mended = mend_orientation(lying, examination.flipped)
     assert examine(mended).flipped == (False, False, False)
     assert np.array_equal(sitk.GetArrayViewFromImage(mended), sitk.GetArrayViewFromImage(lying))
+
+
+@pytest.mark.parametrize("stored", ["LPS", "SAL", "oblique"])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_mended_direction_turns_that_axis_of_the_patient_however_the_scan_is_stored(
+    stored: str, axis: int
+) -> None:
+    scan = sitk.GetImageFromArray(np.random.default_rng(0).integers(0, 99, (4, 5, 6)).astype(np.int16))
+    if stored == "oblique":
+        scan.SetDirection(sitk.Euler3DTransform((0, 0, 0), 0.3, 0.0, -0.2).GetMatrix())
+    else:
+        scan = sitk.DICOMOrient(scan, stored)
+    mended = mend_orientation(scan, (axis == 0, axis == 1, False))
+    before, after = (sitk.GetArrayFromImage(sitk.DICOMOrient(one, "LPS")) for one in (scan, mended))
+    assert np.array_equal(after, np.flip(before, axis))
+    directions = (np.reshape(one.GetDirection(), (3, 3)) for one in (scan, mended))
+    assert sorted((a @ b).round(9) for a, b in zip(*(d.T for d in directions), strict=True)) == [-1, 1, 1]
 
 
 @pytest.mark.parametrize("share", [0.35, 0.4, 0.45, 0.5])
