@@ -54,10 +54,11 @@ def test_the_border_of_a_consolidation_within_the_lung_stays() -> None:
     assert (without_partial_volume(logits, consolidated) == LESION_LOGIT).all()
 
 
-def test_thin_slices_are_left_as_they_are() -> None:
-    slices, mixed, _ = a_dome(2.0)
-    logits = np.full(mixed.shape, LESION_LOGIT, np.float32)
-    assert without_partial_volume(logits, slices) is logits
+@pytest.mark.parametrize(("slice_mm", "is_thick"), [(2.0, False), (3.75, False), (4.0, True), (5.0, True)])
+def test_thin_slices_are_left_as_they_are(slice_mm: float, is_thick: bool) -> None:
+    slices, mixed, _ = a_dome(slice_mm)
+    kept = without_partial_volume(np.full(mixed.shape, LESION_LOGIT, np.float32), slices)
+    assert (kept < LESION_LOGIT).any() == is_thick
 
 
 def test_of_a_phantom_in_thick_slices_hardly_any_lesion_is_lost() -> None:
