@@ -28,7 +28,7 @@ def without_partial_volume(logits: FloatArray, slices: LungSlices) -> FloatArray
     Returns:
         Logits (z, y, x); of slices thinner than 4 mm those that were given.
     """
-    if slices.frame.voxel_mm[0] < _THICK_MM - 0.1 or len(logits) < 3:
+    if slices.frame.voxel_mm[0] < _THICK_MM - 0.1:
         return logits
     hu = np.stack([ndimage.uniform_filter(plane, _SMOOTH_PIXELS) for plane in slices.hu])
     inside = slices.lungs > 0

@@ -61,6 +61,14 @@ def test_thin_slices_are_left_as_they_are(slice_mm: float, is_thick: bool) -> No
     assert (kept < LESION_LOGIT).any() == is_thick
 
 
+def test_of_one_thick_slice_or_two_nothing_is_taken_away() -> None:
+    slices, _, _ = a_dome(8.0)
+    for count in (1, 2):
+        few = replace(slices, hu=slices.hu[2 : 2 + count], lungs=slices.lungs[2 : 2 + count])
+        logits = np.full(few.hu.shape, LESION_LOGIT, np.float32)
+        assert np.array_equal(without_partial_volume(logits, few), logits)
+
+
 def test_of_a_phantom_in_thick_slices_hardly_any_lesion_is_lost() -> None:
     phantom = make_phantom(5, 2, replace(SMALL, slice_mm=8.0))
     slices = LungSlices.of_scan(phantom.scan, phantom.lungs, plane=(96, 128), margin_mm=5, neighbour_mm=2.5)
