@@ -53,6 +53,16 @@ def said(examination: Examination, severity: Severity) -> str:
     return " | ".join(finding.what for finding in examination.findings if finding.severity is severity)
 
 
+def said_of(scan: sitk.Image) -> str:
+    return " | ".join(finding.what for finding in examine(scan).findings)
+
+
+def scan_of(shares: dict[int, float]) -> sitk.Image:
+    """100,000 voxels, of which so many have these HU."""
+    counts = [round(100_000 * share) for share in shares.values()]
+    return sitk.GetImageFromArray(np.repeat(np.array(list(shares), np.int16), counts).reshape(20, 50, 100))
+
+
 def test_a_chest_ct_passes(a_phantom: Phantom) -> None:
     examination = examine(a_phantom.scan)
     examination.refuse()
@@ -134,6 +144,46 @@ def test_a_soft_tissue_window_has_no_air(a_phantom: Phantom) -> None:
 
 def test_a_lung_window_that_cuts_off_tissue_has_none(a_phantom: Phantom) -> None:
     assert "no soft tissue" in refusal(with_values(a_phantom.scan, lambda hu: hu.clip(-1000, -500))).what
+
+
+@pytest.mark.parametrize(
+    ("saying", "enough", "too_little"),
+    [
+        ("not a Hounsfield scale", {-100: 0.5, 150: 0.5}, {-500: 0.5, 150: 0.5}),
+        ("no air", {-850: 0.005, 40: 0.995}, {-850: 0.02, 40: 0.98}),
+        ("no soft tissue", {-1000: 0.5, 40: 0.01, 500: 0.49}, {-1000: 0.5, 40: 0.05, 500: 0.45}),
+        ("no soft tissue", {-1000: 0.7, 100: 0.3}, {-1000: 0.85, 100: 0.15}),
+        ("cut off", {-1000: 0.5, 40: 0.49, 500: 0.01}, {-1000: 0.5, 40: 0.497, 500: 0.003}),
+        ("cut off", {-1000: 0.5, 40: 0.49, 900: 0.01}, {-1000: 0.5, 40: 0.49, 1500: 0.01}),
+        ("metal", {-1000: 0.5, 40: 0.4999, 3000: 0.0001}, {-1000: 0.5, 40: 0.49997, 3000: 0.00003}),
+        ("metal", {-1000: 0.5, 40: 0.4999, 2700: 0.0001}, {-1000: 0.5, 40: 0.4999, 2500: 0.0001}),
+    ],
+)
+def test_values_are_told_of_where_enough_voxels_have_them(
+    saying: str, enough: dict[int, float], too_little: dict[int, float]
+) -> None:
+    assert saying in said_of(scan_of(enough))
+    assert saying not in said_of(scan_of(too_little))
+
+
+def test_a_tilted_gantry_is_refused_and_an_oblique_scan_whose_axes_were_rounded_is_not() -> None:
+    scan = scan_of({-1000: 0.5, 40: 0.5})
+    scan.SetDirection((1, 0, 0, 0, 1, np.sin(0.03), 0, 0, np.cos(0.03)))
+    assert "right angles" in refusal(scan).what
+    turned = sitk.Euler3DTransform((0, 0, 0), 0.3, 0.1, -0.2).GetMatrix()
+    scan.SetDirection([float(np.float32(cosine)) for cosine in turned])
+    assert "right angles" not in said_of(scan)
+
+
+def test_few_slices_of_many_pixels_are_enough_and_several_values_a_voxel_are_too_many() -> None:
+    assert "only" not in said_of(sitk.Image((64, 64, 9), sitk.sitkInt16))
+    assert "not one 3D volume" in refusal(sitk.Image((64, 64, 64), sitk.sitkVectorInt16, 3)).what
+
+
+def test_a_spacing_that_a_chest_ct_has_is_not_refused_and_refusals_are_told_first() -> None:
+    scan = scan_of({0: 1})
+    scan.SetSpacing((0.7, 0.7, 10.0))
+    assert [finding.severity for finding in examine(scan).findings] == [Severity.REFUSED, Severity.WARNING]
 
 
 def test_an_abdomen_has_no_lungs(a_phantom: Phantom) -> None:
