@@ -383,6 +383,15 @@ def test_neighbouring_thin_slices_agree_and_thick_ones_keep_their_own(a_phantom:
     assert np.allclose(smooth_along_z(steady, thin), steady)
 
 
+@pytest.mark.parametrize("spike", [0, 6, 11])
+def test_a_spike_of_one_slice_is_smoothed_wherever_it_lies_in_slices_thinner_than_5_mm(spike: int) -> None:
+    for slice_mm, stays in ((1.0, False), (2.5, False), (5.0, True)):
+        slices = fading_slices(slice_mm)
+        logits = np.full(slices.hu.shape, -3.0, np.float32)
+        logits[spike] = 3.0
+        assert (smooth_along_z(logits, slices)[spike] == 3.0).all() == stays
+
+
 @pytest.mark.parametrize("plane", [(48, 64), (192, 256)], ids=["coarser than the scan", "finer"])
 def test_what_the_network_says_of_tissue_outside_the_lung_never_gets_into_it(plane: tuple[int, int]) -> None:
     """It has learnt nothing there, and slices are smoothed along z and interpolated at the lung's rim."""
