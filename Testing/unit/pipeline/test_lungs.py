@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from COVIDSelfSegLib import lungs as lungs_module
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.lung_masks import r231
@@ -180,6 +181,51 @@ def test_what_is_no_mask_of_lungs_is_refused(a_phantom: Phantom, tmp_path: Path)
         with pytest.raises(UserError, match=said) as caught:
             find_lungs(hu, mask_file=path)
         assert caught.value.code == ExitCode.INPUT_REFUSED
+
+
+def two_boxes(folder: Path, values: np.ndarray) -> tuple[sitk.Image, Path, np.ndarray]:
+    """A scan of nothing, a mask file of two boxes that hold these values, and which box is which."""
+    sides = np.zeros((12, 40, 40), np.uint8)
+    sides[2:10, 10:30, 2:14], sides[2:10, 10:30, 26:38] = 1, 2
+    mask = sitk.GetImageFromArray((values * (sides > 0)).astype(np.uint8))
+    mask.SetSpacing((4.0, 4.0, 4.0))
+    sitk.WriteImage(mask, str(folder / "mask.nrrd"))
+    return sitk.Cast(mask * 0, sitk.sitkInt16), folder / "mask.nrrd", sides
+
+
+def test_a_mask_of_lobes_is_one_of_lungs_and_one_of_percents_is_none(tmp_path: Path) -> None:
+    z, _, x = np.mgrid[:12, :40, :40]
+    scan, path, sides = two_boxes(tmp_path, 1 + (z > 5) + 2 * (x > 20))
+    assert np.array_equal(labels(find_lungs(scan, mask_file=path).image), sides)
+    scan, path, _ = two_boxes(tmp_path, 1 + z + x)
+    with pytest.raises(UserError, match="no label map"):
+        find_lungs(scan, mask_file=path)
+
+
+def test_a_single_thin_slice_does_not_say_which_lung_is_which(tmp_path: Path) -> None:
+    scan, path, _ = two_boxes(tmp_path, np.mgrid[:12, :40, :40][0] == 5)
+    for slice_mm, refused in ((4.0, False), (1.0, True)):
+        mask = sitk.ReadImage(str(path))
+        for image in (mask, scan):
+            image.SetSpacing((4.0, 4.0, slice_mm))
+        sitk.WriteImage(mask, str(path))
+        if not refused:
+            assert set(np.unique(labels(find_lungs(scan, mask_file=path).image))) == {0, 1, 2}
+            continue
+        with pytest.raises(UserError, match="some slices only"):
+            find_lungs(scan, mask_file=path)
+
+
+def test_who_asks_for_the_built_in_mask_gets_it_whatever_weights_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan, path, _ = two_boxes(tmp_path, np.ones(1))
+    found = sitk.ReadImage(str(path))
+    monkeypatch.setattr(lungs_module, "builtin_lung_mask", lambda *_: found)
+    missing = tmp_path / "missing.pth"
+    assert find_lungs(scan, weights=missing, builtin=True).source == "built-in"
+    with pytest.raises(UserError, match="cannot be used"):
+        find_lungs(scan, weights=missing)
 
 
 def test_a_stray_voxel_above_the_lungs_is_no_second_drawing(a_phantom: Phantom, tmp_path: Path) -> None:
