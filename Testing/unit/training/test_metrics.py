@@ -127,11 +127,11 @@ def slices_with(infected: list[int], of_lung: list[int]) -> tuple[np.ndarray, np
 
 
 def test_the_auc_of_slices_is_that_of_the_infected_share_of_their_lung() -> None:
-    # Shares 0.5, 0.25, 0.1, 0 and one slice without lung; by pixels, 1, 2, 1, 0, the order would be another.
-    mask, lungs = slices_with([1, 2, 1, 0, 0], [2, 8, 10, 4, 0])
+    # Shares 0.5, 0.25, 0.1, 0, and a slice without lung between; by pixels, 1, 2, 1, 0, the order is another.
+    mask, lungs = slices_with([1, 2, 0, 1, 0], [2, 8, 0, 10, 4])
     sick, well = [0.5, 0.1], [0.25, 0.0]
     by_hand = np.mean([one > other for one, other in itertools.product(sick, well)])
-    labels = np.array([True, False, True, False, True])
+    labels = np.array([True, False, False, True, False])
     assert by_hand == 0.75
     assert slice_auc(mask, lungs, labels) == pytest.approx(by_hand)
     assert slice_auc(mask, lungs, ~labels) == pytest.approx(1 - by_hand)
@@ -168,6 +168,28 @@ def test_the_histogram_gives_the_scores_of_every_threshold_and_the_auc() -> None
         [np.repeat([True, False], [a, b]) for a, b in zip(histogram.lesion, histogram.healthy, strict=True)]
     )
     assert histogram.auc() == pytest.approx(roc_auc(scores, labels))
+
+
+def test_healthy_voxels_count_within_the_lung_and_lesions_wherever_they_are() -> None:
+    probability = np.array([[[10, 20, 0, 0]]], np.uint8)
+    truth, lungs = np.array([[[1, 0, 1, 0]]], bool), np.array([[[1, 1, 0, 0]]], bool)
+    histogram = ProbabilityHistogram.of_scan(probability, truth, lungs)
+    assert np.flatnonzero(histogram.lesion).tolist() == [0, 10]
+    assert np.flatnonzero(histogram.healthy).tolist() == [20]
+
+
+def test_every_voxel_lies_in_one_of_ten_bins_of_a_tenth_each() -> None:
+    lesion, healthy = np.zeros((2, LEVELS), np.int64)
+    lesion[255], lesion[250], healthy[0], healthy[24], healthy[26] = 3, 1, 5, 7, 2
+    bins = ProbabilityHistogram(lesion, healthy).reliability()
+    assert [(one.voxels, one.observed) for one in bins] == [(12, 0), (2, 0), (4, 1)]
+
+
+def test_saying_too_much_here_and_too_little_there_is_no_calibration() -> None:
+    lesion, healthy = np.zeros((2, LEVELS), np.int64)
+    lesion[51], healthy[51] = 40, 60  # says 0.2, is 0.4
+    lesion[204], healthy[204] = 60, 40  # says 0.8, is 0.6
+    assert ProbabilityHistogram(lesion, healthy).calibration_error() == pytest.approx(0.2)
 
 
 def test_calibration_by_hand() -> None:
