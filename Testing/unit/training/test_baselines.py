@@ -111,6 +111,14 @@ def test_a_threshold_without_vessels_is_one_of_millimetres_and_not_of_pixels() -
     assert (fine[:, ::2, ::2] != coarse).sum() < 0.1 * coarse.sum()
 
 
+def test_a_slice_is_searched_by_itself() -> None:
+    hu, lungs, _ = a_slice_with_lesions()
+    healthy = np.where(lungs[:1], -860.0, 40.0)
+    found = threshold_without_vessels(np.concatenate([hu[:1], healthy]), np.concatenate([lungs[:1]] * 2), 1.0)
+    assert np.array_equal(found[:1], threshold_without_vessels(hu[:1], lungs[:1], 1.0))
+    assert not found[1].any()
+
+
 def test_thresholds_without_vessels_shrink_as_they_rise_and_each_is_the_one_taken_alone() -> None:
     smooth = np.cumsum(np.ones((1, 80, 80)), axis=2) * 5 - 900
     lungs = np.ones(smooth.shape, bool)
