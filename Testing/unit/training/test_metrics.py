@@ -291,6 +291,16 @@ def test_the_scan_protocol_takes_every_slice() -> None:
     assert scores.precision == scores.specificity == 1
 
 
+def test_the_scan_protocols_specificity_is_of_the_lung_alone() -> None:
+    lungs = np.zeros((2, 10, 10), np.uint8)
+    lungs[0] = 1
+    truth, found = np.zeros(lungs.shape, bool), np.zeros(lungs.shape, bool)
+    truth[0, :2] = True
+    found[0, :4] = True
+    scores, _ = score_scan(found, truth, sitk.GetImageFromArray(lungs))
+    assert scores.specificity == pytest.approx(60 / 80)
+
+
 def test_the_scan_protocols_distances_are_in_millimetres_along_the_scans_own_axes() -> None:
     truth, lungs = np.zeros((20, 30, 30), bool), sitk.Image((30, 30, 20), sitk.sitkUInt8) + 1
     lungs.SetSpacing((1.0, 2.0, 4.0))
