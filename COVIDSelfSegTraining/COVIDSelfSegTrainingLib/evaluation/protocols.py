@@ -22,8 +22,7 @@ PAPER_PROTOCOL = "mean over slices with > 163 lesion pixels of 128 x 128 and > 1
 
 _PAPER_PLANE = (128, 128)
 _LEAST_PIXELS = 163
-"""1 % of 128 x 128."""
-_LEAST_SHARE = 0.01
+"""1 % of 128 x 128, and so of any lung on this plane."""
 
 
 @dataclass(frozen=True)
@@ -100,13 +99,10 @@ def score_slices(found: sitk.Image, truth: sitk.Image, lungs: sitk.Image) -> lis
         lungs: label map on the same grid.
     """
     frame = LungFrame.around_lungs(lungs, (None, *_PAPER_PLANE))
-    of_found, of_truth, inside = (
-        frame.to_network(image, "nearest", fill=0) > 0 for image in (found, truth, lungs)
-    )
+    of_found, of_truth = (frame.to_network(image, "nearest", fill=0) > 0 for image in (found, truth))
     scores = []
-    for one_found, one_truth, lung in zip(of_found, of_truth, inside, strict=True):
-        pixels, area = int(one_truth.sum()), int(lung.sum())
-        if pixels > _LEAST_PIXELS and pixels > _LEAST_SHARE * area:
+    for one_found, one_truth in zip(of_found, of_truth, strict=True):
+        if one_truth.sum() > _LEAST_PIXELS:
             counts = overlap(one_found, one_truth)
             scores.append(SliceScores(counts.dice, counts.sensitivity, counts.precision, counts.specificity))
     return scores

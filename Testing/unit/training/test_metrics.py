@@ -278,6 +278,14 @@ def test_the_papers_protocol_takes_slices_with_enough_disease_and_averages_over_
     assert scores[0].specificity == 1.0
 
 
+def test_the_papers_protocol_stretches_the_lungs_to_its_plane() -> None:
+    lungs, truth = np.ones((2, 64, 128), np.uint8), np.zeros((2, 64, 128), np.uint8)
+    truth[0, :5, :20] = 1  # 100 pixels, 200 of the plane's
+    truth[1, :4, :20] = 1  # 80, of which 160 are too few
+    images = [sitk.GetImageFromArray(array) for array in (truth, truth, lungs)]
+    assert len(score_slices(*images)) == 1
+
+
 def test_the_scan_protocol_takes_every_slice() -> None:
     found, lungs, truth = a_chest()
     lungs.SetSpacing((1.0, 2.0, 5.0))
