@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from COVIDSelfSegLib.chest_look import ChestLook
 from COVIDSelfSegLib.doctor import Examination, Severity, examine, mend_orientation
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.phantom import Phantom
@@ -234,6 +236,40 @@ def test_a_window_that_keeps_air_and_tissue_is_a_note(a_phantom: Phantom) -> Non
     examination = examine(with_values(a_phantom.scan, lambda hu: hu.clip(-1350, 150)))
     examination.refuse()
     assert "cut off" in said(examination, Severity.NOTE)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a quick look at a chest may say."""
+
+    lung_ml: tuple[float, float] = (2500.0, 2200.0)
+    has_both_lungs: bool = True
+    reaches_edge: bool = False
+    hides_which_end_is_up: bool = False
+    has_contrast: bool = False
+    flipped_axes: tuple[bool, bool, bool] = (False, False, False)
+
+
+@pytest.mark.parametrize(
+    ("look", "saying"),
+    [
+        (Look(has_contrast=True), "contrast agent"),
+        (Look(reaches_edge=True), "edge of the scan"),
+        (Look(lung_ml=(2500.0, 90.0), has_both_lungs=False), "no left lung was found (90 ml)"),
+        (Look(lung_ml=(80.0, 2500.0), has_both_lungs=False), "no right lung was found (80 ml)"),
+        (Look(flipped_axes=(True, False, False)), "lies upside down, contrary"),
+        (Look(flipped_axes=(False, True, False)), "lies back to front, contrary"),
+        (Look(lung_ml=(120.0, 120.0)), "No lungs were found (240 ml"),
+    ],
+)
+def test_what_is_seen_is_told_and_nothing_else(
+    look: Look, saying: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seen, said_then in ((look, True), (Look(), False)):
+        monkeypatch.setattr(ChestLook, "at", lambda _, seen=seen: seen)
+        told = said_of(scan_of({-1000: 0.5, 40: 0.4, 1500: 0.1}))
+        assert (saying in told) == said_then
+        assert told.count("|") == 0, "one thing alone"
 
 
 @pytest.mark.parametrize("flip", [(True, False, False), (False, True, False), (True, True, False)])
