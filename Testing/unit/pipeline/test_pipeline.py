@@ -11,8 +11,9 @@ import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib import pipeline
 from COVIDSelfSegLib.doctor import Examination, Finding, Severity
+from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.frame import LungFrame
-from COVIDSelfSegLib.lungs import LungMask
+from COVIDSelfSegLib.lungs import GIVEN, LungMask
 from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.package_card import Inference
 from COVIDSelfSegLib.pipeline import Options, Run, segment
@@ -144,3 +145,31 @@ def test_lungs_that_were_found_before_are_not_looked_for_again(
     run = segment(steps.scan, a_package, Options(device="cpu"), lungs=lungs)
     assert "find_lungs" not in steps.given
     assert run.report["lung_mask"]["source"] == "of an earlier run"
+
+
+@pytest.mark.parametrize("exchanged", [False, True])
+def test_sides_of_a_mask_of_the_users_own_that_lie_the_wrong_way_are_a_finding(
+    a_package: ModelPackage, monkeypatch: pytest.MonkeyPatch, exchanged: bool
+) -> None:
+    steps = Steps(monkeypatch, (False, False, False))
+    labels = np.where(steps.lungs > 0, 3 - steps.lungs, 0).astype(np.uint8) if exchanged else steps.lungs
+    lungs = LungMask(image_like(labels, steps.scan), GIVEN)
+    run = segment(steps.scan, a_package, Options(device="cpu"), lungs=lungs)
+    told = " ".join(finding["what"] for finding in run.report["findings"])
+    assert ("does not lie right" in told) == exchanged
+
+
+def test_the_series_that_was_asked_for_is_the_one_that_is_read(
+    a_package: ModelPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def read(path: Path, series_id: str | None) -> sitk.Image:
+        asked.append((path, series_id))
+        raise UserError("Enough.", why="", fix="")
+
+    monkeypatch.setattr(pipeline, "read_scan", read)
+    options = Options(series_id="1.2.3", model=str(a_package.path))
+    with pytest.raises(UserError, match="Enough"):
+        pipeline.segment_file(tmp_path, tmp_path / "out", options, lambda *_: None)
+    assert asked == [(tmp_path, "1.2.3")]
