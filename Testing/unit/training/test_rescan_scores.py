@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from COVIDSelfSegLib.lungs import LungMask
 from COVIDSelfSegLib.phantom import Phantom
-from COVIDSelfSegLib.pipeline import Options
+from COVIDSelfSegLib.pipeline import Options, Run
 from COVIDSelfSegLib.volume import array_view
+from COVIDSelfSegTrainingLib.cohorts.sources import Group, Source
 from COVIDSelfSegTrainingLib.evaluation import rescan_scores
-from COVIDSelfSegTrainingLib.evaluation.cases import phantom_cases
+from COVIDSelfSegTrainingLib.evaluation.cases import Case, phantom_cases
 from COVIDSelfSegTrainingLib.evaluation.rescan_scores import RescanScore, add_rescans
 from COVIDSelfSegTrainingLib.evaluation.rescans import Rescan, noisy, soft, sparse_slices, thick_slices
 from COVIDSelfSegTrainingLib.evaluation.sheet import Sheet
@@ -81,6 +86,75 @@ def test_noise_and_blur_keep_the_grid_and_the_mean(a_phantom: Phantom) -> None:
         difference = (array_view(rescan.scan).astype(float) - array_view(scan))[inside]
         assert abs(difference.mean()) < 12
         assert changes[0] < difference.std() < changes[1]
+
+
+def test_a_soft_kernel_blurs_by_millimetres_and_within_the_slice_alone() -> None:
+    hu = np.zeros((3, 11, 11), np.int16)
+    hu[1, 5, 5] = 3000
+    scan = sitk.GetImageFromArray(hu)
+    scan.SetSpacing((1.0, 2.0, 0.5))
+    made = array_view(soft(scan, hu > 0).scan)
+    assert not made[[0, 2]].any()
+    along_x, along_y = (made[1, 5].astype(float), made[1, :, 5].astype(float))
+    assert along_x[6] / along_x[5] == pytest.approx(np.exp(-0.5 / 0.9**2), abs=0.01)
+    assert along_y[6] / along_y[5] == pytest.approx(np.exp(-0.5 * 2**2 / 0.9**2), abs=0.01)
+
+
+def a_case(group: Group = "diseased", only_side: int = 0) -> Case:
+    return Case("a", Source("a", group, "", path="a.nii", only_side=only_side), "")
+
+
+def a_run(lungs: np.ndarray, lesions: np.ndarray) -> Run:
+    """One of which nothing else is looked at."""
+    mask, found = (sitk.GetImageFromArray(part.astype(np.uint8)) for part in (lungs, lesions))
+    parts: dict[str, Any] = dict.fromkeys(field.name for field in fields(Run))
+    return Run(**parts | {"lungs": LungMask(mask, "known"), "lesions": found})
+
+
+def test_where_one_lung_is_looked_at_no_figure_is_of_the_other() -> None:
+    lungs, lesions = np.array([[[0, 1, 1, 1, 1, 2, 2]]]), np.array([[[1, 1, 0, 0, 0, 1, 1]]])
+    rescan = Rescan("r", sitk.GetImageFromArray(lungs.astype(np.int16)), lesions > 0, 3.0)
+    for side, share, voxels in ((0, 3 / 6, 3), (1, 1 / 4, 1), (2, 1.0, 2)):
+        score = rescan_scores._score("m", a_case(only_side=side), rescan, a_run(lungs, lesions))
+        assert (score.found_share, score.found_ml) == (share, pytest.approx(voxels / 1000))
+        assert score.dice == pytest.approx(2 * voxels / (voxels + 4))
+    unknown = replace(a_case(), has_true_size=False)
+    score = rescan_scores._score("m", unknown, rescan, a_run(lungs, lesions))
+    assert np.isnan([score.found_ml, score.expected_ml]).all()
+
+
+@pytest.mark.parametrize(
+    ("group", "slice_mm", "made"), [("healthy", 2.0, 2), ("diseased", 3.0, 4), ("diseased", 3.5, 0)]
+)
+def test_thin_slices_are_degraded_and_their_lungs_found_once_for_all_packages(
+    group: Group, slice_mm: float, made: int, thin: sitk.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thin.SetSpacing((0.8, 0.8, slice_mm))
+    known = []
+
+    def segment(scan: sitk.Image, _package: object, _options: object, lungs: LungMask | None) -> Run:
+        known.append(lungs is not None)
+        return a_run(*[np.ones(array_view(scan).shape)] * 2)
+
+    monkeypatch.setattr(rescan_scores, "segment", lambda *given, lungs: segment(*given, lungs))
+    found = SimpleNamespace(mask=np.packbits(np.ones(array_view(thin).shape, bool)))
+    packages = [SimpleNamespace(label=label, package=None, results={"a": found}) for label in ("one", "two")]
+    scores = rescan_scores._score_case(a_case(group), thin, packages, Options())
+    assert [len(scores["one"]), len(scores["two"])] == [made, made]
+    assert known == [False, True] * made
+
+
+def test_of_healthy_scans_the_worst_counts_and_none_that_was_refused(tmp_path: Path) -> None:
+    sheet = Sheet("t")
+    nan = float("nan")
+    well = [RescanScore("m", str(share), True, "thick", nan, 0, 3, share) for share in (0.001, 0.005)]
+    add_rescans(sheet, [*well, RescanScore("m", "refused", True, "thick", 0.0, 0, 0, nan, "refused")])
+    sheet.write(tmp_path)
+    with (tmp_path / "rescans.csv").open(newline="") as file:
+        (healthy,) = csv.DictReader(file)
+    assert float(healthy["falsely infected, %, worst"]) == pytest.approx(0.5)
+    assert float(healthy["falsely infected, %, mean"]) == pytest.approx(0.3)
+    assert (healthy["count"], healthy["refused"]) == ("3", "1")
 
 
 def test_diseased_and_healthy_scans_are_told_apart(tmp_path: Path) -> None:
