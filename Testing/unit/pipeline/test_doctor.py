@@ -185,7 +185,10 @@ def test_few_slices_of_many_pixels_are_enough_and_several_values_a_voxel_are_too
 def test_a_spacing_that_a_chest_ct_has_is_not_refused_and_refusals_are_told_first() -> None:
     scan = scan_of({0: 1})
     scan.SetSpacing((0.7, 0.7, 10.0))
-    assert [finding.severity for finding in examine(scan).findings] == [Severity.REFUSED, Severity.WARNING]
+    refused, warned = examine(scan).findings
+    assert (refused.severity, warned.severity) == (Severity.REFUSED, Severity.WARNING)
+    assert "same value" in refused.what
+    assert "10 mm apart" in warned.what
 
 
 def test_an_abdomen_has_no_lungs(a_phantom: Phantom) -> None:
