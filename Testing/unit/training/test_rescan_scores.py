@@ -148,7 +148,7 @@ def test_of_healthy_scans_the_worst_counts_and_none_that_was_refused(tmp_path: P
     sheet = Sheet("t")
     nan = float("nan")
     well = [RescanScore("m", str(share), True, "thick", nan, 0, 3, share) for share in (0.001, 0.005)]
-    add_rescans(sheet, [*well, RescanScore("m", "refused", True, "thick", 0.0, 0, 0, nan, "refused")])
+    add_rescans(sheet, [RescanScore("m", "refused", True, "thick", 0.0, 0, 0, nan, "refused"), *well])
     sheet.write(tmp_path)
     with (tmp_path / "rescans.csv").open(newline="") as file:
         (healthy,) = csv.DictReader(file)
