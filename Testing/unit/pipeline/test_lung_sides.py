@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.lung_masks.classical import builtin_lung_mask
-from COVIDSelfSegLib.lung_masks.sides import are_told_apart, split_lungs
+from COVIDSelfSegLib.lung_masks.pooled_scan import PooledScan
+from COVIDSelfSegLib.lung_masks.sides import are_told_apart, split_lungs, split_sides
 from COVIDSelfSegLib.lungs import find_lungs
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.volume import image_like, read_scan
@@ -153,6 +154,18 @@ def assert_on_its_side(
     part, alone = scan[kept], (lungs == side)[kept]
     found = find_lungs(part, mask_file=written(alone, folder)).image
     assert np.array_equal(sitk.GetArrayFromImage(found), side * sitk.GetArrayFromImage(alone))
+
+
+@pytest.mark.parametrize(("first", "side"), [(39, 1), (56, 2)])
+def test_a_single_lung_in_a_body_that_lies_aside_is_named_by_its_side_of_the_body(
+    first: int, side: int
+) -> None:
+    hu, lung = np.full((20, 40, 80), -1000, np.float32), np.zeros((20, 40, 80), bool)
+    hu[:, 5:35, 30:72] = 40
+    lung[3:17, 10:30, first : first + 12] = True
+    hu[lung] = -850
+    sides = split_sides(lung, PooledScan(hu, (5.0, 5.0, 5.0)))
+    assert np.array_equal(sides, side * lung)
 
 
 def test_labels_that_do_not_lie_right_and_left_are_noticed(a_chest: Phantom) -> None:
