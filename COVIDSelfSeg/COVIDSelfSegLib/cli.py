@@ -9,13 +9,12 @@ from __future__ import annotations
 import io
 import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 
 import SimpleITK as sitk
 
+from .cancelling import end_on_signals, was_asked_to_end
 from .commands.command import Command, parse
 from .errors import Cancelled, ExitCode, UserError
 from .events import EventWriter
@@ -48,14 +47,7 @@ def run(commands: Sequence[Command], arguments: Sequence[str] | None) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
     # ITK writes warnings about headers to stderr, which the doctor says better.
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    asked_to_end = False
-
-    def cancel(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal asked_to_end
-        asked_to_end = True
-        raise Cancelled
-
-    signal.signal(signal.SIGTERM, cancel)
+    end_on_signals()
     writer = EventWriter() if getattr(parsed, "events", False) else None
     try:
         parsed.command(parsed)
@@ -71,7 +63,7 @@ def run(commands: Sequence[Command], arguments: Sequence[str] | None) -> int:
         return int(ExitCode.OUTPUT_NOT_WRITABLE)
     except Exception as error:
         # What is raised in the middle of a library may come out of it as an error of its own.
-        if asked_to_end:
+        if was_asked_to_end():
             logging.getLogger(__name__).debug("Cancelled", exc_info=True)
             sys.stderr.write("Cancelled.\n")
             return int(ExitCode.CANCELLED)

@@ -15,6 +15,7 @@ import SimpleITK as sitk
 import torch
 
 from . import __version__, results
+from .cancelling import end_if_asked
 from .devices import Device, choose_device
 from .dicom import described
 from .doctor import Finding, Severity, examine, mend_orientation
@@ -134,7 +135,12 @@ class StageClock:
         self.within(1.0)
 
     def within(self, fraction: float) -> None:
-        """Progress inside the present stage, 0 .. 1."""
+        """Progress inside the present stage, 0 .. 1.
+
+        Raises:
+            Cancelled: the user has asked to end.
+        """
+        end_if_asked()
         self._progress(self._name, self._begun + self._share * fraction, self._message)
 
 

@@ -255,6 +255,37 @@ sys.exit(cli.main(["models"]))
 """
 
 
+SWALLOWED = """
+import os, signal, sys
+from COVIDSelfSegLib import cli
+from COVIDSelfSegLib.commands import models
+from COVIDSelfSegLib.pipeline import StageClock
+
+def work(parsed):
+    try:
+        os.kill(os.getpid(), int(sys.argv[1]))
+        signal.pause()
+    except BaseException:
+        print("swallowed")
+    StageClock().within(0.5)
+    print("went on")
+
+models.add_arguments = lambda parser: parser.set_defaults(command=work)
+sys.exit(cli.main(["models"]))
+"""
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("signal_", [signal.SIGTERM, signal.SIGINT])
+def test_a_cancellation_that_a_library_swallows_ends_the_run_at_its_next_step(
+    signal_: signal.Signals,
+) -> None:
+    command_line = [sys.executable, "-c", SWALLOWED, str(int(signal_))]
+    done = subprocess.run(command_line, capture_output=True, encoding="utf-8", check=False)
+    assert done.stdout == "swallowed\n"
+    assert done.returncode == 130
+
+
 @pytest.mark.parametrize(("asked", "code"), [("asked", 130), ("not asked", 1)])
 def test_a_cancellation_that_a_library_makes_an_error_of_its_own_is_one_all_the_same(
     asked: str, code: int
