@@ -325,7 +325,6 @@ def test_a_user_without_a_home_has_no_downloaded_weights(monkeypatch: pytest.Mon
     assert status()["lungmask"]["present"] is False
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="folders are closed in another way there")
 def test_weights_in_a_folder_that_may_not_be_entered_are_not_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
