@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+import slicer
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.events import Failure
 from slicer.i18n import tr as _
@@ -12,6 +13,11 @@ from slicer.i18n import tr as _
 def asError(failure: Failure) -> UserError:
     """A failure as an error to raise."""
     return UserError(failure.what, why=failure.why, fix=failure.fix)
+
+
+def showInDialog(error: UserError) -> None:
+    """Show what happened, why, and what to do, for actions that have no place for it in the panel."""
+    slicer.util.errorDisplay(f"{error.what}\n\n{error.why}\n\n{error.fix}")
 
 
 def diskFailure(error: BaseException) -> Failure:

@@ -10,7 +10,7 @@ from COVIDSelfSegLib.errors import UserError
 from slicer.i18n import tr as _
 
 from . import display, setup
-from .runFailures import asError, startFailure
+from .runFailures import asError, showInDialog, startFailure
 from .temporaryFolder import makeTemporaryFolder
 from .waiting import waitFor
 from .workerProcess import WorkerProcess
@@ -23,7 +23,7 @@ def offerPhantom(_source=None):
     try:
         return makePhantom()
     except UserError as error:
-        slicer.util.errorDisplay(f"{error.what}\n\n{error.why}\n\n{error.fix}")
+        showInDialog(error)
         return None
 
 

@@ -15,6 +15,7 @@ from slicer.i18n import tr as _
 
 from . import setup
 from .enabling import enable
+from .runFailures import showInDialog
 from .workerProcess import MODULE_FOLDER, modelFolder
 
 DEFAULT_MODEL = "covidselfseg-default"
@@ -248,7 +249,7 @@ class SetupSection:
         try:
             action()
         except UserError as error:
-            slicer.util.errorDisplay(f"{error.what}\n\n{error.why}\n\n{error.fix}")
+            showInDialog(error)
         except CalledProcessError as error:
             slicer.util.errorDisplay(
                 _(
