@@ -81,7 +81,9 @@ def load_checkpoint(
     try:
         with safetensors.safe_open(path, "pt") as file:
             iteration: int = json.loads(file.metadata()["iteration"])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+            # Copies: an optimiser keeps what it is given, and as long as a part of a file is in its hands
+            # Windows lets no other take its place.
+            tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118 (no mapping)
         for name, network in networks.items():
             prefix = f"{name}."
             network.load_state_dict(

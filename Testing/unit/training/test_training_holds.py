@@ -33,7 +33,7 @@ from COVIDSelfSegTrainingLib.phase_run import Running
 from COVIDSelfSegTrainingLib.preset_files import write_preset
 from COVIDSelfSegTrainingLib.presets import Preset
 from COVIDSelfSegTrainingLib.segmenter import SegmenterTrainer
-from torch import distributed, multiprocessing, nn
+from torch import distributed, multiprocessing, nn, optim
 
 from ..conftest import TINY, cut_scans
 
@@ -414,4 +414,24 @@ def test_a_checkpoint_goes_back_into_networks_and_optimisers(tmp_path: Path) -> 
     network, other = nn.Linear(3, 3), nn.Linear(3, 3)
     save_checkpoint(tmp_path / "c", 5, {"n": network}, {}, {"preset": "{}"})
     assert load_checkpoint(tmp_path / "c", {"n": other}, {}) == 5
+    assert torch.equal(network.weight, other.weight)
+
+
+def test_the_file_of_a_checkpoint_is_free_once_it_was_read(tmp_path: Path) -> None:
+    def begun() -> tuple[nn.Module, optim.Optimizer]:
+        network = nn.Linear(3, 3)
+        return network, optim.Adam(network.parameters())
+
+    network, optimiser = begun()
+    network(torch.ones(1, 3)).sum().backward()
+    optimiser.step()
+    path = tmp_path / "c.safetensors"
+    save_checkpoint(path, 1, {"n": network}, {"o": optimiser})
+    other, its_optimiser = begun()
+    load_checkpoint(path, {"n": other}, {"o": its_optimiser})
+    with path.open("r+b") as file:  # what still is a part of the file changes with it
+        file.write(bytes(path.stat().st_size))
+    for index, state in optimiser.state_dict()["state"].items():
+        for name, value in state.items():
+            assert torch.equal(value, its_optimiser.state_dict()["state"][index][name]), name
     assert torch.equal(network.weight, other.weight)
