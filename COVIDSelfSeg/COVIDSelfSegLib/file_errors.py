@@ -47,6 +47,9 @@ def output_not_writable(path: Path, error: Exception | None = None) -> UserError
         in_the_way = next((one for one in (path, *path.parents) if one.is_file()), path)
         why = f"{in_the_way} is a file, where a folder is needed."
         fix = "Choose another output folder."
+    elif isinstance(error, PermissionError):
+        why = "You may not write there, or another program has it open, as Excel has a table on Windows."
+        fix = "Close it there and run again, or choose another output folder."
     elif isinstance(error, IsADirectoryError):
         why, fix = "It is a folder, where a file is needed.", "Choose another name for the file."
     return UserError(f"{path} cannot be written.", why=why, fix=fix, code=ExitCode.OUTPUT_NOT_WRITABLE)

@@ -23,6 +23,7 @@ from .errors import ExitCode, UserError
 from .file_errors import output_not_writable, writing_to
 from .processes import may_run
 from .volume import array_view
+from .whole_files import put_in_place
 
 LUNGS = "lungs.nrrd"
 PSEUDO_HEALTHY = "pseudo_healthy.nrrd"
@@ -61,15 +62,22 @@ def results_folder(target: Path, *, anew: bool = False) -> Iterator[Path]:
     except OSError as error:
         raise output_not_writable(target, error) from error
     try:
-        yield partial
-        with writing_to(target):
-            _move(partial, target, anew)
-    except UserError as error:
-        if error.code is ExitCode.OUTPUT_NOT_WRITABLE:  # said of the hidden folder, which no user named
-            raise output_not_writable(target) from error
-        raise
+        with _said_of(target):
+            yield partial
+        _move(partial, target, anew)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _said_of(target: Path) -> Iterator[None]:
+    """Let an error name the folder that the user asked for, not the hidden one that could not be written."""
+    try:
+        yield
+    except UserError as error:
+        if error.code is ExitCode.OUTPUT_NOT_WRITABLE:
+            raise output_not_writable(target) from error
+        raise
 
 
 def lesion_segmentation(lesions: sitk.Image) -> sitk.Image:
@@ -95,15 +103,18 @@ def lesion_segmentation(lesions: sitk.Image) -> sitk.Image:
 
 
 def _move(partial: Path, target: Path, anew: bool) -> None:
-    if anew and target.exists():
-        shutil.rmtree(target)
-    if not target.exists():
-        partial.rename(target)
-        return
+    with writing_to(target):
+        if anew and target.exists():
+            shutil.rmtree(target)
+        if not target.exists():
+            put_in_place(partial, target)
+            return
     if (partial / REPORT).exists():
-        (target / REPORT).unlink(missing_ok=True)
+        with writing_to(target / REPORT):
+            (target / REPORT).unlink(missing_ok=True)
     for file in sorted(partial.iterdir(), key=lambda file: (file.name == REPORT, file.name)):
-        file.replace(target / file.name)
+        with writing_to(target / file.name):
+            put_in_place(file, target / file.name)
 
 
 def _remove_leftovers(home: Path, name: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Any
 import safetensors
 import safetensors.torch
 from torch import Tensor
+
+from .whole_files import appearing_whole
 
 _HASH, _HEADER_HASH = "weights_sha256", "header_sha256"
 """Of the weights' bytes; and of the texts and the table that says which of the bytes are which weight."""
@@ -34,12 +35,8 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], about: Mapping[str,
     told = {**about, _HASH: digest}
     table = json.loads(_header_of(plain))
     whole = safetensors.torch.save(halves, {**told, _HEADER_HASH: _header_sha256(told, table)})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with appearing_whole(path) as temporary:
         temporary.write_bytes(whole)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return digest
 
 

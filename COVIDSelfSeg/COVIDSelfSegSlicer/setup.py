@@ -9,7 +9,6 @@ from __future__ import annotations
 import filecmp
 import importlib
 import json
-import os
 import shutil
 import sysconfig
 import tempfile
@@ -23,6 +22,7 @@ from typing import Any
 import qt
 import slicer
 from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.whole_files import appearing_whole
 from slicer.i18n import tr as _
 
 from .workerProcess import WorkerProcess, modelFolder, slicersPython
@@ -247,12 +247,8 @@ def addLungWeights(path: Path, target: Path) -> None:
 def _copyWhole(path: Path, target: Path) -> None:
     """Copy a file that appears whole or not at all, be there a crash or a full disk."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
+    with appearing_whole(target) as temporary:
         shutil.copyfile(path, temporary)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def deleteFile(path: Path) -> None:

@@ -18,6 +18,7 @@ import safetensors.torch
 import torch
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.file_errors import output_not_writable
+from COVIDSelfSegLib.whole_files import appearing_whole
 from safetensors import SafetensorError
 from torch import Tensor, nn, optim
 
@@ -57,16 +58,14 @@ def save_checkpoint(
             tensors.update({f"{_OPTIMISER}.{name}.{index}.{key}": value for key, value in state.items()})
     tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     _check_finite(path, tensors)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        safetensors.torch.save_file(
-            tensors, temporary, {"iteration": json.dumps(iteration), **(recipe or {})}
-        )
-        with temporary.open("r+b") as file:  # Windows flushes only what is open for writing
-            os.fsync(file.fileno())  # a power cut after the renaming must not leave an empty file
-        temporary.replace(path)
+        with appearing_whole(path) as temporary:
+            safetensors.torch.save_file(
+                tensors, temporary, {"iteration": json.dumps(iteration), **(recipe or {})}
+            )
+            with temporary.open("r+b") as file:  # Windows flushes only what is open for writing
+                os.fsync(file.fileno())  # a power cut after the renaming must not leave an empty file
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
         raise not_writable(path.parent, error) from error
 
 

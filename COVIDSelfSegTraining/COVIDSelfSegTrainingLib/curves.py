@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import base64
 import html
+import logging
 import math
-import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from COVIDSelfSegLib.whole_files import appearing_whole
+
 from .samples import GAN_PANELS, SEGMENTER_PANELS
 from .training_log import LOG, read_log
+
+log = logging.getLogger(__name__)
 
 PAGE = "training.html"
 SAMPLES = "samples"
@@ -57,7 +61,10 @@ class State:
 
 
 def write_page(folder: Path, state: State) -> None:
-    """Write the page from the log and the sample pictures in the folder; it appears whole or not at all."""
+    """Write the page from the log and the sample pictures in the folder; it appears whole or not at all.
+
+    One that another program keeps open stays as it was.
+    """
     lines = read_log(folder / LOG)
     refresh = "" if state.finished else f'<meta http-equiv="refresh" content="{_REFRESH_S}">'
     parts = [
@@ -76,9 +83,11 @@ def write_page(folder: Path, state: State) -> None:
     for phase, title in _PHASES.items():
         parts += _phase(folder, phase, title, [line for line in lines if line["phase"] == phase])
     parts.append("<p><small>For research use only. Not a medical device.</small></p></body></html>")
-    temporary = folder / f".{PAGE}.{os.getpid()}"
-    temporary.write_text("\n".join(parts), encoding="utf-8")
-    temporary.replace(folder / PAGE)
+    try:
+        with appearing_whole(folder / PAGE) as temporary:
+            temporary.write_text("\n".join(parts), encoding="utf-8")
+    except PermissionError as error:  # on Windows, of a page that is open: no reason to end days of training
+        log.warning("The page %s stays as it was: %s", folder / PAGE, error.strerror)
 
 
 def _warning(line: dict[str, Any]) -> str:

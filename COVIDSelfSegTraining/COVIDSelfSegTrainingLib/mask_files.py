@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.networks.generator import VolumeGenerator
+from COVIDSelfSegLib.whole_files import put_in_place
 
 from .cohorts.cohort import CohortScan
 from .distributed import rows, wait_for_all
@@ -79,7 +80,7 @@ def _write(mask: PseudoMask, folder: Path, maker: str) -> None:
         np.save(partial / f"{name}.npy", getattr(mask, name))
     (partial / "made_by").write_text(maker)
     shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    put_in_place(partial, folder)
 
 
 def _read(folder: Path) -> PseudoMask:

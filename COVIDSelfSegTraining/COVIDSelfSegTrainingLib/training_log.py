@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from COVIDSelfSegLib.whole_files import appearing_whole
 
 LOG = "log.jsonl"
 
@@ -29,9 +30,8 @@ class TrainingLog:
             return
         lines = read_log(self._path)
         kept = [line for line in lines if line["phase"] != phase or line["iteration"] <= iteration]
-        temporary = self._path.with_name(f".{LOG}.{os.getpid()}")
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        temporary.replace(self._path)
+        with appearing_whole(self._path) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
     def losses(self, phase: str, iteration: int, means: Mapping[str, float]) -> None:
         """Write the mean losses since the last line."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from COVIDSelfSegLib.file_errors import writing_to
-from COVIDSelfSegLib.whole_files import write_whole
+from COVIDSelfSegLib.whole_files import appearing_whole, write_whole
 
 from .histogram import ProbabilityHistogram
 from .overlap import Overlap
@@ -38,14 +37,10 @@ def save_result(path: Path, key: str, result: CaseResult) -> None:
     if histogram is not None:
         arrays |= histogram
     text = json.dumps({"scoring": SCORING, "key": key, **values})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.npz")
     with writing_to(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            np.savez_compressed(temporary, text=np.array(text), **arrays)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with appearing_whole(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, text=np.array(text), **arrays)
 
 
 def save_rows(path: Path, key: str, rows: Sequence[dict[str, Any]]) -> None:

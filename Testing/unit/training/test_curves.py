@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
 from COVIDSelfSegTrainingLib.curves import PAGE, SAMPLES, State, write_page
 from COVIDSelfSegTrainingLib.training_log import LOG, TrainingLog, read_log
 from PIL import Image
@@ -84,3 +86,19 @@ def test_a_line_that_was_cut_short_does_not_count_and_later_steps_are_forgotten(
     TrainingLog(tmp_path, tensorboard=False).rewind("gan", 40)
     lines = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
     assert [line["iteration"] for line in lines] == [20, 40]
+
+
+def test_a_page_that_a_program_keeps_open_stays_as_it_was_and_ends_no_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def as_on_windows(self: Path, _target: Path) -> Path:
+        raise PermissionError(13, "Access is denied", str(self))
+
+    write_page(a_folder(tmp_path), STATE)
+    before = (tmp_path / PAGE).read_text()
+    files = sorted(tmp_path.iterdir())
+    monkeypatch.setattr(Path, "replace", as_on_windows)
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+    write_page(tmp_path, replace(STATE, finished=True))
+    assert (tmp_path / PAGE).read_text() == before
+    assert sorted(tmp_path.iterdir()) == files
