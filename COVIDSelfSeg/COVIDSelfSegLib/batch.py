@@ -281,7 +281,7 @@ def _drop_report_of_other_files(job: Job, output: Path) -> None:
     """Delete the report of a scan that has been refused, if its files were others then."""
     file = output / job.name / results.REPORT
     with suppress(OSError, ValueError, KeyError, TypeError):
-        asked, now = json.loads(file.read_text())["asked"], _stamp(job)
+        asked, now = json.loads(file.read_text(encoding="utf-8"))["asked"], _stamp(job)
         if {name: asked[name] for name in now} != now:
             file.unlink()
 
@@ -300,7 +300,7 @@ def _finished(
     """
     file = output / job.name / results.REPORT
     try:
-        report: dict[str, Any] = json.loads(file.read_text())
+        report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         same = report["scan"] == str(job.scan) and report["asked"] == _asked(job, options)
         same &= report["lung_mask"]["sha256"] == lungs
         same &= report["model"]["sha256"] == package.sha256

@@ -176,7 +176,7 @@ def write_results(
             overview.save(folder / results.OVERVIEW)
     report = about | run.report | {"seconds": clock.seconds}
     with writing_to(folder):
-        (folder / results.REPORT).write_text(json.dumps(report, indent=1))
+        (folder / results.REPORT).write_text(json.dumps(report, indent=1), encoding="utf-8")
     return report
 
 

@@ -70,7 +70,7 @@ def _fingerprint(generator: VolumeGenerator, residual: float, preset: PseudoMask
 
 def _is_of(folder: Path, maker: str) -> bool:
     made_by = folder / "made_by"
-    return made_by.is_file() and made_by.read_text() == maker
+    return made_by.is_file() and made_by.read_text(encoding="utf-8") == maker
 
 
 def _write(mask: PseudoMask, folder: Path, maker: str) -> None:
@@ -78,7 +78,7 @@ def _write(mask: PseudoMask, folder: Path, maker: str) -> None:
     partial.mkdir(parents=True, exist_ok=True)
     for name in _ARRAYS:
         np.save(partial / f"{name}.npy", getattr(mask, name))
-    (partial / "made_by").write_text(maker)
+    (partial / "made_by").write_text(maker, encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     put_in_place(partial, folder)
 

@@ -31,7 +31,7 @@ class TrainingLog:
         lines = read_log(self._path)
         kept = [line for line in lines if line["phase"] != phase or line["iteration"] <= iteration]
         with appearing_whole(self._path) as temporary:
-            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
 
     def losses(self, phase: str, iteration: int, means: Mapping[str, float]) -> None:
         """Write the mean losses since the last line."""
@@ -46,14 +46,14 @@ class TrainingLog:
         self._write({"phase": phase, "iteration": iteration, "warning": what, "fix": fix})
 
     def _write(self, values: Mapping[str, Any]) -> None:
-        with self._path.open("a") as file:
+        with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
     """The lines of a log; a last one that a killed run left unfinished does not count."""
     lines = []
-    for text in path.read_text().splitlines() if path.is_file() else []:
+    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
         try:
             lines.append(json.loads(text))
         except json.JSONDecodeError:

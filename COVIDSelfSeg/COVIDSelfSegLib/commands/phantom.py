@@ -39,5 +39,5 @@ def _phantom(parsed: argparse.Namespace) -> None:
             "infected_share": phantom.infected_share,
         }
         with writing_to(folder):
-            (folder / "truth.json").write_text(json.dumps(truth, indent=1))
+            (folder / "truth.json").write_text(json.dumps(truth, indent=1), encoding="utf-8")
     sys.stdout.write(f"{parsed.output / 'scan.nrrd'}: infected {phantom.infected_share:.1%} of the lung\n")

@@ -203,7 +203,7 @@ def open_scan(folder: Path, content_sha256: str = "") -> CohortScan:
         UserError: it was written by a later version, or a file is missing or cut short.
     """
     try:
-        values = json.loads((folder / "scan.json").read_text())
+        values = json.loads((folder / "scan.json").read_text(encoding="utf-8"))
         if values.get("format", 1) > FORMAT:
             raise UserError(
                 f"The cohort scan {folder} has format {values['format']}; this version reads up to {FORMAT}.",

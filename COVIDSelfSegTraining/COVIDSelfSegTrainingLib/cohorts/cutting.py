@@ -238,7 +238,7 @@ def _write(target: Path, arrays: dict[str, npt.NDArray[Any]], description: dict[
     with results_folder(target, anew=True) as folder, writing_to(folder):
         for name, array in arrays.items():
             np.save(folder / f"{name}.npy", array)
-        (folder / "scan.json").write_text(json.dumps(description, indent=1))
+        (folder / "scan.json").write_text(json.dumps(description, indent=1), encoding="utf-8")
 
 
 def _content_sha256(scan: sitk.Image) -> str:

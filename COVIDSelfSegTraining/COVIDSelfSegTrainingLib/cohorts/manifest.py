@@ -46,7 +46,7 @@ def read_manifest(folder: Path) -> tuple[list[Row], dict[str, Any]]:
     """
     path = folder / MANIFEST
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_text(encoding="utf-8"))
         if values["format"] > FORMAT:
             raise UserError(
                 f"{path} has format {values['format']}; this version reads up to {FORMAT}.",

@@ -179,7 +179,7 @@ def _begin(folder: Path, settings: Settings) -> None:
     made = settings.to_dict()
     values = {name: made[name] for name in ("grids", "lung_model", "builtin_lungs", "lung_weights")}
     text = json.dumps(values, indent=1)
-    if path.is_file() and path.read_text() != text:
+    if path.is_file() and path.read_text(encoding="utf-8") != text:
         raise UserError(
             f"The cohort {folder} was made with other grids or another lung model.",
             why="Scans that were cut in two ways cannot be trained on together.",
@@ -264,7 +264,7 @@ def _judge(found: Sequence[Found], stored: dict[str, Row | None]) -> list[Row]:
 def _bring_up_to_date(folder: Path, source: Source) -> None:
     """Note another patient, side or licence in a scan that need not be cut again."""
     path = folder / "scan.json"
-    values = json.loads(path.read_text())
+    values = json.loads(path.read_text(encoding="utf-8"))
     if values["source"] != asdict(source):
         write_whole(path, json.dumps({**values, "source": asdict(source)}, indent=1))
 

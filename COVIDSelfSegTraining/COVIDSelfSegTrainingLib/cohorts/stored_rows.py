@@ -19,7 +19,7 @@ def stored_row(folder: Path, one: Found) -> Row | None:
     if one.problem is not None:
         return Row.refused(one.source, one.problem)
     try:
-        values = json.loads((folder / WORK / f"{one.source.name}.json").read_text())
+        values = json.loads((folder / WORK / f"{one.source.name}.json").read_text(encoding="utf-8"))
         row = Row.from_dict(values["row"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -207,7 +207,7 @@ def read_slice_labels(path: Path) -> dict[str, tuple[bool, ...]]:
         UserError: the file cannot be read, or is another one.
     """
     try:
-        volumes = json.loads(path.read_text())["volumes"]
+        volumes = json.loads(path.read_text(encoding="utf-8-sig"))["volumes"]
         return {name: tuple(map(bool, values["slice_infected"])) for name, values in volumes.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(

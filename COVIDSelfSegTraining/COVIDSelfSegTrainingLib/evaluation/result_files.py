@@ -57,7 +57,7 @@ def save_rows(path: Path, key: str, rows: Sequence[dict[str, Any]]) -> None:
 def load_rows(path: Path, key: str) -> list[dict[str, Any]] | None:
     """The rows that were made from ``key``; None where there are none, or they are damaged."""
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     if not isinstance(values, dict) or (values.get("scoring"), values.get("key")) != (SCORING, key):

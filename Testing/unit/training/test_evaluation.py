@@ -32,7 +32,12 @@ from COVIDSelfSegTrainingLib.cohorts.sources import Source
 from COVIDSelfSegTrainingLib.commands.evaluate import open_packages
 from COVIDSelfSegTrainingLib.evaluation import cases as cases_module
 from COVIDSelfSegTrainingLib.evaluation.baselines import THRESHOLDS_HU
-from COVIDSelfSegTrainingLib.evaluation.cases import Case, cases_of_cohort, phantom_cases
+from COVIDSelfSegTrainingLib.evaluation.cases import (
+    Case,
+    cases_of_cohort,
+    phantom_cases,
+    read_slice_labels,
+)
 from COVIDSelfSegTrainingLib.evaluation.comparison import differing_settings
 from COVIDSelfSegTrainingLib.evaluation.evaluated import evaluate
 from COVIDSelfSegTrainingLib.evaluation.evaluation_sheet import FurtherFindings, draw_sheet
@@ -256,6 +261,13 @@ def test_a_scan_whose_labels_are_all_alike_has_no_figure_in_the_card(
     path = Path(shutil.copy(models["new"].path, tmp_path / "new.safetensors"))
     assert main(["card", str(path), "--sheet", str(other), "--label", "new"]) == 0
     assert "AUC over slices" not in {one["name"] for one in open_package(path).card.metrics}
+
+
+def test_labels_are_read_as_editors_on_windows_write_them(tmp_path: Path) -> None:
+    labels = tmp_path / "labels.json"
+    text = '{"volumes": {"Müller": {"slice_infected": [0, 1]}}}'
+    labels.write_text(text, encoding="utf-8-sig")
+    assert read_slice_labels(labels) == {"Müller": (False, True)}
 
 
 def test_labels_of_other_scans_alone_are_refused(renamed: Path, tmp_path: Path) -> None:
