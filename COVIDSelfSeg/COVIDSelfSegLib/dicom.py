@@ -19,6 +19,7 @@ import SimpleITK as sitk
 
 from .dicom_header import NoSlice, Slice, not_readable, read_header
 from .errors import UserError
+from .file_names import itk_name
 from .memory import is_out_of_memory
 from .multi_frame import read_multi_frame
 from .slice_stack import LEAST_SLICES, check_stack, pixel_sizes_differ, several_stacks
@@ -237,10 +238,10 @@ def _read_single_frames(series: Series) -> sitk.Image:
     positions = np.array([slice_.position for slice_ in series.slices])
     check_stack(positions, series.slices[0].normal, series.description)
     if len(series.slices) == 1:
-        return sitk.ReadImage(str(series.slices[0].path), imageIO="GDCMImageIO")
+        return sitk.ReadImage(itk_name(series.slices[0].path), imageIO="GDCMImageIO")
     reader = sitk.ImageSeriesReader()
     reader.SetImageIO("GDCMImageIO")
-    reader.SetFileNames([str(slice_.path) for slice_ in series.slices])
+    reader.SetFileNames([itk_name(slice_.path) for slice_ in series.slices])
     return reader.Execute()
 
 

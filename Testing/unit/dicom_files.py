@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import SimpleITK as sitk
+from COVIDSelfSegLib import file_names
 
 UID = "1.2.826.0.1.3680043.2.1125.99"
 """What every identifier begins with."""
@@ -74,3 +77,24 @@ def write_colour_picture(file: Path, *, series: str = "9", description: str = "D
     writer.KeepOriginalImageUIDOn()
     writer.SetFileName(str(file))
     writer.Execute(image)
+
+
+def read_as_on_windows(folder: Path, short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the readers find no name with other letters than those of ASCII, and a folder have a short one."""
+
+    def finding(reader: type, method: str) -> None:
+        real = getattr(reader, method)
+
+        def set_names(self: object, names: object) -> None:
+            if not str(names).isascii():
+                raise RuntimeError("The file doesn't exist.")
+            real(self, names)
+
+        monkeypatch.setattr(reader, method, set_names)
+
+    short.symlink_to(folder)
+    finding(sitk.ImageFileReader, "SetFileName")
+    finding(sitk.ImageSeriesReader, "SetFileNames")
+    monkeypatch.setattr(file_names, "sys", SimpleNamespace(platform="win32"))
+    shortened = lambda path: str(short / path.relative_to(folder))  # noqa: E731
+    monkeypatch.setattr(file_names, "_short", shortened, raising=False)

@@ -13,6 +13,7 @@ from pathlib import Path
 import SimpleITK as sitk
 from COVIDSelfSegLib.dicom import Series, choose_chest_ct, list_series
 from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.file_names import itk_name
 from COVIDSelfSegLib.volume import FILE_ENDINGS, bare_name, files_of, has_scan_ending
 
 from .layouts import MaskKind, count_below, mask_of, patient_folder, stated_class
@@ -260,7 +261,7 @@ def _label(root: Root, relative: Path) -> str:
 def _header(path: Path) -> dict[str, str]:
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
-    reader.SetFileName(str(path))
+    reader.SetFileName(itk_name(path))
     reader.ReadImageInformation()
     keys = (_PATIENT_ID, _BIRTH_DATE, _SEX, _STUDY)
     return {key: reader.GetMetaData(key).strip() if reader.HasMetaDataKey(key) else "" for key in keys}

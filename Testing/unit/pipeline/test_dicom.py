@@ -12,7 +12,7 @@ from COVIDSelfSegLib.dicom import list_series
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.volume import read_scan
 
-from ..dicom_files import UID, write_colour_picture, write_series
+from ..dicom_files import UID, read_as_on_windows, write_colour_picture, write_series
 
 
 @pytest.fixture
@@ -27,6 +27,15 @@ def test_slices_are_stacked_by_position_not_by_file_name(hu: np.ndarray, tmp_pat
     assert scan.GetSpacing() == pytest.approx((1.5, 1.5, 2.0))
     assert scan.GetOrigin() == pytest.approx((-90.5, -80.25, 0.0))
     assert scan.GetPixelID() == sitk.sitkInt16
+
+
+@pytest.mark.parametrize("count", [10, 1])
+def test_slices_in_a_folder_with_any_letters_are_read_on_windows(
+    count: int, hu: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_series(tmp_path / "Müller", hu[:count])
+    read_as_on_windows(tmp_path / "Müller", tmp_path / "MLLER~1", monkeypatch)
+    assert np.array_equal(sitk.GetArrayFromImage(read_scan(tmp_path / "Müller")), hu[:count])
 
 
 def test_one_file_of_a_series_stands_for_the_whole(hu: np.ndarray, tmp_path: Path) -> None:

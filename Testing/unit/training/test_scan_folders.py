@@ -14,7 +14,7 @@ from COVIDSelfSegTrainingLib.cohorts.patients import doubtful_patients
 from COVIDSelfSegTrainingLib.cohorts.scan_folders import Found, Root, Search, search
 from COVIDSelfSegTrainingLib.cohorts.sources import Source
 
-from ..dicom_files import write_series
+from ..dicom_files import read_as_on_windows, write_series
 
 
 def write(path: Path) -> Path:
@@ -168,6 +168,16 @@ def test_of_a_dicom_study_one_ct_series_enters_and_the_others_say_why(tmp_path: 
     assert "a localizer" in problems["4"]
     # Without a patient ID in its header the folder stands for the patient.
     assert {one.source.patient for one in found} == {"p1"}
+
+
+def test_a_dicom_series_in_a_folder_with_any_letters_is_found_on_windows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hu = np.random.default_rng(2).integers(-1000, 900, (10, 40, 48)).astype(np.int16)
+    write_series(tmp_path / "Müller", hu)
+    read_as_on_windows(tmp_path / "Müller", tmp_path / "MLLER~1", monkeypatch)
+    [one] = search([Root(tmp_path / "Müller", "diseased", "")]).found
+    assert one.problem is None
 
 
 def test_one_name_for_two_people_is_told() -> None:
