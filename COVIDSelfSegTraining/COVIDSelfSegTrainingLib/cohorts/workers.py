@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -22,6 +23,16 @@ import torch
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
+
+_MOST_ON_WINDOWS = 61
+"""Processes in a pool: Windows waits for no more at a time."""
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on: a job on a cluster is given a few of a machine's many."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def spread(
@@ -40,6 +51,8 @@ def spread(
         An item and its result, None where the item ended its process.
     """
     waiting = deque(items)
+    if sys.platform == "win32":
+        workers = min(workers, _MOST_ON_WINDOWS)
     suspects: list[Item] = []
     while waiting:
         suspects = yield from _work_off(work, waiting, min(workers, len(waiting)))
@@ -54,7 +67,7 @@ def _work_off(
 ) -> Generator[tuple[Item, Done], None, list[Item]]:
     """Take items until none is left or a process dies; returns those that were on their way then."""
     before = set(multiprocessing.active_children())
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = max(1, usable_cores() // workers)
     pool = ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(threads,)
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from ..cohorts.rows import Row
 from ..cohorts.scan_folders import Found, Root, few, search
 from ..cohorts.shipped import data_folder, shipped_sources
 from ..cohorts.sources import LICENCE_UNKNOWN, Source
+from ..cohorts.workers import usable_cores
 from ..preset_files import find_preset
 
 
@@ -74,7 +74,7 @@ def _add_common(parser: argparse.ArgumentParser, *, with_output: bool = True) ->
     parser.add_argument(
         "--preset", default="default", metavar="NAME|FILE", help="whose grids to cut into (default)"
     )
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     parser.add_argument(
         "--workers",
         type=whole_number,

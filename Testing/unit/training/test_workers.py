@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from COVIDSelfSegTrainingLib.cohorts.workers import spread
+from COVIDSelfSegTrainingLib.cohorts import workers
+from COVIDSelfSegTrainingLib.cohorts.workers import spread, usable_cores
 
 
 def square_or_die(number: int) -> int:
@@ -54,3 +58,29 @@ def test_leaving_early_ends_the_processes_within_their_work(tmp_path: Path) -> N
         assert not file.suffix, "a worker went on to the end"
         with pytest.raises(ProcessLookupError):
             os.kill(int(file.name), 0)
+
+
+def test_windows_is_asked_for_no_more_processes_than_it_can_wait_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def pool(workers: int, *_: object, **__: object) -> ThreadPoolExecutor:
+        asked.append(workers)
+        return ThreadPoolExecutor(1)
+
+    asked: list[int] = []
+    monkeypatch.setattr(workers, "ProcessPoolExecutor", pool)
+    for platform in ("win32", "linux"):
+        monkeypatch.setattr(workers, "sys", SimpleNamespace(platform=platform))
+        assert dict(spread(str, range(70), 64)) == {number: str(number) for number in range(70)}
+    assert asked == [61, 64]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives a process a part of the cores")
+def test_a_job_that_is_given_one_core_of_many_counts_one() -> None:
+    given = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(given)})
+    try:
+        assert usable_cores() == 1
+    finally:
+        os.sched_setaffinity(0, given)
+    assert usable_cores() == len(given)
