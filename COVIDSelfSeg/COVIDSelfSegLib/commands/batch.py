@@ -31,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _batch(parsed: argparse.Namespace) -> None:
-    scans = [*parsed.scans, *(_listed(parsed.list) if parsed.list is not None else [])]
+    scans = [scan for typed in parsed.scans for scan in _meant_by(typed)]
+    scans += _listed(parsed.list) if parsed.list is not None else []
     if not scans:
         raise UserError(
             "No scan was named.",
@@ -76,6 +77,15 @@ def _said(outcome: Outcome) -> str:
         return f"refused: {outcome.why}"
     share = outcome.report["numbers"]["both"]["infected_share"]
     return f"{share:.1%} of the lung infected ({outcome.verdict})"
+
+
+def _meant_by(typed: Path) -> list[Path]:
+    """The scans that a pattern such as ``*.nii.gz`` stands for, which the shells of Windows leave be."""
+    if not {"*", "?"} & set(str(typed)) or typed.exists():
+        return [typed]
+    start = Path(typed.anchor)
+    found = start.glob(str(typed.relative_to(start)))
+    return sorted(scan for scan in found if not scan.name.startswith(".")) or [typed]  # as shells have it
 
 
 def _listed(file: Path) -> list[Path]:

@@ -21,6 +21,7 @@ import torch
 from COVIDSelfSegLib import batch
 from COVIDSelfSegLib.batch import Job, name_jobs, part_of
 from COVIDSelfSegLib.cli import main
+from COVIDSelfSegLib.commands import batch as batch_command
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.events import StageProgress, parse_event
 from COVIDSelfSegLib.models import ModelPackage, write_package
@@ -315,6 +316,27 @@ def test_the_parts_of_a_job_array_share_the_scans_and_the_whole_collects_them(
     assert [row["name"] for row in table(output, "batch-2-of-2.csv")] == ["well"]
     assert main(arguments(a_model, output, "--list", str(listed))) == ExitCode.DONE
     assert [row["verdict"] for row in table(output)] == ["already done", "already done"]
+
+
+def test_a_pattern_stands_for_its_files_where_no_shell_has_put_them_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["b.nii.gz", "a.nii.gz", "notes.txt", "._notes.txt", "what?.nii.gz"]
+    for name in names:
+        (tmp_path / name).touch()
+    asked: list[Job] = []
+    monkeypatch.setattr(batch_command, "segment_batch", lambda jobs, *_, **__: asked.extend(jobs) or [])
+    monkeypatch.chdir(tmp_path.parent)
+    relative = Path(tmp_path.name)
+    patterns = [tmp_path / "?.nii.gz", relative / "*.txt", tmp_path / "what?.nii.gz", tmp_path / "no*.mha"]
+    assert main(["batch", "--output", str(tmp_path), *map(str, patterns)]) == ExitCode.DONE
+    assert [job.scan for job in asked] == [
+        tmp_path / "a.nii.gz",
+        tmp_path / "b.nii.gz",
+        relative / "notes.txt",
+        tmp_path / "what?.nii.gz",
+        tmp_path / "no*.mha",
+    ]
 
 
 def test_every_job_is_in_one_part() -> None:
