@@ -46,6 +46,8 @@ _HEADER_BYTES = 1 << 16
 """No such header is longer."""
 _NO_SLICES = (".nrrd", ".json", ".png", ".csv")
 """Endings of the results, which may lie in the folder that a scan is read from; no DICOM slice has them."""
+_OF_FILE_BROWSERS = (".DS_Store", "Thumbs.db", "desktop.ini")
+"""What macOS and Windows write into a folder that somebody looks at."""
 
 
 def has_scan_ending(path: Path) -> bool:
@@ -71,7 +73,11 @@ def files_of(path: Path) -> list[Path]:
         return [path, *(file for file in others if os.fsencode(file.name) in header)]
     if path.is_file():
         return [path]
-    return [file for file in path.rglob("*") if file.suffix not in _NO_SLICES and file.is_file()]
+    return [
+        file
+        for file in path.rglob("*")
+        if file.suffix not in _NO_SLICES and file.name not in _OF_FILE_BROWSERS and file.is_file()
+    ]
 
 
 def read_scan(path: Path, series_id: str | None = None) -> sitk.Image:
