@@ -16,6 +16,9 @@ Fault = tuple[str, str]
 """What is wrong, and what to do."""
 
 
+_NOT_IN_FILE_NAMES = frozenset('/\\<>:"|?*')
+
+
 def check_preset(preset: Preset, source: str) -> None:
     """Refuse what cannot work.
 
@@ -60,8 +63,12 @@ def _share(section: str, **values: float) -> Iterator[Fault]:
 
 
 def _name(name: str) -> Iterator[Fault]:
-    if not name or "/" in name or "\\" in name:
-        yield f"name is {name!r}", "The package's file is named after it: give it a name without folders."
+    if not name or set(name) & _NOT_IN_FILE_NAMES:
+        yield (
+            f"name is {name!r}",
+            "The package's file is named after it: give it a name without folders, and without any of "
+            '< > : " | ? *, of which Windows allows none.',
+        )
 
 
 def _gan(gan: GanPreset) -> Iterator[Fault]:

@@ -89,6 +89,7 @@ def test_a_file_may_hold_only_what_differs_from_a_preset(tmp_path: Path) -> None
         ({"based_on": ["paper"]}, "based_on is ['paper']", "paper"),
         ({"gan": {"generator_rate": float("nan")}}, "'gan.generator_rate' is nan", "finite"),
         ({"name": "../mine"}, "name is '../mine'", "without folders"),
+        ({"name": "ward 3: mine"}, "name is 'ward 3: mine'", "of which Windows allows none"),
         ({"gan": {"batch": 3}}, "gan.batch is 3", "even"),
         ({"gan": {"discriminator_dropout": 0.5}}, "no dense layers", "'text'"),
         ({"segmenter": {"clean": 0}}, "pairing names clean", "contrastive_weight to 0"),
