@@ -12,11 +12,15 @@ import sys
 from importlib import import_module
 from pathlib import Path
 code = import_module(sys.argv[1]).main(sys.argv[2:])
-print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+if sys.platform == "linux":
+    print(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+else:
+    import resource
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 sys.exit(code)
 """
-"""The command line, which then says its peak memory in kB; the system's own account of a child would include
-the parent's memory at the time of the fork."""
+"""The command line, which then says its peak memory in kB. On Linux, the system's account of a process's use
+of resources would include its parent's memory at the time of the fork."""
 
 
 def run_measured(arguments: Sequence[str], lib: str = "COVIDSelfSegLib") -> tuple[float, float]:
