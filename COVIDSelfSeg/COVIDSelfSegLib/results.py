@@ -21,7 +21,7 @@ import SimpleITK as sitk
 from . import colors, terms
 from .errors import ExitCode, UserError
 from .file_errors import output_not_writable, writing_to
-from .processes import may_run
+from .processes import may_be_working_in
 from .volume import array_view
 from .whole_files import put_in_place
 
@@ -120,10 +120,10 @@ def _move(partial: Path, target: Path, anew: bool) -> None:
 def _remove_leftovers(home: Path, name: str) -> None:
     for folder in home.glob(f".{glob.escape(name)}.partial-*"):
         match = _PARTIAL.fullmatch(folder.name)
-        if match and not _is_another_that_runs(int(match["pid"])):
+        if match and not _is_of_another(folder, int(match["pid"])):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_another_that_runs(pid: int) -> bool:
+def _is_of_another(folder: Path, pid: int) -> bool:
     # In a container every run has the same number.
-    return pid != os.getpid() and may_run(pid)
+    return pid != os.getpid() and may_be_working_in(folder, pid)

@@ -6,18 +6,14 @@ import os
 import re
 import shutil
 import tempfile
-import time
-from contextlib import suppress
 from pathlib import Path
 
 import slicer
-from COVIDSelfSegLib.processes import may_run
+from COVIDSelfSegLib.processes import may_be_working_in
 
 from .runFailures import asError, diskFailure
 
 _OF_PROCESS = re.compile(r"COVIDSelfSeg-(?P<pid>\d+)-.+")
-_OLD_S = 24 * 3600
-"""Age from which on Windows, which does not say whether a process runs, a folder is nobody's."""
 
 
 def makeTemporaryFolder() -> Path:
@@ -39,14 +35,5 @@ def makeTemporaryFolder() -> Path:
 def _removeLeftovers(home: Path) -> None:
     for folder in home.glob("COVIDSelfSeg-*"):
         match = _OF_PROCESS.fullmatch(folder.name)
-        if match and _isNobodys(folder, int(match["pid"])):
+        if match and int(match["pid"]) != os.getpid() and not may_be_working_in(folder, int(match["pid"])):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _isNobodys(folder: Path, pid: int) -> bool:
-    if pid == os.getpid():
-        return False
-    if os.name == "nt":
-        with suppress(OSError):
-            return time.time() - folder.stat().st_mtime > _OLD_S
-    return not may_run(pid)

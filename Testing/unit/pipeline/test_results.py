@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from COVIDSelfSegLib import processes
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.file_errors import output_not_writable, writing_to
 from COVIDSelfSegLib.results import HEATMAP, REPORT, UNCERTAINTY, results_folder
@@ -83,6 +85,21 @@ def test_what_belongs_to_a_run_that_is_still_going_stays(tmp_path: Path) -> None
         (folder / "x").write_text("x")
     assert other.exists()
     assert (tmp_path / "out" / "x").exists()
+
+
+def test_on_windows_what_a_killed_run_left_a_day_ago_is_cleared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, running = (tmp_path / f".out.partial-{os.getppid()}-{letter}" for letter in "ab")
+    for folder in (left, running):
+        folder.mkdir()
+    os.utime(left, (0, left.stat().st_mtime - 25 * 3600))
+    # No os.kill: on Windows it would end the process that it asks for.
+    monkeypatch.setattr(processes, "os", SimpleNamespace(name="nt"))
+    with results_folder(tmp_path / "out") as folder:
+        (folder / "x").write_text("x")
+    assert not left.exists()
+    assert running.exists()
 
 
 def test_results_made_anew_take_the_place_of_all_that_was_there(tmp_path: Path) -> None:
