@@ -12,7 +12,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from .errors import UserError
-from .file_names import itk_name
+from .file_names import itk_name, too_long
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +127,8 @@ def read_header(path: Path) -> Slice | NoSlice | None:
 
 def not_readable(path: Path, error: OSError) -> UserError:
     """The error for a file or folder, among those of a scan, that the system does not let be read."""
-    return UserError(
+    not_found = too_long(path) if isinstance(error, FileNotFoundError) else None
+    return not_found or UserError(
         f"{path} cannot be read: {error.strerror or error}.",
         why="It may be or hold slices of the scan; without them lungs would be cut short without a word.",
         fix="Copy it again, or make it readable; if it belongs to no scan, move it out of the folder.",

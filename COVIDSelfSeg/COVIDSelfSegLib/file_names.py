@@ -1,4 +1,4 @@
-"""File names that the image readers can take."""
+"""File names that the system and the image readers can take."""
 
 from __future__ import annotations
 
@@ -6,6 +6,25 @@ import sys
 from pathlib import Path
 
 from .errors import UserError
+
+_LONGEST_ON_WINDOWS = 259
+"""Letters of a path."""
+
+
+def too_long(path: Path) -> UserError | None:
+    """The error for a path that was not found, if it is one that Windows may not find for its length.
+
+    DICOM archives name folders and files by identifiers of up to 64 letters each.
+    """
+    count = len(str(path.absolute()))
+    if sys.platform != "win32" or count <= _LONGEST_ON_WINDOWS:
+        return None
+    return UserError(
+        f"{path} was not found, and its path has {count} letters.",
+        why=f"Windows finds no path of more than {_LONGEST_ON_WINDOWS}, unless it was set to allow them.",
+        fix="Move the scan to a folder with a short path, such as C:\\scans; if it is there, check the "
+        "spelling.",
+    )
 
 
 def itk_name(path: Path) -> str:

@@ -23,7 +23,7 @@ import SimpleITK as sitk
 from .dicom import read_chest_ct
 from .errors import UserError
 from .file_errors import output_not_writable, reading_from, writing_to
-from .file_names import itk_name
+from .file_names import itk_name, too_long
 from .memory import fitting_into_memory, is_out_of_memory
 from .nifti_checks import check_nifti
 from .scan_refusals import refuse_unreadable
@@ -238,7 +238,7 @@ def _numbers(values: tuple[float, ...]) -> str:
 
 def _check_exists(path: Path) -> None:
     if not path.exists():
-        raise UserError(
+        raise too_long(path) or UserError(
             f"{path} does not exist.",
             why="There is nothing to read.",
             fix="Check the spelling of the path, and that the disk it lies on is connected.",

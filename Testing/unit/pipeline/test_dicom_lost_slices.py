@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from COVIDSelfSegLib import file_names
 from COVIDSelfSegLib.dicom import list_series
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.volume import read_scan
@@ -43,6 +45,26 @@ def test_a_slice_that_is_a_link_to_nothing_is_refused_by_its_name(highest: Path)
     refused(highest.parent, f"{highest} cannot be read: No such file or directory.")
     beside = next(file for file in highest.parent.iterdir() if file != highest)
     refused(beside, f"{highest} cannot be read")
+
+
+def test_a_path_that_is_too_long_for_windows_is_told_so(
+    highest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There it is not found, as a link to nothing is not."""
+    monkeypatch.setattr(file_names, "sys", SimpleNamespace(platform="win32"))
+    study = highest.parent.joinpath(*("1.2.826.0.1.3680043.2.1125" * 2 for _ in range(6)))
+    assert len(str(study)) > 259
+    with pytest.raises(UserError, match=r"was not found, and its path has \d+ letters"):
+        read_scan(study)
+    study.mkdir(parents=True)
+    (study / "1.dcm").symlink_to("nowhere")
+    with pytest.raises(UserError, match=r"1\.dcm was not found, and its path has") as caught:
+        read_scan(highest.parent)
+    assert "Windows finds no path of more than 259" in caught.value.why
+    (study / "1.dcm").unlink()
+    highest.unlink()
+    highest.symlink_to("nowhere")
+    refused(highest.parent, f"{highest} cannot be read: No such file")
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file here that fails as a bad disk does")
