@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ import SimpleITK as sitk
 
 from .dicom_header import NoSlice, Slice, not_readable, read_header
 from .errors import UserError
-from .file_names import itk_name
+from .file_names import is_of_the_system, itk_name
 from .memory import is_out_of_memory
 from .multi_frame import read_multi_frame
 from .slice_stack import LEAST_SLICES, check_stack, pixel_sizes_differ, several_stacks
@@ -82,7 +82,8 @@ def list_series(path: Path) -> list[Series]:
     """Find every series below a folder, or the one that a DICOM file belongs to.
 
     Args:
-        path: a folder (searched with its sub-folders) or one DICOM file, whose folder is then searched.
+        path: a folder (searched with its sub-folders, but for hidden ones and those of the system) or one
+            DICOM file, whose folder is then searched.
 
     Returns:
         Series, the one with the most slices first; files that are not DICOM are passed over.
@@ -91,8 +92,7 @@ def list_series(path: Path) -> list[Series]:
         UserError: the system does not let a file or folder be read, or nothing but damaged slices is there.
     """
     if path.is_dir():
-        folders = os.walk(path, onerror=_refuse_folder)
-        files = sorted(Path(folder) / name for folder, _, names in folders for name in names)
+        files = sorted(_files_below(path))
     else:
         beside = path.parent.iterdir()
         files = sorted(file for file in beside if file.is_file() or (file.is_symlink() and not file.exists()))
@@ -251,10 +251,16 @@ def _is_long_ct(series: Series) -> bool:
     )
 
 
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Not what was thrown away, which would double slices, nor what the system lets nobody see."""
+    for parent, folders, names in os.walk(folder, onerror=_refuse_folder):
+        folders[:] = [name for name in folders if not is_of_the_system(name)]
+        yield from (Path(parent) / name for name in names)
+
+
 def _refuse_folder(error: OSError) -> None:
-    """What cannot be listed may hold slices; only the system's own hidden folders are passed over."""
-    if not Path(error.filename).name.startswith("."):
-        raise not_readable(Path(error.filename), error)
+    """What cannot be listed may hold slices."""
+    raise not_readable(Path(error.filename), error)
 
 
 def _belongs_to(damaged: NoSlice, stack: list[Slice]) -> bool:

@@ -1,4 +1,4 @@
-"""File names that the system and the image readers can take."""
+"""File names: those of the system itself, and those that it and the image readers can take."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ from .errors import UserError
 
 _LONGEST_ON_WINDOWS = 259
 """Letters of a path."""
+
+
+_OF_THE_SYSTEM = ("$RECYCLE.BIN", "System Volume Information", "lost+found")
+"""Folders that Windows and Linux keep at the root of a disk; others, as all of macOS, are hidden."""
+
+
+def is_of_the_system(folder: str) -> bool:
+    """Whether a folder of this name, below the one that a user named, is the system's: trash, or hidden."""
+    return folder.startswith(".") or folder in _OF_THE_SYSTEM
 
 
 def too_long(path: Path) -> UserError | None:

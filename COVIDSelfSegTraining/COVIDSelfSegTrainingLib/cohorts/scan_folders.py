@@ -13,7 +13,7 @@ from pathlib import Path
 import SimpleITK as sitk
 from COVIDSelfSegLib.dicom import Series, choose_chest_ct, list_series
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.file_names import itk_name
+from COVIDSelfSegLib.file_names import is_of_the_system, itk_name
 from COVIDSelfSegLib.volume import FILE_ENDINGS, bare_name, files_of, has_scan_ending
 
 from .layouts import MaskKind, count_below, mask_of, patient_folder, stated_class
@@ -103,7 +103,7 @@ def _search_one(root: Root) -> tuple[list[Found], list[str]]:
     files = sorted(
         path
         for path in root.folder.rglob("*")
-        if not any(part.startswith(".") for part in path.relative_to(root.folder).parts)
+        if not any(map(is_of_the_system, path.relative_to(root.folder).parts))
         and has_scan_ending(path)
         and path.is_file()
     )

@@ -89,7 +89,7 @@ def test_a_slice_that_the_user_may_not_read_is_refused_by_its_name(
     refused(highest.parent, f"{highest} cannot be read: Permission denied.")
 
 
-def test_a_folder_that_cannot_be_listed_is_refused_by_its_name_unless_it_is_hidden(
+def test_a_folder_that_cannot_be_listed_is_refused_by_its_name_unless_it_is_the_systems_own(
     highest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def locked(path: os.PathLike[str] | str) -> object:
@@ -97,9 +97,9 @@ def test_a_folder_that_cannot_be_listed_is_refused_by_its_name_unless_it_is_hidd
             raise PermissionError(13, "Permission denied", str(path))
         return scandir(path)
 
-    scandir, names = os.scandir, [".Trashes"]
+    scandir, names = os.scandir, [".Trashes", "System Volume Information", "lost+found"]
     monkeypatch.setattr(os, "scandir", locked)
-    for name in (".Trashes", "upper half"):
+    for name in (*names, "upper half"):
         (highest.parent / name).mkdir()
     assert read_scan(highest.parent).GetSize()[2] == 10
     names.append("upper half")
@@ -148,6 +148,15 @@ def test_what_is_no_slice_is_passed_over(hu: np.ndarray, highest: Path) -> None:
     assert ct in start
     (folder / "note.dcm").write_bytes(start.replace(ct, note, 1))
     assert np.array_equal(sitk.GetArrayFromImage(read_scan(folder)), hu)
+
+
+@pytest.mark.parametrize("trash", [".Trash-1000/files", "$RECYCLE.BIN/S-1-5-21", ".git/annex/objects"])
+def test_slices_that_were_thrown_away_or_are_kept_for_a_program_are_not_read_again(
+    hu: np.ndarray, tmp_path: Path, trash: str
+) -> None:
+    write_series(tmp_path / "scan", hu)
+    write_series(tmp_path / trash, hu)
+    assert np.array_equal(sitk.GetArrayFromImage(read_scan(tmp_path)), hu)
 
 
 def test_an_empty_file_spoils_only_the_series_in_its_folder(hu: np.ndarray, tmp_path: Path) -> None:
