@@ -137,8 +137,11 @@ def find_package(name: str = DEFAULT_PACKAGE) -> ModelPackage:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Files of weights in a folder, checked or not; a link that leads nowhere is none."""
-    return sorted(path for path in folder.glob("*.safetensors") if path.is_file())
+    """Files of weights in a folder, checked or not.
+
+    A link that leads nowhere is none, nor is what macOS puts beside a file on a disk of another system.
+    """
+    return sorted(path for path in folder.glob("[!.]*.safetensors") if path.is_file())
 
 
 def _check_network(path: Path, part: str, build: Callable[[], Network]) -> None:

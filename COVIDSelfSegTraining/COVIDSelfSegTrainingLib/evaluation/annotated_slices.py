@@ -72,7 +72,7 @@ def read_pictures(folder: Path) -> Iterator[AnnotatedSlice]:
     Raises:
         UserError: there is no picture, or one has no mask of its size.
     """
-    pictures = sorted((folder / "images").glob("*.png"))
+    pictures = sorted((folder / "images").glob("[!.]*.png"))
     if not pictures:
         raise _no_set(folder, "its folder 'images' holds no PNG file")
     pairs = [(picture, folder / "masks" / picture.name) for picture in pictures]

@@ -246,6 +246,7 @@ def test_a_users_own_package_is_found_by_name_before_the_shipped_ones(
     assert model_folders()[0] == tmp_path
     assert find_package() == mine
     (tmp_path / "gone.safetensors").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "._covidselfseg-default.safetensors").write_bytes(b"\0\5\x16\7")  # as macOS writes it
     assert weight_files(tmp_path) == [mine.path]
     listed = [model["path"] for model in status()["models"]]
     assert str(mine.path) == listed[0]

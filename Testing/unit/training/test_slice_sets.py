@@ -219,6 +219,12 @@ def test_masks_of_zeros_and_ones_are_masks(pictures: Path) -> None:
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
 
 
+def test_what_macos_puts_beside_pictures_on_other_disks_is_no_picture(pictures: Path) -> None:
+    for part in ("images", "masks"):
+        (pictures / part / "._s24.png").write_bytes(b"\0\5\x16\7")
+    assert [one.name for one in read_slices(pictures)] == ["s24", "s30", "s36"]
+
+
 def test_arrays_lie_upside_down_unless_they_say_that_they_do_not(tmp_path: Path) -> None:
     image = np.arange(2 * 30 * 40).reshape(2, 30, 40).astype(np.uint8)
     arrays = {"image": image, "lung": image > 9, "infection": image > 99, "case": np.array(["a", "b"])}
