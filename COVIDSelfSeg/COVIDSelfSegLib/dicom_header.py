@@ -12,7 +12,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from .errors import UserError
-from .file_names import itk_name, too_long
+from .file_names import itk_name, too_long, unusual_letters
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def read_header(path: Path) -> Slice | NoSlice | None:
     """Header of one DICOM image, or None for anything that never was one.
 
     Raises:
-        UserError: the system does not let the file be read.
+        UserError: the system does not let the file be read, or the readers do not find it.
     """
     try:
         with path.open("rb") as file:
@@ -101,7 +101,7 @@ def read_header(path: Path) -> Slice | NoSlice | None:
         return None
     except RuntimeError as error:
         log.warning("%s looks like DICOM but has no readable image (%s)", path.name, str(error)[-80:].strip())
-        return NoSlice(path, "is damaged", was_ct=True) if _OF_CT_CLASS.search(start) else None
+        return _damaged_ct(path, error) if _OF_CT_CLASS.search(start) else None
 
     def tag(key: str) -> str:
         return str(reader.GetMetaData(key)).strip() if reader.HasMetaDataKey(key) else ""
@@ -123,6 +123,13 @@ def read_header(path: Path) -> Slice | NoSlice | None:
         position=tuple(reader.GetOrigin()),
         direction=tuple(reader.GetDirection()),
     )
+
+
+def _damaged_ct(path: Path, error: RuntimeError) -> NoSlice:
+    not_found = unusual_letters(path)
+    if not_found is not None:
+        raise not_found from error
+    return NoSlice(path, "is damaged", was_ct=True)
 
 
 def not_readable(path: Path, error: OSError) -> UserError:

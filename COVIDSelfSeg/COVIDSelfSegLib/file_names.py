@@ -36,6 +36,19 @@ def too_long(path: Path) -> UserError | None:
     )
 
 
+def unusual_letters(path: Path) -> UserError | None:
+    """The error for a file that was not read, if it is one that the image readers may not have found."""
+    if itk_name(path).isascii() or sys.platform != "win32":
+        return None
+    return UserError(
+        f"{path} cannot be read.",
+        why="On Windows the image readers may not find files whose path has letters like ä, é or 山. "
+        "Or it is truncated or damaged.",
+        fix="Move the scan to a folder with plain letters, such as C:\\scans; in 3D Slicer, choose such "
+        "a temporary folder in the application settings.",
+    )
+
+
 def itk_name(path: Path) -> str:
     """The name of a file as SimpleITK takes it, which ends the whole process on one that is not UTF-8.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path
 from typing import NoReturn
 
 from .errors import UserError
+from .file_names import unusual_letters
 
 log = logging.getLogger(__name__)
 
@@ -28,15 +28,7 @@ def refuse_unreadable(path: Path, reason: str) -> NoReturn:
         refuse_spacing(path, "zero or not a number")
     if "orthonormal" in lowered:
         _refuse_shear(path)
-    if sys.platform == "win32" and not str(path).isascii():
-        raise UserError(
-            f"{path} cannot be read.",
-            why="On Windows the image readers may not find files whose path has letters like ä, é or 山. "
-            "Or it is truncated or damaged.",
-            fix="Move the scan to a folder with plain letters, such as C:\\scans; in 3D Slicer, choose such "
-            "a temporary folder in the application settings.",
-        )
-    raise UserError(
+    raise unusual_letters(path) or UserError(
         f"{path.name} cannot be read: it is truncated, damaged or not what its name says.",
         why="A part of the scan is missing, so any result would be about a part of the lung at best.",
         fix="Copy or export the scan again, and compare the file sizes.",

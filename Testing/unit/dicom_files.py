@@ -79,22 +79,27 @@ def write_colour_picture(file: Path, *, series: str = "9", description: str = "D
     writer.Execute(image)
 
 
-def read_as_on_windows(folder: Path, short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the readers find no name with other letters than those of ASCII, and a folder have a short one."""
+def read_as_on_windows(folder: Path, short: Path | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the readers find no name with other letters than those of ASCII, and a folder have a short one.
 
-    def finding(reader: type, method: str) -> None:
+    On many a disk of Windows there are no short names.
+    """
+
+    def finding(reader: type, method: str, names: str) -> None:
         real = getattr(reader, method)
 
-        def set_names(self: object, names: object) -> None:
-            if not str(names).isascii():
+        def read(self: object) -> object:
+            if not str(getattr(self, names)()).isascii():
                 raise RuntimeError("The file doesn't exist.")
-            real(self, names)
+            return real(self)
 
-        monkeypatch.setattr(reader, method, set_names)
+        monkeypatch.setattr(reader, method, read)
 
-    short.symlink_to(folder)
-    finding(sitk.ImageFileReader, "SetFileName")
-    finding(sitk.ImageSeriesReader, "SetFileNames")
+    finding(sitk.ImageFileReader, "ReadImageInformation", "GetFileName")
+    finding(sitk.ImageFileReader, "Execute", "GetFileName")
+    finding(sitk.ImageSeriesReader, "Execute", "GetFileNames")
     monkeypatch.setattr(file_names, "sys", SimpleNamespace(platform="win32"))
-    shortened = lambda path: str(short / path.relative_to(folder))  # noqa: E731
-    monkeypatch.setattr(file_names, "_short", shortened, raising=False)
+    if short is not None:
+        short.symlink_to(folder)
+    names = (lambda path: str(short / path.relative_to(folder))) if short else str
+    monkeypatch.setattr(file_names, "_short", names, raising=False)

@@ -38,6 +38,24 @@ def test_slices_in_a_folder_with_any_letters_are_read_on_windows(
     assert np.array_equal(sitk.GetArrayFromImage(read_scan(tmp_path / "Müller")), hu[:count])
 
 
+def test_letters_that_the_readers_of_windows_do_not_find_are_not_called_damage(
+    hu: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "Müller"
+    write_series(folder, hu)
+    sitk.WriteImage(sitk.GetImageFromArray(hu), str(folder / "scan.nii.gz"))
+    (folder / "cut.nii.gz").write_bytes((folder / "scan.nii.gz").read_bytes()[:5000])
+    with monkeypatch.context() as as_on_windows:
+        read_as_on_windows(folder, None, as_on_windows)
+        for path in (folder, folder / "scan.nii.gz"):
+            with pytest.raises(UserError, match=r"Müller.* cannot be read") as refused:
+                read_scan(path)
+            assert "letters like" in refused.value.why
+    read_as_on_windows(folder, tmp_path / "MLLER~1", monkeypatch)
+    with pytest.raises(UserError, match="truncated"):
+        read_scan(folder / "cut.nii.gz")
+
+
 def test_one_file_of_a_series_stands_for_the_whole(hu: np.ndarray, tmp_path: Path) -> None:
     write_series(tmp_path, hu)
     write_series(tmp_path, hu[:3], series="2")
