@@ -143,6 +143,20 @@ def test_a_table_follows_its_node(a_scene):
     view.setMRMLTableNode(None)
 
 
+def test_a_table_that_was_given_by_hand_goes_with_a_batch_where_the_view_knows_the_scene(a_scene):
+    node = a_scene.AddNewNodeByClass("vtkMRMLTableNode")
+    slicer.util.updateTableFromArray(node, [np.array([1.5, 2.5])], ["ml"])
+    for scene, kept in ((None, node), (a_scene, None)):
+        view = slicer.qMRMLTableView()
+        view.setMRMLScene(scene)
+        view.setMRMLTableNode(node)
+        a_scene.StartState(a_scene.BatchProcessState)
+        a_scene.EndState(a_scene.BatchProcessState)
+        assert view.mrmlTableNode() is kept
+        view.setMRMLTableNode(None)
+        view.setMRMLScene(None)
+
+
 def test_a_cell_can_be_typed_into_unless_the_table_is_locked(a_scene):
     node = a_scene.AddNewNodeByClass("vtkMRMLTableNode")
     slicer.util.updateTableFromArray(node, [np.array([1.5, 2.5])], ["ml"])

@@ -150,6 +150,14 @@ def test_nobody_types_other_numbers_into_the_table(a_panel_with_results):
         assert not any(cell.flags() & Qt.ItemFlag.ItemIsEditable for cell in cells)
 
 
+def test_the_table_stays_whatever_batch_of_changes_ends(a_panel_with_results):
+    table = registry.object_of(a_panel_with_results.ui.resultsTable).model()
+    before = table.rowCount()
+    slicer.mrmlScene.StartState(slicer.mrmlScene.BatchProcessState)
+    slicer.mrmlScene.EndState(slicer.mrmlScene.BatchProcessState)
+    assert table.rowCount() == before > 0
+
+
 def test_the_outline_stays_as_the_user_wanted_it(a_panel_with_results):
     panel = a_panel_with_results
     display = resultNodes.findNode(panel.ctNode, resultNodes.SEGMENTATION).GetDisplayNode()

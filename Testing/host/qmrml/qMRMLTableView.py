@@ -11,12 +11,17 @@ from PySide6.QtGui import QStandardItem, QStandardItemModel
 from PySide6.QtWidgets import QTableView, QWidget
 
 from host.properties import declared
+from host.qmrml.scene_observer import Observations
+
+_LEAST_COLUMN_WIDTH = 60
 
 
 class qMRMLTableView(QTableView):
     """Shows the cells of a table node and follows its changes.
 
-    As in Slicer, who types into a cell changes the table, unless the node is locked.
+    As in Slicer, who types into a cell changes the table, unless the node is locked. A view that knows a
+    scene belongs to a view node: each time a batch of changes ends, it shows the table of that node. One that
+    was given its table by hand has no view node, and loses its table then.
     """
 
     vtk_signatures: ClassVar[tuple[str, ...]] = (
@@ -28,6 +33,7 @@ class qMRMLTableView(QTableView):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._scene: slicer.vtkMRMLScene | None = None
+        self._observations = Observations(self)
         self._node: slicer.vtkMRMLTableNode | None = None
         self._observer = 0
         self._model = QStandardItemModel(self)
@@ -47,7 +53,10 @@ class qMRMLTableView(QTableView):
 
     @Slot(object)
     def setMRMLScene(self, scene: slicer.vtkMRMLScene | None) -> None:
+        self._observations.clear()
         self._scene = scene
+        if scene is not None:
+            self._observations.add(scene, scene.EndBatchProcessEvent, lambda *_: self.setMRMLTableNode(None))
 
     @Slot(result=object)
     def mrmlTableNode(self) -> slicer.vtkMRMLTableNode | None:
@@ -61,6 +70,7 @@ class qMRMLTableView(QTableView):
         if node is not None:
             self._observer = node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._update())
         self._update()
+        self.horizontalHeader().setMinimumSectionSize(_LEAST_COLUMN_WIDTH)
 
     def _update(self) -> None:
         self._model.clear()
