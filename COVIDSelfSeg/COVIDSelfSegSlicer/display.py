@@ -217,8 +217,11 @@ class ThresholdPreview:
         segmentation = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
         self._segmentDisplay = segmentation.GetDisplayNode()
         self._before = {}
+        # Blink may show the twin in place of the CT.
+        twins = [ctNode, resultNodes.findNode(ctNode, resultNodes.PSEUDO_HEALTHY)]
+        shown = {node.GetID() for node in twins if node is not None}
         for composite in layouts.sliceCompositeNodes().values():
-            if composite.GetBackgroundVolumeID() == ctNode.GetID():
+            if composite.GetBackgroundVolumeID() in shown:
                 before = (composite.GetForegroundVolumeID(), composite.GetForegroundOpacity())
                 self._before[composite.GetID()] = before
                 composite.SetForegroundVolumeID(self._probability.GetID())

@@ -109,6 +109,20 @@ def test_dragging_moves_read_out_and_preview_and_writes_nothing(a_panel_with_res
     assert foregrounds() == shown
 
 
+@pytest.mark.parametrize("way", ["overlay", "heatmap", "compare"])
+def test_the_twin_that_blink_shows_has_a_preview_too(a_panel_with_results, way):
+    panel = a_panel_with_results
+    probability = resultNodes.findNode(panel.ctNode, resultNodes.PROBABILITY)
+    user.press(getattr(panel.ui, f"{way}Button"))
+    user.press(panel.ui.blinkButton)
+    shown = foregrounds()
+    user.hold(panel.ui.thresholdSlider, 0.4, 0.3)
+    views = [layouts.CT_VIEW, layouts.HEALTHY_VIEW, layouts.DIFFERENCE_VIEW] if way == "compare" else ["Red"]
+    assert {foregrounds()[name] for name in views} == {probability.GetID()}
+    user.inner_slider(panel.ui.thresholdSlider).setSliderDown(False)
+    assert foregrounds() == shown
+
+
 def test_let_go_the_read_out_says_what_the_table_says_without_the_specks(a_panel, samples):
     ct = slicer.util.loadVolume(str(samples / "scan.nrrd"))
     files = RunFiles.read(samples / "truth", lambda: False)
