@@ -517,10 +517,8 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
             return False, _("The chosen volume is not a CT: it must hold one value for each voxel.")
         if ctNode.GetAttribute(resultNodes.ROLE) is not None:
             return False, _("The chosen volume is a result of this module; choose the CT that it came from.")
-        transform = ctNode.GetParentTransformNode()
-        if transform is not None and not transform.IsTransformToWorldLinear():
-            return False, _("The CT lies under a transform that bends it; harden it first.")
-        return True, ""
+        reason = scanExport.whyItCannotStay(ctNode)
+        return not reason, reason
 
     def segment(
         self,

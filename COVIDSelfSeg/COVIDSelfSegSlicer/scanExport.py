@@ -52,6 +52,20 @@ def scanFiles(ctNode, lungMaskNode=None, lungSegmentIDs=None) -> ScanFiles:
     return ScanFiles(slicer.util.arrayFromVolume(ctNode), lungs, ijkToLpsOfWorld(ctNode))
 
 
+def whyItCannotStay(ctNode) -> str:
+    """Why results would not stay with what is seen of a CT; empty where they do."""
+    browsers = slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode")
+    if any(browser.GetSequenceNode(ctNode) is not None for browser in browsers):
+        return _(
+            "The chosen volume is one time of a sequence: its results would be seen over other times, too. "
+            "Clone it in the Data module and choose the clone."
+        )
+    transform = ctNode.GetParentTransformNode()
+    if transform is not None and not transform.IsTransformToWorldLinear():
+        return _("The CT lies under a transform that bends it; harden it first.")
+    return ""
+
+
 def ijkToLpsOfWorld(ctNode) -> np.ndarray:
     """Matrix from voxel indices of a volume to positions in the world, with its transform applied.
 

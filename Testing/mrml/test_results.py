@@ -511,10 +511,21 @@ def a_colored_volume():
     return slicer.util.addVolumeFromArray(pixels, nodeClassName="vtkMRMLVectorVolumeNode")
 
 
+def one_time_of_a_sequence(ct):
+    """A volume that shows the times of a sequence in turn, as that of a 4D CT does."""
+    times = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceNode")
+    for time in "01":
+        times.SetDataNodeAtValue(ct, time)
+    browser = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode")
+    browser.SetAndObserveMasterSequenceNodeID(times.GetID())
+    return browser.AddProxyNode(times.GetNthDataNode(0), times)
+
+
 @pytest.mark.parametrize(
     ("prepare", "reason"),
     [
         (lambda _ct: None, "Choose a CT"),
+        (one_time_of_a_sequence, "Clone it"),
         (lambda ct: node_of(ct, resultNodes.HEATMAP), "is a result"),
         (lambda _ct: slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode"), "holds no image"),
         (labels_on_the_grid_of, "is not a CT"),
@@ -525,3 +536,8 @@ def test_what_is_no_ct_is_refused_with_the_reason(a_segmented_ct, prepare, reaso
     ready, why = COVIDSelfSegLogic().isReady(prepare(a_segmented_ct))
     assert not ready
     assert reason in why
+
+
+def test_a_ct_beside_a_sequence_is_ready(a_ct):
+    one_time_of_a_sequence(a_ct)
+    assert COVIDSelfSegLogic().isReady(a_ct) == (True, "")
