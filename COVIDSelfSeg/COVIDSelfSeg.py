@@ -120,6 +120,7 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._sceneChanged = False
         self._shortcuts = []
         self._lungItems = []
+        self._listed = (None, [], [])
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
@@ -448,18 +449,23 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         listWidget.visible = isSegmentation
         self.ui.inputsLayoutLabel2.visible = isSegmentation
         segmentIDs = list(node.GetSegmentation().GetSegmentIDs()) if isSegmentation else []
-        listed = [listWidget.item(row).data(qt.Qt.UserRole) for row in range(listWidget.count)]
-        if listed == segmentIDs:
+        names = [node.GetSegmentation().GetSegment(segmentID).GetName() for segmentID in segmentIDs]
+        # The segments of another mask may have the same IDs: Slicer calls the first one of each Segment_1.
+        before, self._listed = self._listed, (node, segmentIDs, names)
+        if self._listed == before:
             return
+        ticks = {}
+        if node is before[0]:  # what the user chose stays where segments were added or renamed
+            items = [listWidget.item(row) for row in range(listWidget.count)]
+            ticks = {item.data(qt.Qt.UserRole): item.checkState() for item in items}
         listWidget.clear()
         self._lungItems = []
-        names = [node.GetSegmentation().GetSegment(segmentID).GetName() for segmentID in segmentIDs]
         anyLung = any("lung" in name.lower() for name in names)
         for segmentID, name in zip(segmentIDs, names):
             item = qt.QListWidgetItem(name)
             item.setData(qt.Qt.UserRole, segmentID)
             isLung = "lung" in name.lower() or not anyLung
-            item.setCheckState(qt.Qt.Checked if isLung else qt.Qt.Unchecked)
+            item.setCheckState(ticks.get(segmentID, qt.Qt.Checked if isLung else qt.Qt.Unchecked))
             listWidget.addItem(item)
             # The list owns its items, but older PythonQt may delete one with the last reference in Python.
             self._lungItems.append(item)

@@ -407,6 +407,38 @@ def test_the_lung_segments_that_the_user_ticks_are_used(a_panel, samples, monkey
     a_panel.runSection.showEnded()
 
 
+def a_mask_of(names):
+    """A segmentation as Segment Editor makes it: its segments are numbered, whatever they are called."""
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", " and ".join(names))
+    for number, name in enumerate(names, 1):
+        node.GetSegmentation().AddEmptySegment(f"Segment_{number}", name)
+    return node
+
+
+def what_is_listed(panel):
+    ticks = panel.ui.lungSegmentsList
+    items = [ticks.item(row) for row in range(ticks.count)]
+    return {item.text(): item.checkState() == qt.Qt.Checked for item in items}
+
+
+def test_the_segments_are_those_of_the_chosen_mask(a_panel):
+    masks = [a_mask_of(names) for names in (["lung", "tumor"], ["tumor", "lung"])]
+    for mask in masks:
+        user.choose(a_panel.ui.lungMaskSelector, mask.GetName())
+        assert what_is_listed(a_panel) == {"lung": True, "tumor": False}
+    assert a_panel._chosenLungSegments() == ["Segment_2"]
+
+
+def test_what_was_ticked_stays_when_segments_are_renamed_or_added(a_panel):
+    mask = a_mask_of(["right lung", "left lung"])
+    user.choose(a_panel.ui.lungMaskSelector, mask.GetName())
+    a_panel.ui.lungSegmentsList.item(0).setCheckState(qt.Qt.Unchecked)
+    mask.GetSegmentation().GetSegment("Segment_1").SetName("lung to leave out")
+    mask.GetSegmentation().AddEmptySegment("Segment_3", "third lung")
+    a_panel.enter()  # as when one comes back from Segment Editor
+    assert what_is_listed(a_panel) == {"lung to leave out": False, "left lung": True, "third lung": True}
+
+
 def test_a_lung_mask_without_a_ticked_segment_is_refused_with_what_to_do(a_panel, samples):
     ct = show_truth(load(samples / "scan.nrrd"), samples / "truth")
     given = resultNodes.findNode(ct, resultNodes.SEGMENTATION)
