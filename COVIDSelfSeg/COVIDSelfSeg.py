@@ -143,6 +143,7 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         slicer.util.addParameterEditWidgetConnections(
             self.parameterEditWidgets, self.updateParameterNodeFromGUI
         )
+        self.ui.lungMaskSelector.connect("nodeAboutToBeRemoved(vtkMRMLNode*)", self.onLungMaskRemoved)
         self.ui.segmentButton.connect("clicked(bool)", self.onSegmentButton)
         self.ui.overlayButton.connect("clicked(bool)", lambda: self._show(display.OVERLAY))
         self.ui.heatmapButton.connect("clicked(bool)", lambda: self._show(display.HEATMAP))
@@ -240,6 +241,11 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         switched = None not in (before, self.ctNode) and before is not self.ctNode
         if switched and slicer.app.layoutManager() is not None:
             display.follow(self.ctNode)
+
+    def onLungMaskRemoved(self, node):
+        """Choose none instead: by itself the selector goes to the next segmentation, whatever that holds."""
+        if node is self.ui.lungMaskSelector.currentNode():
+            self.ui.lungMaskSelector.setCurrentNode(None)
 
     def onSceneStartSave(self, caller, event):
         self.thresholdSection.settle()

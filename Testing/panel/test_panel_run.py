@@ -439,6 +439,17 @@ def test_what_was_ticked_stays_when_segments_are_renamed_or_added(a_panel):
     assert what_is_listed(a_panel) == {"lung to leave out": False, "left lung": True, "third lung": True}
 
 
+def test_a_lung_mask_that_is_deleted_is_not_exchanged_for_another_segmentation(a_panel):
+    masks = [a_mask_of([name]) for name in ("heart", "lungs", "liver")]
+    user.choose(a_panel.ui.lungMaskSelector, "lungs")
+    slicer.mrmlScene.RemoveNode(masks[1])
+    assert a_panel.ui.lungMaskSelector.currentNode() is None
+    assert a_panel._parameterNode.GetNodeReference("LungMask") is None
+    slicer.mrmlScene.RemoveNode(masks[0])
+    user.choose(a_panel.ui.lungMaskSelector, "liver")
+    assert a_panel._parameterNode.GetNodeReference("LungMask") is masks[2]
+
+
 def test_a_lung_mask_without_a_ticked_segment_is_refused_with_what_to_do(a_panel, samples):
     ct = show_truth(load(samples / "scan.nrrd"), samples / "truth")
     given = resultNodes.findNode(ct, resultNodes.SEGMENTATION)
