@@ -153,7 +153,6 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.volumeRenderingCheckBox.connect("clicked(bool)", self.onCloud)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartSaveEvent, self.onSceneStartSave)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeAddedEvent, self.onNodesChanged)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeRemovedEvent, self.onNodesChanged)
 
@@ -246,9 +245,6 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Choose none instead: by itself the selector goes to the next segmentation, whatever that holds."""
         if node is self.ui.lungMaskSelector.currentNode():
             self.ui.lungMaskSelector.setCurrentNode(None)
-
-    def onSceneStartSave(self, caller, event):
-        self.thresholdSection.settle()
 
     def onSceneStartClose(self, caller, event):
         self.thresholdSection.forget()

@@ -427,7 +427,6 @@ def choose_another_ct(panel, samples):
 WHAT_COMES_BETWEEN = {
     "another CT is chosen": choose_another_ct,
     "the module is left": lambda panel, _samples: panel.exit(),
-    "the scene is saved": lambda _panel, _samples: slicer.mrmlScene.StartState(slicer.mrmlScene.SaveState),
     "the heatmap is shown": lambda _panel, _samples: user.press_key(slicer.util.mainWindow(), "H"),
     "3D is pressed": lambda panel, _samples: user.press(panel.ui.show3DButton),
 }
