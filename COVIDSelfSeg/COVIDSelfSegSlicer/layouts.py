@@ -57,7 +57,10 @@ def isCompare() -> bool:
 
 
 def isOnly3D() -> bool:
-    """Whether a 3D view is all that is shown."""
+    """Whether a 3D view is all that is shown, be it one that a double click enlarged over the others."""
+    enlarged = _enlargedView()
+    if enlarged is not None:
+        return enlarged.IsA("vtkMRMLViewNode")
     return slicer.app.layoutManager().layout == slicer.vtkMRMLLayoutNode.SlicerLayoutOneUp3DView
 
 
@@ -65,6 +68,8 @@ def showConventional() -> None:
     """Leave our own layout and any that shows no slices for Slicer's four views."""
     layoutManager = slicer.app.layoutManager()
     fourViews = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
+    if isOnly3D():
+        _shrink()
     if isCompare():
         place = _placeShown(CT_VIEW)
         layoutManager.setLayout(fourViews)
@@ -95,22 +100,24 @@ def frame3D(segmentationNode) -> None:
 
     The camera is placed by hand: Slicer's reset counts the box around the scene, and turns the view.
     """
-    widget = slicer.app.layoutManager().threeDWidget(0)
-    if segmentationNode is None or widget is None:
-        return
-    view = widget.threeDView()
-    viewNode = view.mrmlViewNode()
-    viewNode.SetBoxVisible(False)
-    viewNode.SetAxisLabelsVisible(False)
-    viewNode.SetOrientationMarkerType(viewNode.OrientationMarkerTypeCube)
-    viewNode.SetOrientationMarkerSize(viewNode.OrientationMarkerSizeSmall)
     bounds = [0.0] * 6
-    segmentationNode.GetRASBounds(bounds)
-    if bounds[0] > bounds[1]:
-        return
+    if segmentationNode is not None:
+        segmentationNode.GetRASBounds(bounds)
+    for view in _threeDViews() if segmentationNode is not None else ():
+        viewNode = view.mrmlViewNode()
+        viewNode.SetBoxVisible(False)
+        viewNode.SetAxisLabelsVisible(False)
+        viewNode.SetOrientationMarkerType(viewNode.OrientationMarkerTypeCube)
+        viewNode.SetOrientationMarkerSize(viewNode.OrientationMarkerSizeSmall)
+        if bounds[0] <= bounds[1]:
+            _placeCamera(view, bounds)
+
+
+def _placeCamera(view, bounds: Sequence[float]) -> None:
+    """Look at a box (RAS, mm) from the front."""
     center = [(bounds[axis] + bounds[axis + 1]) / 2 for axis in (0, 2, 4)]
     width, depth, height = (bounds[axis + 1] - bounds[axis] for axis in (0, 2, 4))
-    camera = slicer.modules.cameras.logic().GetViewActiveCameraNode(viewNode)
+    camera = slicer.modules.cameras.logic().GetViewActiveCameraNode(view.mrmlViewNode())
     half = max(height, width * view.height / max(view.width, 1)) / 2
     angle = np.radians(camera.GetCamera().GetViewAngle())
     distance = _ROOM * half / np.tan(angle / 2) + depth / 2
@@ -118,6 +125,34 @@ def frame3D(segmentationNode) -> None:
     camera.SetPosition([center[0], center[1] + distance, center[2]])  # in front of the patient
     camera.SetViewUp([0.0, 0.0, 1.0])
     camera.ResetClippingRange()
+
+
+def _threeDViews() -> list:
+    """The 3D views that are shown; where none is, all, one of which will be shown next.
+
+    Slicer's numbers of views follow no order, and views of former layouts stay among them.
+    """
+    layoutManager = slicer.app.layoutManager()
+    widgets = [layoutManager.threeDWidget(number) for number in range(layoutManager.threeDViewCount)]
+    shown = [widget for widget in widgets if widget.mrmlViewNode().IsMappedInLayout()]
+    return [widget.threeDView() for widget in shown or widgets]
+
+
+def _enlargedView():
+    """Node of the view that a double click enlarged over the others of the layout, None if there is none."""
+    layoutNode = slicer.app.layoutManager().layoutLogic().GetLayoutNode()
+    if hasattr(layoutNode, "GetNumberOfMaximizedViewNodes"):
+        return layoutNode.GetMaximizedViewNode(0) if layoutNode.GetNumberOfMaximizedViewNodes() else None
+    return layoutNode.GetMaximizedViewNode()  # in older versions of Slicer there is one at most
+
+
+def _shrink() -> None:
+    """Show all views of the layout again, where one was enlarged."""
+    layoutNode = slicer.app.layoutManager().layoutLogic().GetLayoutNode()
+    if hasattr(layoutNode, "RemoveAllMaximizedViewNodes"):
+        layoutNode.RemoveAllMaximizedViewNodes()
+    else:
+        layoutNode.SetMaximizedViewNode(None)
 
 
 def sliceCompositeNodes() -> dict:

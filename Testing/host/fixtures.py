@@ -121,5 +121,6 @@ def _close_scene() -> None:
         scene.RemoveNode(parameter_node)  # singletons outlive a closed scene, though not the application
     scene.SetUndoOff()
     layout_manager = _application.layoutManager()
+    layout_manager.layoutLogic().GetLayoutNode().RemoveAllMaximizedViewNodes()
     layout_manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
     layout_manager.reset_view_sizes()

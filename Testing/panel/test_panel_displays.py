@@ -111,6 +111,47 @@ def test_3d_draws_surfaces_that_had_gone(two_scans, a_panel):
         assert segments.GetSegment(segment_id).GetRepresentation(surface).GetNumberOfPoints() > 1000
 
 
+def camera_of(view_node):
+    return slicer.modules.cameras.logic().GetViewActiveCameraNode(view_node)
+
+
+def test_3d_looks_at_the_lungs_in_the_view_that_is_seen_whatever_others_there_are(two_scans, a_panel):
+    manager = slicer.app.layoutManager()
+    manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutDual3DView)
+    views = [manager.threeDWidget(number).mrmlViewNode() for number in range(manager.threeDViewCount)]
+    for view in views:
+        camera_of(view).SetFocalPoint(0.0, 0.0, 0.0)
+    user.press(a_panel.ui.show3DButton)
+    bounds = [0.0] * 6
+    resultNodes.findNode(two_scans[0], resultNodes.SEGMENTATION).GetRASBounds(bounds)
+    middle = [(bounds[axis] + bounds[axis + 1]) / 2 for axis in (0, 2, 4)]
+    assert [view.GetLayoutName() for view in views if view.IsMappedInLayout()] == ["1"]
+    for view in views:
+        aim = middle if view.IsMappedInLayout() else [0.0, 0.0, 0.0]
+        assert camera_of(view).GetFocalPoint() == pytest.approx(aim)
+
+
+@pytest.mark.usefixtures("two_scans")
+@pytest.mark.parametrize(
+    ("way", "shown"), [("overlay", "Red"), ("heatmap", "Red"), ("compare", layouts.CT_VIEW)]
+)
+def test_slices_are_seen_also_where_the_3d_view_was_enlarged_over_them(a_panel, way, shown):
+    manager = slicer.app.layoutManager()
+    manager.layoutLogic().GetLayoutNode().AddMaximizedViewNode(manager.threeDWidget(0).mrmlViewNode())
+    assert not manager.sliceWidget("Red").mrmlSliceNode().IsMappedInLayout()
+    user.press(getattr(a_panel.ui, f"{way}Button"))
+    assert manager.sliceWidget(shown).mrmlSliceNode().IsMappedInLayout()
+
+
+@pytest.mark.usefixtures("two_scans")
+def test_a_slice_that_was_enlarged_stays_so(a_panel):
+    manager = slicer.app.layoutManager()
+    red = manager.sliceWidget("Red").mrmlSliceNode()
+    manager.layoutLogic().GetLayoutNode().AddMaximizedViewNode(red)
+    user.press(a_panel.ui.heatmapButton)
+    assert manager.layoutLogic().GetLayoutNode().IsMaximizedViewNode(red)
+
+
 def test_segmentations_of_the_user_stay_as_they_are(two_scans):
     own = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
     own.CreateDefaultDisplayNodes()

@@ -24,7 +24,9 @@ ViewWidget = qMRMLSliceWidget | qMRMLThreeDWidget | qMRMLTableWidget | qMRMLPlot
 class qSlicerLayoutManager(QObject):
     """Stands for qSlicerLayoutManager: makes a widget for every view node and arranges those of the layout.
 
-    Layout node, layout logic, view nodes and slice and view logics are Slicer's own.
+    Layout node, layout logic, view nodes and slice and view logics are Slicer's own. A view that was enlarged
+    over the others (by a double click in Slicer, which the layout node keeps) is shown alone until
+    another layout is set.
     """
 
     vtk_signatures: ClassVar[tuple[str, ...]] = ("setMRMLScene(vtkMRMLScene*)",)
@@ -56,7 +58,7 @@ class qSlicerLayoutManager(QObject):
     layout = declared(
         int,
         lambda self: self._node.GetViewArrangement(),
-        lambda self, layout: self._node.SetViewArrangement(layout),
+        lambda self, layout: self.setLayout(layout),
         notify=layoutChanged,
     )
     threeDViewCount = declared(int, lambda self: len(self._of_kind(qMRMLThreeDWidget)))
@@ -65,6 +67,12 @@ class qSlicerLayoutManager(QObject):
 
     @Slot(int)
     def setLayout(self, layout: int) -> None:
+        """Show another layout; the one that is there stays as it is, be a view enlarged in it or not."""
+        if layout == self._node.GetViewArrangement():
+            return
+        if not self._node.IsLayoutDescription(layout):
+            layout = self._node.SlicerLayoutConventionalView
+        self._node.RemoveAllMaximizedViewNodes()
         self._node.SetViewArrangement(layout)
 
     @Slot(result=QObject)
@@ -93,9 +101,10 @@ class qSlicerLayoutManager(QObject):
     @Slot(int, result=QObject)
     @Slot(str, result=QObject)
     def threeDWidget(self, index_or_name: int | str) -> qMRMLThreeDWidget | None:
+        """A 3D view, be it shown or not. Slicer's numbers follow no order; here the newest is first."""
         widgets = self._of_kind(qMRMLThreeDWidget)
         if isinstance(index_or_name, int):
-            return widgets[index_or_name] if index_or_name < len(widgets) else None
+            return widgets[-1 - index_or_name] if index_or_name < len(widgets) else None
         return next((w for w in widgets if w.mrmlViewNode().GetLayoutName() == index_or_name), None)
 
     @Slot(int, result=QObject)
@@ -177,6 +186,9 @@ class qSlicerLayoutManager(QObject):
 
     def _update(self) -> None:
         description = self._node.GetCurrentLayoutDescription()
+        if self._node.GetNumberOfMaximizedViewNodes():
+            enlarged = self._node.GetMaximizedViewNode(0)
+            description = self._layout_logic.GetMaximizedViewLayoutDescription(enlarged, description)
         if not description or description == self._shown:
             return
         self._shown = description
@@ -187,6 +199,8 @@ class qSlicerLayoutManager(QObject):
         self.layoutChanged.emit(self._node.GetViewArrangement())
 
     def _rearrange(self, description: str) -> None:
+        for node in slicer.util.getNodesByClass("vtkMRMLAbstractViewNode"):
+            node.SetMappedInLayout(False)
         for widget in self._widgets.values():
             widget.hide()
             widget.setParent(None)
@@ -204,6 +218,7 @@ class qSlicerLayoutManager(QObject):
         node = self._scene.GetSingletonNode(singleton_tag, class_name)
         if node is None or node.GetID() not in self._widgets:
             raise ValueError(f"the host has no view for {class_name} '{singleton_tag}'")
+        node.SetMappedInLayout(True)
         return self._widgets[node.GetID()]
 
 
