@@ -42,6 +42,23 @@ def plain_text(label):
     return document.toPlainText().replace("\u2028", "\n")
 
 
+def test_long_messages_do_not_widen_the_panel(a_panel, a_ct_with_findings):  # noqa: ARG001
+    from COVIDSelfSegLib.errors import UserError  # that of the panel, which is another one after a reload
+
+    ui = a_panel.ui
+    ui.setupSection.collapsed = False
+    labels = (ui.setupSummaryLabel, ui.torchStatusLabel, ui.modelsStatusLabel, ui.progressLabel, ui.runLabel)
+    widths = []
+    for words in (1, 60):
+        text = " ".join(["word"] * words)
+        a_panel.runSection.showError(UserError(text, why=text, fix=text))
+        for label in (*labels, ui.findingsLabel, ui.editedLabel):
+            label.text, label.visible = text, True
+        user.let_run(0.1)
+        widths.append(registry.object_of(a_panel.parent).minimumSizeHint().width())
+    assert widths[0] == widths[1]
+
+
 def test_a_run_says_what_the_doctor_found_whose_lungs_it_used_and_where_it_ran(a_panel, samples):
     ct = slicer.util.loadVolume(str(samples / "scan.nrrd"))
     lungs = slicer.util.loadLabelVolume(str(samples / "lungs.nrrd"))

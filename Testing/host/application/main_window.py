@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import slicer
-from PySide6.QtCore import QObject, Qt, Signal, Slot
-from PySide6.QtWidgets import QComboBox, QDockWidget, QMainWindow, QScrollArea, QWidget
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, Signal, Slot
+from PySide6.QtWidgets import QComboBox, QDockWidget, QFrame, QMainWindow, QScrollArea, QWidget
 
 from host.application.module_manager import qSlicerModuleManager
 from host.application.scripted_module import qSlicerScriptedLoadableModuleWidget
@@ -41,6 +41,19 @@ class qSlicerModuleSelectorToolBar(QComboBox):
     selectedModule = declared(str, lambda self: self.currentData() or "", selectModule)
 
 
+class _ModulePanel(QScrollArea):
+    """As in Slicer, never narrower than the panel that it holds needs to be."""
+
+    def minimumSizeHint(self) -> QSize:
+        needed = self.widget().minimumSizeHint().width() if self.widget() else 0
+        return QSize(needed + self.verticalScrollBar().sizeHint().width(), super().minimumSizeHint().height())
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() in (QEvent.Type.Resize, QEvent.Type.LayoutRequest):
+            self.updateGeometry()
+        return super().eventFilter(watched, event)
+
+
 class qSlicerMainWindow(QMainWindow):
     """Stands for the main window: module selector, panel, views and status bar."""
 
@@ -51,8 +64,9 @@ class qSlicerMainWindow(QMainWindow):
         self._manager = manager
         self._entered: qSlicerScriptedLoadableModuleWidget | None = None
         self._selector = qSlicerModuleSelectorToolBar(manager, self)
-        self._panel = QScrollArea()
+        self._panel = _ModulePanel()
         self._panel.setWidgetResizable(True)
+        self._panel.setFrameShape(QFrame.Shape.NoFrame)
         dock = QDockWidget(self)
         dock.setObjectName("PanelDockWidget")
         dock.setTitleBarWidget(self._selector)
@@ -81,6 +95,4 @@ class qSlicerMainWindow(QMainWindow):
             self._panel.takeWidget()
         self._entered = widget
         self._panel.setWidget(widget)
-        scroll_bar = self._panel.verticalScrollBar().sizeHint().width()
-        self._panel.setMinimumWidth(widget.minimumSizeHint().width() + scroll_bar)
         widget.enter()
