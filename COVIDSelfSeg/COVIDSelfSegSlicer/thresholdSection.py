@@ -26,6 +26,7 @@ _KEYS_S = 0.7
 """So long after the last key the lesion is written; a held one comes again after half a second or more."""
 
 _LEAST_CURVE_WIDTH = 120
+_LEAST_COLUMN_WIDTH = 48
 
 
 class ThresholdSection:
@@ -199,10 +200,13 @@ class ThresholdSection:
         self._ui.editedLabel.visible = bool(edited)
 
     def _fitTable(self) -> None:
-        """Make the table as high as its rows, so that nothing has to be scrolled."""
+        """Make the table as large as its rows and columns need, so that nothing has to be scrolled."""
         table = self._ui.resultsTable
         rows, header = table.verticalHeader(), table.horizontalHeader()
-        table.setFixedHeight(rows.length() + header.sizeHint.height() + 2 * table.frameWidth)
+        header.minimumSectionSize = _LEAST_COLUMN_WIDTH  # Slicer sets a larger one with each node
+        frame = 2 * table.frameWidth
+        table.minimumWidth = rows.sizeHint.width() + header.count() * _LEAST_COLUMN_WIDTH + frame
+        table.setFixedHeight(rows.length() + header.sizeHint.height() + frame)
 
 
 def mayOverwrite(ctNode, files: RunFiles | None = None) -> bool:

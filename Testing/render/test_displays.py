@@ -234,12 +234,18 @@ def test_a_view_is_kept_as_a_picture(a_view):
     a_view.picture("panel")
 
 
-def test_nothing_in_the_panel_is_cut_off(a_view):
-    """At the width that Slicer gives a panel no text is narrower than it needs to be."""
+@pytest.mark.parametrize("width", ["usual", "least"])
+def test_nothing_in_the_panel_is_cut_off(a_view, width):
+    """At the width that Slicer gives a panel, and at the least, no text is narrower than it needs to be."""
     from host.pythonqt import registry
-    from PySide6.QtWidgets import QLabel, QPushButton, QScrollArea
+    from PySide6.QtCore import Qt
+    from PySide6.QtWidgets import QDockWidget, QLabel, QPushButton, QScrollArea
 
     user.let_run(0.2)
+    if width == "least":
+        window = registry.object_of(slicer.util.mainWindow())
+        window.resizeDocks([window.findChild(QDockWidget)], [100], Qt.Orientation.Horizontal)
+        user.let_run(0.2)
     root = registry.object_of(a_view.ui.segmentButton)
     area = root.parent()
     while not isinstance(area, QScrollArea):
@@ -250,3 +256,4 @@ def test_nothing_in_the_panel_is_cut_off(a_view):
             assert widget.width() >= widget.minimumSizeHint().width(), widget.objectName()
     table = registry.object_of(a_view.ui.resultsTable)
     assert table.verticalHeader().length() <= table.viewport().height()
+    assert not table.horizontalScrollBar().isVisible()
