@@ -95,7 +95,7 @@ def _otsu(values: npt.NDArray[np.float64]) -> float:
 
 
 def _mixture(values: npt.NDArray[np.float64]) -> float:
-    """Level above which the denser Gaussian is likelier, among those between the two means."""
+    """The lowest level above the thinner Gaussian's mean at which the denser one is likelier, or infinity."""
     means = np.percentile(values, (25, 95))
     spreads = np.full(2, max(values.std(), 1.0))
     weights = np.array([0.7, 0.3])
@@ -111,9 +111,11 @@ def _mixture(values: npt.NDArray[np.float64]) -> float:
         if np.abs(means - before).max() < 0.1:
             break
     dense, thin = (1, 0) if means[1] >= means[0] else (0, 1)
-    levels = np.linspace(means[thin], means[dense], 200)
+    # Where there is one tissue alone, that may be beyond both means.
+    levels = np.linspace(means[thin], values.max(), 1000)
     likely = _likelihood(levels, means, spreads, weights)
-    return float(levels[np.argmax(likely[dense] > likely[thin])])
+    is_dense = likely[dense] > likely[thin]
+    return float(levels[np.argmax(is_dense)]) if is_dense.any() else float("inf")
 
 
 def _likelihood(

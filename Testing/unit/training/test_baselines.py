@@ -54,6 +54,13 @@ def test_two_gaussians_are_parted_where_they_are_equally_likely(dense: float) ->
     assert hu[found].min() == pytest.approx(level, abs=20)
 
 
+@pytest.mark.parametrize("spread", [40, 120])
+def test_of_a_lung_of_one_tissue_two_gaussians_mark_little(spread: float) -> None:
+    hu = np.random.default_rng(0).normal(-850, spread, (1, 90, 90))
+    lungs = np.ones(hu.shape, bool)
+    assert mixture_per_slice(hu, lungs).mean() < 0.2
+
+
 def test_a_slice_without_lung_gets_nothing() -> None:
     hu, _ = two_tissues()
     lungs = np.zeros(hu.shape, bool)
