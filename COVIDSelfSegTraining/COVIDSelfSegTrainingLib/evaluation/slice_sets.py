@@ -261,7 +261,7 @@ def _row(title: str, counts: Sequence[Overlap], cases: Sequence[str]) -> dict[st
         "Dice, median": dice.median,
         "Dice, pooled": 2 * both / (found + truth) if found + truth else float("nan"),
         "sensitivity": summarise(one.sensitivity for one in counts).mean,
-        "precision": summarise(one.precision for one in counts).mean,
+        "precision": summarise(one.precision for one in counts if one.truth).mean,
     }
 
 

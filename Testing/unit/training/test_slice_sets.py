@@ -95,6 +95,8 @@ def test_every_method_has_its_mean_over_the_slices_with_a_lesion(tmp_path: Path)
     assert [float(row["Dice, mean"]) for row in rows] == pytest.approx([(found.dice + missed.dice) / 2] * 8)
     assert {row["slices with a lesion"] for row in rows} == {"2"}
     assert [row["of these marked"] for row in rows] == ["0", *["1"] * (len(rows) - 1)]
+    precision = (found.precision + missed.precision) / 2
+    assert [float(row["precision"]) for row in rows] == pytest.approx([precision] * 8)
     assert rows[0]["Dice, pooled"] > rows[1]["Dice, pooled"]
 
 
