@@ -88,8 +88,8 @@ def read_pictures(folder: Path) -> Iterator[AnnotatedSlice]:
 def _pictures(pairs: Sequence[tuple[Path, Path]]) -> Iterator[AnnotatedSlice]:
     for picture, of_lesions in pairs:
         gray, mask = (np.asarray(Image.open(path).convert("L")) for path in (picture, of_lesions))
-        # Masks hold 0 and 255, or 0 and 1.
-        yield AnnotatedSlice(picture.stem, _as_scan(gray), None, mask > mask.max() // 2, _kind(gray))
+        # Masks hold 0 and 255, or 0 and 1, or a number for each kind of lesion.
+        yield AnnotatedSlice(picture.stem, _as_scan(gray), None, mask > 0, _kind(gray))
 
 
 def read_arrays(file: Path) -> Iterator[AnnotatedSlice]:
