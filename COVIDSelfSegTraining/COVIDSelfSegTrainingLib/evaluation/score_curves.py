@@ -117,16 +117,19 @@ def add_reliability(
 def add_groups(sheet: Sheet, evaluated: Evaluated) -> None:
     """Healthy, diseased and synthesised lungs in one plane, and the distances between them."""
     for kind in evaluated.kinds:
-        healthy = evaluated.of_kind(kind, healthy=True)
-        diseased = evaluated.of_kind(kind, healthy=False)
+        # A lung that is left out has no density, and that is no difference between groups.
+        healthy, diseased = (
+            [case for case in evaluated.of_kind(kind, healthy=well) if not case.source.only_side]
+            for well in (True, False)
+        )
         if min(len(healthy), len(diseased)) < _LEAST_GROUP:
             continue
         sheet.section(
             f"Healthy, diseased and synthesised lungs, {kind}",
-            "Pooled densities of each lung. Synthesised is what the generator makes of the diseased ones: it "
-            "should lie with the healthy. Distances are between group means in the whole space, less what "
-            "chance alone gives, with a 95 % bootstrap interval over scans; if it begins at 0, the groups "
-            "are not told apart (2022 paper, figure 2).",
+            "Pooled densities of both lungs; scans of which one lung counts are left out. Synthesised is "
+            "what the generator makes of the diseased ones: it should lie with the healthy. Distances are "
+            "between group means in the whole space, less what chance alone gives, with a 95 % bootstrap "
+            "interval over scans; if it begins at 0, the groups are not told apart (2022 paper, figure 2).",
         )
         rows: list[dict[str, Cell]] = []
         for contender in evaluated.contenders:

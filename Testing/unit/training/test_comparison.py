@@ -16,6 +16,7 @@ from COVIDSelfSegTrainingLib.evaluation.comparison import add_ablation, add_help
 from COVIDSelfSegTrainingLib.evaluation.evaluated import Contender, Evaluated
 from COVIDSelfSegTrainingLib.evaluation.overlap import Overlap
 from COVIDSelfSegTrainingLib.evaluation.protocols import ScanScores
+from COVIDSelfSegTrainingLib.evaluation.score_curves import add_groups
 from COVIDSelfSegTrainingLib.evaluation.score_tables import best_level
 from COVIDSelfSegTrainingLib.evaluation.scoring import DIFFERENCE, THRESHOLD, CaseResult
 from COVIDSelfSegTrainingLib.evaluation.sheet import Sheet
@@ -152,6 +153,28 @@ def test_the_ablation_asks_a_package_for_its_own_recipe_and_not_for_those_it_beg
         rows = list(csv.DictReader(file))
     assert {row["is"] for row in rows} == {"+ network, no contrastive loss"}
     assert list(rows[0]) == ["method", "is", "Dice, mean", "95 % low", "95 % high", "seed"]
+
+
+def test_a_lung_that_is_left_out_is_no_difference_between_groups(
+    a_package: ModelPackage, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    of_one_lung = replace(
+        HEALTHY[0], name="one lung", source=replace(HEALTHY[0].source, name="one lung", only_side=1)
+    )
+    cases = (*HEALTHY, of_one_lung, *DISEASED)
+    results = {
+        case.name: replace(result(), features=rng.normal(0.1, 0.02, (2, 2, 2, 4)).astype(np.float32))
+        for case in cases
+    }
+    results["one lung"].features[..., 2:] = 0
+    tables = []
+    for place, shown in enumerate((HEALTHY + DISEASED, cases)):
+        sheet = Sheet("A sheet")
+        add_groups(sheet, Evaluated(shown, (Contender("one", a_package, results, Path()),), ()))
+        sheet.write(tmp_path / str(place))
+        tables.append((tmp_path / str(place) / "distances_real_scans.csv").read_text())
+    assert tables[0] == tables[1]
 
 
 def counts(dice: float) -> Overlap:
