@@ -99,7 +99,7 @@ def add_paper_protocol(sheet: Sheet, evaluated: Evaluated) -> None:
     sheet.section(
         "Beside published values",
         "Protocols and data sets differ between rows, so no two rows can be ranked unless both columns "
-        "agree. Specificity of this protocol is over the whole frame, which is mostly far from any lung.",
+        "agree. Specificity of this protocol is over the whole frame around the lungs, lung or not.",
     )
     for published in PUBLISHED:
         rows.append(
