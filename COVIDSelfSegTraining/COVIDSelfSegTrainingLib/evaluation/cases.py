@@ -23,6 +23,7 @@ from ..cohorts.card_names import card_name
 from ..cohorts.cutting import read_source
 from ..cohorts.manifest import read_manifest
 from ..cohorts.sources import Source, Split
+from ..cohorts.splitting import patient_of
 
 Kind = Literal["real scans", "phantoms"]
 
@@ -76,6 +77,11 @@ class Case:
     def is_healthy(self) -> bool:
         """Whether anything found in it is wrong."""
         return self.source.group == "healthy"
+
+    @property
+    def patient(self) -> str:
+        """Whose scan it is; figures of one patient's scans are no independent ones."""
+        return patient_of(self.source)
 
     @property
     def known_as(self) -> frozenset[str]:

@@ -12,10 +12,10 @@ from ..preset_files import flat
 from ..starting import own_recipe
 from .cases import Case, table_suffix
 from .evaluated import Contender, Evaluated
-from .score_tables import PHANTOM_NOTE, best_level, with_lesions
+from .score_tables import INTERVAL_NOTE, PHANTOM_NOTE, best_level, with_lesions
 from .scoring import DIFFERENCE, CaseResult
 from .sheet import Cell, Sheet
-from .statistics import summarise
+from .statistics import summarise, summarise_clusters
 
 
 def add_ablation(sheet: Sheet, evaluated: Evaluated) -> None:
@@ -33,17 +33,18 @@ def add_ablation(sheet: Sheet, evaluated: Evaluated) -> None:
         sheet.section(
             f"Ablation, {kind}",
             "The generator's difference alone, then each package with the settings of its recipe that are "
-            "not the same for all. Protocol: per scan. Train packages with parts switched off (no "
-            "contrastive loss, another pairing) and name them all to fill this table.",
+            f"not the same for all. Protocol: per scan. {INTERVAL_NOTE} Train packages with parts switched "
+            "off (no contrastive loss, another pairing) and name them all to fill this table.",
         )
         if kind == "phantoms":
             sheet.warn(PHANTOM_NOTE)
         rows: list[dict[str, Cell]] = []
+        patients = [case.patient for case in cases]
         first = evaluated.contenders[0]
         best = best_level(first, cases, DIFFERENCE)
         if best is not None:
             counts = [first.results[case.name].baselines[best] for case in cases]
-            alone = summarise(one.dice for one in counts)
+            alone = summarise_clusters((one.dice for one in counts), patients)
             rows.append(
                 {
                     "method": f"{first.label}: GAN alone",
@@ -54,7 +55,7 @@ def add_ablation(sheet: Sheet, evaluated: Evaluated) -> None:
                 }
             )
         for one in evaluated.contenders:
-            value = summarise(_dice(one.results[case.name]) for case in cases)
+            value = summarise_clusters((_dice(one.results[case.name]) for case in cases), patients)
             row: dict[str, Cell] = {
                 "method": one.label,
                 "is": _parts(recipes[one.label]),
@@ -75,7 +76,7 @@ def add_help_card(sheet: Sheet, evaluated: Evaluated) -> None:
         sheet.section(
             f"Did it help? {kind}",
             f"From '{old.label}' to '{new.label}', scan by scan. If the interval of the change contains "
-            "zero, a change is not shown. Less is better, except for Dice.",
+            f"zero, a change is not shown. {INTERVAL_NOTE} Less is better, except for Dice.",
         )
         if kind == "phantoms":
             sheet.warn(PHANTOM_NOTE)
@@ -116,7 +117,9 @@ def _change(
         return None
     before = [value_of(old.results[case.name]) for case in cases]
     after = [value_of(new.results[case.name]) for case in cases]
-    change = summarise(b - a for a, b in zip(before, after, strict=True))
+    change = summarise_clusters(
+        (b - a for a, b in zip(before, after, strict=True)), [case.patient for case in cases]
+    )
     if not change.count:
         return None
     better = change.low > 0 if more_is_better else change.high < 0

@@ -15,12 +15,13 @@ from .protocols import PAPER_PROTOCOL, SCAN_PROTOCOL, ScanScores
 from .published import PUBLISHED
 from .scoring import DIFFERENCE, EVERYTHING, KEEPING_DENSE, MIXTURE, OTSU, PLAIN, THRESHOLD, CaseResult
 from .sheet import Cell, Sheet
-from .statistics import summarise
+from .statistics import summarise, summarise_clusters
 
 PHANTOM_NOTE = (
     "Phantoms are synthetic. Their scores show that the machinery works and are no clinical performance; "
     "they are never averaged with real scans."
 )
+INTERVAL_NOTE = "The 95 % interval is that of the mean and counts patients, not scans."
 _SCORES = (
     ("sensitivity", "sensitivity"),
     ("precision", "precision"),
@@ -42,7 +43,7 @@ def add_scan_protocol(sheet: Sheet, evaluated: Evaluated) -> None:
         cases = with_lesions(evaluated, kind)
         if not cases:
             continue
-        sheet.section(f"Lesions, {kind}", f"Protocol: {SCAN_PROTOCOL}. 95 % interval of the mean.")
+        sheet.section(f"Lesions, {kind}", f"Protocol: {SCAN_PROTOCOL}. {INTERVAL_NOTE}")
         if kind == "phantoms":
             sheet.warn(PHANTOM_NOTE)
         rows = [_package_row(contender, cases) for contender in evaluated.contenders]
@@ -76,7 +77,7 @@ def add_phantom_groups(sheet: Sheet, evaluated: Evaluated) -> None:
         for contender in evaluated.contenders:
             scores = [_scores(contender.results[case.name]) for case in members]
             row: dict[str, Cell] = {"what": what, "value": value}
-            row |= _dice_cells(contender.label, (one.dice for one in scores))
+            row |= _dice_cells(contender.label, (one.dice for one in scores), members)
             row["surface Dice, 3 mm"] = summarise(one.surface_dice_3mm for one in scores).mean
             rows.append(row)
     sheet.table("phantom_groups", rows)
@@ -121,12 +122,15 @@ def add_healthy(sheet: Sheet, evaluated: Evaluated) -> None:
         if not cases:
             continue
         sheet.section(
-            f"Healthy lungs, {kind}", "Everything found here is wrong. Shares are of the lung volume."
+            f"Healthy lungs, {kind}",
+            f"Everything found here is wrong. Shares are of the lung volume. {INTERVAL_NOTE}",
         )
         rows: list[dict[str, Cell]] = []
         for contender in evaluated.contenders:
             results = [contender.results[case.name] for case in cases]
-            share = summarise(100 * result.found_share for result in results)
+            share = summarise_clusters(
+                (100 * result.found_share for result in results), [case.patient for case in cases]
+            )
             rows.append(
                 {
                     "method": contender.label,
@@ -204,7 +208,7 @@ def _healthy_rows(evaluated: Evaluated, cases: list[Case]) -> Iterable[dict[str,
 
 def _package_row(contender: Contender, cases: list[Case]) -> dict[str, Cell]:
     scores = [_scores(contender.results[case.name]) for case in cases]
-    row = _dice_cells(contender.label, (one.dice for one in scores))
+    row = _dice_cells(contender.label, (one.dice for one in scores), cases)
     row |= {title: summarise(getattr(one, name) for one in scores).mean for name, title in _SCORES}
     # Precision and HD95 are not defined there, and so are means over the others.
     row["of these with nothing found"] = sum(math.isnan(one.precision) for one in scores)
@@ -229,7 +233,7 @@ def _baseline_rows(contender: Contender, cases: list[Case]) -> list[dict[str, Ce
 
 def _baseline_row(contender: Contender, cases: list[Case], name: str, label: str) -> dict[str, Cell]:
     counts = [contender.results[case.name].baselines[name] for case in cases]
-    row = _dice_cells(label, (one.dice for one in counts))
+    row = _dice_cells(label, (one.dice for one in counts), cases)
     parts: tuple[tuple[str, Callable[[Overlap], float]], ...] = (
         ("sensitivity", lambda one: one.sensitivity),
         ("precision", lambda one: one.precision),
@@ -238,8 +242,8 @@ def _baseline_row(contender: Contender, cases: list[Case], name: str, label: str
     return row | {title: summarise(part(one) for one in counts).mean for title, part in parts}
 
 
-def _dice_cells(label: str, values: Iterable[float]) -> dict[str, Cell]:
-    dice = summarise(values)
+def _dice_cells(label: str, values: Iterable[float], cases: list[Case]) -> dict[str, Cell]:
+    dice = summarise_clusters(values, [case.patient for case in cases])
     return {
         "method": label,
         "scans": dice.count,

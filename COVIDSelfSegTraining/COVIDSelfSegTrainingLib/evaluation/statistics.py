@@ -50,11 +50,11 @@ def summarise(values: Iterable[float]) -> Summary:
 
 
 def summarise_clusters(values: Iterable[float], clusters: Sequence[Hashable]) -> Summary:
-    """The same of values that belong together, as slices of one patient do.
+    """The same of values that belong together, as slices or scans of one patient do.
 
-    The interval counts patients, not slices: what they deviate from the mean by, summed patient by patient
-    (the cluster-robust variance of a mean, Liang and Zeger 1986). Where each value is a cluster of its own
-    it is that of :func:`summarise`; of one cluster alone nothing is known.
+    The interval counts patients, not slices or scans: what they deviate from the mean by, summed patient by
+    patient (the cluster-robust variance of a mean, Liang and Zeger 1986). Where each value is a cluster of
+    its own it is that of :func:`summarise`; of one cluster alone nothing is known.
 
     Args:
         values: one a slice, say.

@@ -17,9 +17,23 @@ from COVIDSelfSegTrainingLib.evaluation.evaluated import Contender, Evaluated
 from COVIDSelfSegTrainingLib.evaluation.overlap import Overlap
 from COVIDSelfSegTrainingLib.evaluation.protocols import ScanScores
 from COVIDSelfSegTrainingLib.evaluation.score_curves import add_groups
-from COVIDSelfSegTrainingLib.evaluation.score_tables import best_level
-from COVIDSelfSegTrainingLib.evaluation.scoring import DIFFERENCE, THRESHOLD, CaseResult
+from COVIDSelfSegTrainingLib.evaluation.score_tables import (
+    add_healthy,
+    add_scan_protocol,
+    best_level,
+)
+from COVIDSelfSegTrainingLib.evaluation.scoring import (
+    DIFFERENCE,
+    EVERYTHING,
+    KEEPING_DENSE,
+    MIXTURE,
+    OTSU,
+    PLAIN,
+    THRESHOLD,
+    CaseResult,
+)
 from COVIDSelfSegTrainingLib.evaluation.sheet import Sheet
+from scipy import stats
 
 HEALTHY = tuple(Case(f"well{n}", Source(f"well{n}", "healthy", "", path=f"/well{n}"), "") for n in range(4))
 DISEASED = tuple(Case(f"sick{n}", Source(f"sick{n}", "diseased", "", path=f"/sick{n}"), "") for n in range(4))
@@ -129,6 +143,52 @@ def test_where_some_scans_are_better_and_some_worse_nothing_is_shown(
         rows = card(old, new, tmp_path / new.label)
         assert {row["answer"] for row in rows.values()} == {"not shown"}
         assert all(float(row["95 % low"]) < 0 < float(row["95 % high"]) for row in rows.values())
+
+
+def test_every_interval_of_scans_counts_patients(weak: Contender, strong: Contender, tmp_path: Path) -> None:
+    """Two patients with two scans each are two, whose means alone are independent."""
+    cases = tuple(
+        replace(case, source=replace(case.source, patient=f"{case.source.group}{place // 2}"))
+        for group in (HEALTHY, DISEASED)
+        for place, case in enumerate(group)
+    )
+    healthy, sick = cases[:4], cases[4:]
+    family = {
+        name: counts(0.5)
+        for name in (EVERYTHING, PLAIN, KEEPING_DENSE, OTSU, MIXTURE, f"{THRESHOLD} 1", f"{DIFFERENCE} 1")
+    }
+    both = [
+        replace(one, results={name: replace(of, baselines=family) for name, of in one.results.items()})
+        for one in (weak, strong)
+    ]
+    evaluated = Evaluated(cases, tuple(both), ())
+    sheet = Sheet("A sheet")
+    for add in (add_help_card, add_scan_protocol, add_healthy, add_ablation):
+        add(sheet, evaluated)
+    sheet.write(tmp_path)
+
+    def interval(values: Sequence[float]) -> tuple[float, float]:
+        of_patients = np.reshape(values, (2, 2)).mean(axis=1)
+        return stats.ttest_1samp(of_patients, 0).confidence_interval(0.95)
+
+    shares, dices = (
+        [[value_of(one.results[case.name]) for case in group] for one in both]
+        for group, value_of in (
+            (healthy, lambda one: 100 * one.found_share),
+            (sick, lambda one: one.scan_scores.dice),
+        )
+    )
+    expected = {
+        ("did_it_help_real_scans", FALSE_SHARE): interval(np.subtract(*shares[::-1])),
+        ("did_it_help_real_scans", DICE): interval(np.subtract(*dices[::-1])),
+        ("scan_protocol_real_scans", "weak"): interval(dices[0]),
+        ("healthy_real_scans", "weak"): interval(shares[0]),
+        ("ablation_real_scans", "weak"): interval(dices[0]),
+    }
+    for (name, row_name), ends in expected.items():
+        with (tmp_path / f"{name}.csv").open(newline="") as file:
+            (row,) = (row for row in csv.DictReader(file) if row_name in row.values())
+        assert (float(row["95 % low"]), float(row["95 % high"])) == pytest.approx(tuple(ends)), name
 
 
 def test_the_ablation_asks_a_package_for_its_own_recipe_and_not_for_those_it_began_with(
