@@ -178,8 +178,8 @@ def _figures(sheet: Path, label: str) -> Iterator[dict[str, Any]]:
         for path in sorted(sheet.glob(f"{wanted.tables}.csv")):
             place = path.stem.removeprefix("slices_") + ": " if "*" in wanted.tables else ""
             protocol = place + wanted.protocol
-            if wanted.tables == "healthy_real_scans":
-                protocol += _how_many_seen(sheet, label)
+            if wanted.tables.endswith("_real_scans"):
+                protocol += _how_many_seen(sheet, label, wanted.tables)
             for row in _rows(sheet, path.stem):
                 if row["method"] != label:
                     continue
@@ -197,10 +197,15 @@ def _figures(sheet: Path, label: str) -> Iterator[dict[str, Any]]:
             yield {"name": "AUC over slices", "value": float(row["AUC"]), "protocol": protocol}
 
 
-def _how_many_seen(sheet: Path, label: str) -> str:
+def _how_many_seen(sheet: Path, label: str, table: str) -> str:
     """Figures on scans that a package was trained on, though without labels, are not held-out figures."""
-    rows = _rows(sheet, "healthy_scans_real_scans")
-    seen = sum(label in row["trained on, without labels, by"].split(", ") for row in rows)
+    if table == "healthy_real_scans":
+        rows = _rows(sheet, "healthy_scans_real_scans")
+        # Labels may hold a comma themselves.
+        seen = sum(f", {label}, " in f", {row['trained on, without labels, by']}, " for row in rows)
+    else:
+        rows = [row for row in _rows(sheet, "scans_real_scans") if row["method"] == label]
+        seen = sum(row["trained on"] != "no" for row in rows)
     return f"; {seen} of {len(rows)} were trained on, without labels"
 
 

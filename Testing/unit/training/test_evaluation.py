@@ -249,6 +249,25 @@ def test_a_card_with_the_figures_of_a_sheet_names_no_file(
     ]
 
 
+def test_a_card_says_how_many_of_the_scans_behind_a_figure_were_trained_on(
+    sheet: Path, models: dict[str, ModelPackage], tmp_path: Path
+) -> None:
+    other = shutil.copytree(sheet, tmp_path / "sheet")
+    for name in ("packages", "scan_protocol_real_scans", "scans_real_scans", "healthy_real_scans"):
+        path = other / f"{name}.csv"
+        path.write_text(path.read_text().replace("new,", '"new, mended",'))
+    healthy = other / "healthy_scans_real_scans.csv"
+    first, *rest = healthy.read_text().splitlines()
+    healthy.write_text("\n".join([first, *(line.replace(",none", ',"old, new, mended"') for line in rest)]))
+    path = Path(shutil.copy(models["new"].path, tmp_path / "new.safetensors"))
+    assert main(["card", str(path), "--sheet", str(other), "--label", "new, mended"]) == 0
+    protocols = {one["protocol"] for one in open_package(path).card.metrics}
+    assert {one for one in protocols if "trained on, without" in one} == {
+        "real scans with drawn lesions, mean over scans; 1 of 1 were trained on, without labels",
+        "real healthy lungs; 2 of 2 were trained on, without labels",
+    }
+
+
 def test_a_scan_whose_labels_are_all_alike_has_no_figure_in_the_card(
     sheet: Path, models: dict[str, ModelPackage], tmp_path: Path
 ) -> None:
