@@ -56,9 +56,21 @@ def test_fluid_is_dense_up_to_the_chest_wall_and_nothing_else_changes(painted: P
     near = ndimage.distance_transform_edt(~fluid, sampling=mm) < 6
     assert not (changed & ~near).any()
     assert not (changed & lungs & ~fluid).any()
+    assert not (changed & ~lungs & (before >= 0)).any(), "muscle and bone are no mixture with air"
+    assert (after >= before).all(), "a vessel in the fluid is no less dense than it was"
     beside = ndimage.binary_dilation(fluid) & ~lungs
     assert (before[beside] < -200).mean() > 0.01, "the phantom has mixed voxels there"
     assert not (after[beside] < -200).any(), "no dark line"
+
+
+def test_thinned_slices_lie_in_the_middle_of_those_that_they_stand_for(painted: PaintedScan) -> None:
+    thin = painted.thinned(5)
+    assert thin.slice_mm == pytest.approx(5 * painted.slice_mm)
+    for name, image in vars(thin).items():
+        whole = vars(painted)[name]
+        assert np.array_equal(array_view(image), array_view(whole)[2::5])
+        place = whole.TransformIndexToPhysicalPoint((0, 0, 7))
+        assert image.TransformIndexToPhysicalPoint((0, 0, 1)) == pytest.approx(place)
 
 
 def test_the_same_patient_stored_otherwise_gets_the_same_effusion(
@@ -91,6 +103,9 @@ def test_shares_are_those_of_a_mask_that_is_known(a_phantom: Phantom) -> None:
     assert of(fluid) == (1, 0, 0, 0)
     known = array_view(scan.known) > 0
     assert of(lungs | ~known) == (1, 1, 0, 0), "nobody says what is there"
+    rim = ndimage.binary_dilation(lungs, np.ones((1, 3, 3)))
+    assert (rim & ~lungs & known).any()
+    assert of(rim)[2] < 0.001, "masks may differ by a voxel of the chest wall"
     far = ndimage.distance_transform_edt(~lungs, sampling=scan.healthy.GetSpacing()[::-1]) > 6
     extra = far & known & (np.arange(far.shape[2]) % 2 == 0)
     beyond = of(lungs | extra)[2]
