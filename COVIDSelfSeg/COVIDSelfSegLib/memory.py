@@ -9,6 +9,8 @@ from .errors import ExitCode, UserError
 
 _TEXTS = (
     "out of memory",  # torch on a GPU
+    "alloc_failed",  # cuBLAS and cuDNN on a GPU that others have filled
+    "allocation_failed",  # cuDNN since version 9
     "can't allocate memory",  # torch on a CPU
     "not enough memory",  # torch on a CPU, in Windows
     "failed to allocate memory",  # ITK

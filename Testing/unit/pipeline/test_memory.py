@@ -47,6 +47,16 @@ def ask_cuda() -> None:
     raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
 
 
+def ask_cublas() -> None:
+    """What it says of a GPU that others have filled."""
+    raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+
+
+def ask_cudnn() -> None:
+    """Likewise, since version 9."""
+    raise RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED")
+
+
 class Work:
     """Work that fits where it is told to, and remembers how it was tried."""
 
@@ -69,8 +79,9 @@ def test_the_batch_is_halved_until_it_fits(ask_too_much: Callable[[], None]) -> 
     assert work.tries == [("cpu", 8), ("cpu", 4), ("cpu", 2)]
 
 
-def test_a_gpu_that_takes_a_smaller_batch_is_kept() -> None:
-    work = Work(lambda _, batch: batch <= 16, ask_cuda)
+@pytest.mark.parametrize("ask_too_much", [ask_cuda, ask_cublas, ask_cudnn])
+def test_a_gpu_that_takes_a_smaller_batch_is_kept(ask_too_much: Callable[[], None]) -> None:
+    work = Work(lambda _, batch: batch <= 16, ask_too_much)
     assert _where_it_fits(work, GPU, 64) == ("done by 16", GPU)
     assert work.tries == [("cuda", 64), ("cuda", 32), ("cuda", 16)]
 
