@@ -8,6 +8,7 @@ report last: where there is a report, all the rest is of the same run.
 from __future__ import annotations
 
 import glob
+import hashlib
 import os
 import re
 import secrets
@@ -34,6 +35,8 @@ LESIONS = "lesions.seg.nrrd"
 OVERVIEW = "overview.png"
 REPORT = "report.json"
 
+_LONGEST_BYTES = 200
+"""Of a folder's name that its hidden one holds whole; most systems take 255 bytes in all."""
 _PARTIAL = re.compile(r"\..*\.partial-(?P<pid>\d+)-[0-9a-f]+")
 
 
@@ -56,8 +59,9 @@ def results_folder(target: Path, *, anew: bool = False) -> Iterator[Path]:
         # read-only; files move there from inside of it only.
         home = target.resolve() if target.exists() and not anew else target.parent
         home.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(home, target.name)
-        partial = home / f".{target.name}.partial-{os.getpid()}-{secrets.token_hex(3)}"
+        beginning = f".{_short(target.name)}.partial-"
+        _remove_leftovers(home, beginning)
+        partial = home / f"{beginning}{os.getpid()}-{secrets.token_hex(3)}"
         partial.mkdir()
     except OSError as error:
         raise output_not_writable(target, error) from error
@@ -117,8 +121,14 @@ def _move(partial: Path, target: Path, anew: bool) -> None:
             put_in_place(file, target / file.name)
 
 
-def _remove_leftovers(home: Path, name: str) -> None:
-    for folder in home.glob(f".{glob.escape(name)}.partial-*"):
+def _short(name: str) -> str:
+    """A name that leaves room for more; no other name has the same."""
+    whole = os.fsencode(name)
+    return name if len(whole) <= _LONGEST_BYTES else hashlib.sha256(whole).hexdigest()
+
+
+def _remove_leftovers(home: Path, beginning: str) -> None:
+    for folder in home.glob(f"{glob.escape(beginning)}*"):
         match = _PARTIAL.fullmatch(folder.name)
         if match and not _is_of_another(folder, int(match["pid"])):
             shutil.rmtree(folder, ignore_errors=True)

@@ -78,6 +78,20 @@ def test_what_a_killed_run_of_the_same_number_left_is_cleared(tmp_path: Path, ex
     assert not left.exists()
 
 
+@pytest.mark.parametrize("letter", ["x", "肺"])
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_folder_may_have_the_longest_name_that_the_system_takes(
+    tmp_path: Path, letter: str, exists: bool
+) -> None:
+    target = tmp_path / (letter * (255 // len(letter.encode())))
+    if exists:
+        target.mkdir()
+    with results_folder(target) as folder:
+        (folder / "x").write_text("x")
+    assert [file.name for file in target.iterdir()] == ["x"]
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_what_belongs_to_a_run_that_is_still_going_stays(tmp_path: Path) -> None:
     other = tmp_path / f".out.partial-{os.getppid()}-0a1b2c"
     other.mkdir()
