@@ -31,6 +31,18 @@ from .pipeline import Options, Run, StageClock, segment, write_results
 from .volume import bare_name, files_of, read_scan
 from .whole_files import write_whole
 
+_NUMBERS = {
+    f"{side} {key}": (side, key)
+    for side in ("right", "left", "both")
+    for key in ("volume_ml", "infected_ml", "infected_share")
+}
+"""Columns of the table, and where in a report's numbers they are: ml, and shares of the lung 0 .. 1."""
+_COLUMNS = (
+    *("name", "scan", "verdict"),
+    *_NUMBERS,
+    *("severity", "threshold", "series", "warnings", "seconds", "why"),
+)
+"""The same ones in the same order whatever became of the scans: tables of parts are put below one another."""
 _FATAL = (ExitCode.MODEL_UNUSABLE, ExitCode.OUTPUT_NOT_WRITABLE)
 """The next scan would fail in the same way."""
 
@@ -73,13 +85,11 @@ class Outcome:
         return float(sum(self.report["seconds"].values())) if self.report else 0.0
 
     def row(self) -> dict[str, Any]:
-        """Of the table: volumes in ml, shares of the lung 0 .. 1."""
+        """Of the table; what a refused scan does not have is left out."""
         row: dict[str, Any] = {"name": self.job.name, "scan": str(self.job.scan), "verdict": self.verdict}
         if self.report:
             numbers = self.report["numbers"]
-            for side in ("right", "left", "both"):
-                for key in ("volume_ml", "infected_ml", "infected_share"):
-                    row[f"{side} {key}"] = numbers[side][key]
+            row |= {column: numbers[side][key] for column, (side, key) in _NUMBERS.items()}
             row |= {"severity": numbers["severity"], "threshold": self.report["threshold"]}
             row["series"] = self.report.get("series", {}).get("description", "")
             row["warnings"] = " ".join(finding["what"] for finding in self.report["findings"])
@@ -195,9 +205,8 @@ def write_table(outcomes: Sequence[Outcome], file: Path) -> None:
         UserError: the file cannot be written (exit code 5).
     """
     rows = [outcome.row() for outcome in outcomes]
-    columns = list(dict.fromkeys(column for row in rows for column in row))
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, _COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_whole(file, text.getvalue())

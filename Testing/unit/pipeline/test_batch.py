@@ -19,7 +19,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 from COVIDSelfSegLib import batch
-from COVIDSelfSegLib.batch import Job, name_jobs, part_of
+from COVIDSelfSegLib.batch import Job, Outcome, name_jobs, part_of, write_table
 from COVIDSelfSegLib.cli import main
 from COVIDSelfSegLib.commands import batch as batch_command
 from COVIDSelfSegLib.errors import ExitCode, UserError
@@ -113,6 +113,16 @@ def test_a_refused_scan_is_a_row_that_says_why_and_the_others_are_done(finished:
     assert not (finished / "cut").exists()
     report = json.loads((finished / "sick" / "report.json").read_text())
     assert float(rows[0]["both infected_ml"]) == report["numbers"]["both"]["infected_ml"] > 0
+
+
+def test_tables_have_the_same_columns_whatever_became_of_their_scans(finished: Path, tmp_path: Path) -> None:
+    """Those of a job array's parts are put below one another."""
+    refused_one = Outcome(Job("a", Path("a")), "refused", "Why not.", {})
+    for number, outcomes in enumerate(([], [refused_one])):
+        write_table(outcomes, tmp_path / f"{number}.csv")
+    tables = (finished / "batch.csv", tmp_path / "0.csv", tmp_path / "1.csv")
+    assert len({file.read_text().splitlines()[0] for file in tables}) == 1
+    assert table(tmp_path, "1.csv")[0]["why"] == "Why not."
 
 
 def test_a_folder_of_pictures_in_colour_is_a_row_and_does_not_end_the_batch(
