@@ -19,7 +19,7 @@ from typing import Any
 
 import SimpleITK as sitk
 
-from . import results
+from . import __version__, results
 from .devices import choose_device
 from .dicom import described
 from .errors import ExitCode, UserError
@@ -298,7 +298,7 @@ def _drop_report_of_other_files(job: Job, output: Path) -> None:
 def _finished(
     job: Job, output: Path, options: Options, package: ModelPackage, lungs: str
 ) -> dict[str, Any] | None:
-    """The report of an earlier run of this scan with these options and models; None otherwise.
+    """The report of an earlier run of this scan with these options, models and version; None otherwise.
 
     Args:
         job: the scan.
@@ -311,6 +311,7 @@ def _finished(
     try:
         report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         same = report["scan"] == str(job.scan) and report["asked"] == _asked(job, options)
+        same &= report["versions"]["covidselfseg"] == __version__
         same &= report["lung_mask"]["sha256"] == lungs
         same &= report["model"]["sha256"] == package.sha256
         same &= report["model"]["inference_sha256"] == package.card.inference.sha256

@@ -203,6 +203,23 @@ def test_a_table_of_former_results_is_gone_once_they_are_replaced(
     assert not (out / "batch.csv").exists()
 
 
+def test_a_result_of_another_version_is_made_anew(
+    a_model: ModelPackage, scans: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    typed = arguments(a_model, tmp_path, str(scans[3]))
+    assert main(typed) == ExitCode.DONE
+    monkeypatch.setattr(batch, "segment", stop)
+    assert main(typed) == ExitCode.DONE
+    file = tmp_path / "well" / REPORT
+    report = json.loads(file.read_text())
+    report["versions"]["covidselfseg"] = "0.0.9"
+    file.write_text(json.dumps(report))
+    assert main(typed) == ExitCode.CANCELLED
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit to the size of files there")
 def test_a_table_that_does_not_fit_on_the_disk_leaves_the_former_one_whole(tmp_path: Path) -> None:
     file = tmp_path / "batch.csv"
