@@ -37,6 +37,14 @@ _NON_COMMERCIAL = re.compile(r"\bNC\b|non-?\s?commercial", re.IGNORECASE)
 
 GRID_SIDE = 16
 """The sides of both networks' grids are multiples of it."""
+LARGEST_SIDE = 1024
+MOST_DRAWS = 1000
+"""Of a card; with more a run would take all memory, or never end."""
+FARTHEST_MM = 1000.0
+"""No neighbour of a slice lies farther away."""
+_REPEATED = ("blocks", "units")
+_MOST_REPEATS = 256
+"""Of a part, in any network; without memory for weights, too, a billion of them take all there is."""
 
 ThresholdKind = Literal["absolute", "volume", "slice"]
 """What a threshold is a share of: certainty, the scan's highest probability, or that of each slice.
@@ -78,10 +86,16 @@ class Architecture:
         Raises:
             KeyError: no network has this name.
             TypeError: its class takes no such arguments.
+            ValueError: it would repeat a part too often.
         """
         arguments = {
             name: tuple(value) if isinstance(value, list) else value for name, value in self.arguments.items()
         }
+        for name in _REPEATED:
+            given = arguments.get(name, 0)
+            for count in given if isinstance(given, tuple) else (given,):
+                if _is_whole(count) and count > _MOST_REPEATS:
+                    raise ValueError(f"{count} {name} are more than {_MOST_REPEATS}")
         return self.kind(**arguments)
 
     def build_generator(self) -> VolumeGenerator:
@@ -157,7 +171,7 @@ class Inference:
 
 _RANGES = {
     "margin_mm": (0.0, math.inf),
-    "neighbour_mm": (0.0, math.inf),
+    "neighbour_mm": (0.0, FARTHEST_MM),
     "residual_hu": (-math.inf, math.inf),
     "threshold": (0.0, 1.0),
     "calibration_slope": (-math.inf, math.inf),
@@ -259,11 +273,13 @@ def _check_inference(inference: Inference) -> None:
     """
     for name, count in (("generator_grid", 3), ("slice_plane", 2)):
         sides = getattr(inference, name)
-        whole = all(_is_whole(side) and side > 0 and side % GRID_SIDE == 0 for side in sides)
+        whole = all(_is_whole(side) and 0 < side <= LARGEST_SIDE and side % GRID_SIDE == 0 for side in sides)
         if len(sides) != count or not whole:
-            raise ValueError(f"its {name} {list(sides)} is not {count} multiples of {GRID_SIDE}")
-    if not _is_whole(inference.latent_draws) or inference.latent_draws < 1:
-        raise ValueError(f"its latent_draws {inference.latent_draws!r} is not a count of at least 1")
+            raise ValueError(
+                f"its {name} {list(sides)} is not {count} multiples of {GRID_SIDE} up to {LARGEST_SIDE}"
+            )
+    if not _is_whole(inference.latent_draws) or not 1 <= inference.latent_draws <= MOST_DRAWS:
+        raise ValueError(f"its latent_draws {inference.latent_draws!r} is not a count from 1 to {MOST_DRAWS}")
     for name, (least, most) in _RANGES.items():
         value = getattr(inference, name)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.network_trial import TrialError, outline, try_out
-from COVIDSelfSegLib.package_card import GRID_SIDE, Architecture
+from COVIDSelfSegLib.package_card import FARTHEST_MM, GRID_SIDE, LARGEST_SIDE, MOST_DRAWS, Architecture
 
 from .options import GanPreset, NoisePreset, PseudoMaskPreset, SegmenterPreset
 from .presets import Preset
@@ -205,8 +205,11 @@ def _runs(architecture: Architecture, known: str) -> Iterator[Fault]:
 def _grids(preset: Preset) -> Iterator[Fault]:
     inference = preset.inference
     for name, grid in (("generator_grid", inference.generator_grid), ("slice_plane", inference.slice_plane)):
-        if any(side <= 0 or side % GRID_SIDE for side in grid):
-            yield f"inference.{name} is {list(grid)}", f"Its sides must be multiples of {GRID_SIDE}."
+        if any(not 0 < side <= LARGEST_SIDE or side % GRID_SIDE for side in grid):
+            yield (
+                f"inference.{name} is {list(grid)}",
+                f"Its sides must be multiples of {GRID_SIDE}, {LARGEST_SIDE} at most.",
+            )
     yield from _positive("inference", latent_draws=inference.latent_draws, threshold=inference.threshold)
     yield from _at_least_zero(
         "inference",
@@ -214,6 +217,13 @@ def _grids(preset: Preset) -> Iterator[Fault]:
         neighbour_mm=inference.neighbour_mm,
         least_lesion_ml=inference.least_lesion_ml,
     )
+    # A package that says more than these is refused once it is trained.
+    for name, value, most in (
+        ("latent_draws", inference.latent_draws, MOST_DRAWS),
+        ("neighbour_mm", inference.neighbour_mm, FARTHEST_MM),
+    ):
+        if value > most:
+            yield f"inference.{name} is {value}", f"Give inference.{name} a value of {most:g} at most."
     if inference.threshold >= 1:
         yield f"inference.threshold is {inference.threshold}", "A threshold lies between 0 and 1."
 

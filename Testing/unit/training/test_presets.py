@@ -97,6 +97,7 @@ def test_a_file_may_hold_only_what_differs_from_a_preset(tmp_path: Path) -> None
         ({"segmenter": {"network": {"depth": 3}}}, "network.depth is no argument", "blocks"),
         ({"segmenter": {"network": {"width": "8"}}}, "{'width': '8'} cannot run", "width = 32"),
         ({"segmenter": {"network": {"width": 30}}}, "{'width': 30} cannot run", "sizes that divide"),
+        ({"segmenter": {"network": {"blocks": 10**9}}}, "1000000000 blocks are more than", "blocks = 6"),
         ({"segmenter": {"network": {"heads": 3}}}, "{'heads': 3} cannot run", "heads = 8"),
         ({"segmenter": {"network": {"heads": 0}}}, "{'heads': 0} cannot run", "heads = 8"),
         (
@@ -107,6 +108,9 @@ def test_a_file_may_hold_only_what_differs_from_a_preset(tmp_path: Path) -> None
         ({"segmenter": {"network": {"in_channels": "4"}}}, "in_channels is '4'", "Use 4"),
         ({"inference": {"margin_mm": -5.0}}, "inference.margin_mm is -5.0", "0 or more"),
         ({"inference": {"neighbour_mm": -1.0}}, "inference.neighbour_mm is -1.0", "0 or more"),
+        ({"inference": {"latent_draws": 1001}}, "inference.latent_draws is 1001", "1000 at most"),
+        ({"inference": {"neighbour_mm": 1001.0}}, "inference.neighbour_mm is 1001.0", "1000 at most"),
+        ({"inference": {"slice_plane": [1040, 128]}}, "slice_plane is [1040, 128]", "1024 at most"),
         ({"inference": {"least_lesion_ml": -1.0}}, "inference.least_lesion_ml is -1.0", "0 or more"),
         ({"pseudo_mask": {"rescale": "min-max"}}, "leaves no HU", "percentile"),
         ({"inference": {"slice_plane": [100, 128]}}, "slice_plane is [100, 128]", "multiples of 16"),
