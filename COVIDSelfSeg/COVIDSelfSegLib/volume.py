@@ -64,18 +64,23 @@ def bare_name(path: Path) -> str:
 
 
 def files_of(path: Path) -> list[Path]:
-    """The files that a scan is read from: itself, the slices below a folder, or a header and its voxels."""
+    """The files that a scan is read from: itself, a header and its voxels, or DICOM slices.
+
+    Those lie below a folder; or beside one of them that stands for its series.
+    """
     if path.suffix.lower() in _HEADERS:
         header = b""
         with suppress(OSError), path.open("rb") as file:  # reading the scan will say why
             header = file.read(_HEADER_BYTES)
         others = (file for file in sorted(path.parent.iterdir()) if file != path and file.is_file())
         return [path, *(file for file in others if os.fsencode(file.name) in header)]
-    if path.is_file():
+    is_file = path.is_file()
+    if is_file and has_scan_ending(path):
         return [path]
+    files = path.parent.iterdir() if is_file else path.rglob("*")
     return [
         file
-        for file in path.rglob("*")
+        for file in files
         if file.suffix not in _NO_SLICES and file.name not in _OF_FILE_BROWSERS and file.is_file()
     ]
 

@@ -62,6 +62,15 @@ def test_the_voxels_beside_a_header_are_files_of_its_scan(
     assert set(files_of(scan)) == {scan, renamed}, "the header says which"
 
 
+def test_the_slices_beside_one_that_stands_for_its_series_are_files_of_its_scan(tmp_path: Path) -> None:
+    for name in ("1.dcm", "2.dcm", "IM3", "report.json"):
+        (tmp_path / name).touch()
+    (tmp_path / "another").mkdir()
+    (tmp_path / "another" / "1.dcm").touch()
+    for one in ("1.dcm", "IM3"):
+        assert {file.name for file in files_of(tmp_path / one)} == {"1.dcm", "2.dcm", "IM3"}
+
+
 @pytest.mark.parametrize("pixel_type", [sitk.sitkInt32, sitk.sitkFloat32, sitk.sitkFloat64, sitk.sitkUInt8])
 def test_whole_numbers_are_kept_as_int16_whatever_type_they_came_in(
     an_oblique_image: sitk.Image, tmp_path: Path, pixel_type: int
