@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from typing import Any, Literal, get_args
 
 from torch import nn
@@ -254,6 +254,10 @@ class ModelCard:
             values["inference"] = Inference(**inference)
             _check_inference(values["inference"])
             values["trained_on"] = tuple(TrainingScan(**one) for one in values["trained_on"])
+            texts = [values[name] for name in ("name", "preset", "command", "code_version")]
+            texts += [text for scan in values["trained_on"] for text in astuple(scan)]
+            if not all(isinstance(text, str) for text in texts):
+                raise TypeError("a name is no text")
             values["metrics"] = tuple(values["metrics"])
             values["known_failures"] = tuple(values["known_failures"])
             return cls(**values)

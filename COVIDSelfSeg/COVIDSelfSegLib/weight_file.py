@@ -52,14 +52,16 @@ def check_weights(path: Path) -> tuple[dict[str, str], str]:
         raise DamagedFileError(f"it cannot be read ({error.strerror})") from error
     try:
         table = json.loads(_header_of(content))
-        about: dict[str, str] = table.pop("__metadata__", {})
-    except (ValueError, struct.error) as error:
-        raise DamagedFileError("it is not a safetensors file") from error
+        with safetensors.safe_open(path, "pt") as file:  # it judges what lies in the table, and the texts
+            about: dict[str, str] = file.metadata() or {}
+    except (ValueError, struct.error, safetensors.SafetensorError) as error:
+        raise DamagedFileError("it is not a safetensors file, or is cut short") from error
+    table.pop("__metadata__", None)
     if _HASH not in about:
         raise DamagedFileError("it carries no COVIDSelfSeg model card")
     digest = hashlib.sha256(_buffer_of(content)).hexdigest()
     if digest != about[_HASH]:
-        raise DamagedFileError("its weights have another SHA-256 than its card says, or are cut short")
+        raise DamagedFileError("its weights have another SHA-256 than its card says")
     if _HEADER_HASH in about and about[_HEADER_HASH] != _header_sha256(about, table):  # older files have none
         raise DamagedFileError("its card, or the table that says which bytes are which weight, was changed")
     return about, digest

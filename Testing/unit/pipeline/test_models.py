@@ -96,7 +96,7 @@ def taken_apart(package: ModelPackage) -> tuple[dict[str, Any], bytes]:
     return json.loads(content[8 : 8 + length]), content[8 + length :]
 
 
-def put_together(path: Path, header: dict[str, Any], weights: bytes) -> Path:
+def put_together(path: Path, header: Any, weights: bytes) -> Path:
     text = json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + weights)
     return path
@@ -126,6 +126,21 @@ def test_a_changed_threshold_and_weights_that_changed_places_are_noticed(
     refuse(put_together(tmp_path / "swapped.safetensors", header | places, weights), "was changed")
 
 
+def test_a_file_whose_header_is_none_of_safetensors_is_refused(
+    a_package: ModelPackage, tmp_path: Path
+) -> None:
+    header, weights = taken_apart(a_package)
+    about = {name: text for name, text in header["__metadata__"].items() if name != "header_sha256"}
+    one = next(name for name in header if name != "__metadata__")
+    for damaged in (
+        [],
+        header | {"__metadata__": ["weights_sha256"]},
+        header | {"__metadata__": about | {"card": 5}},
+        header | {"__metadata__": about, one: header[one] | {"data_offsets": [0, 10**9]}},
+    ):
+        refuse(put_together(tmp_path / "odd.safetensors", damaged, weights), "not a safetensors file")
+
+
 def test_weights_that_cannot_be_put_in_place_leave_no_half_written_file(
     a_package: ModelPackage, tmp_path: Path
 ) -> None:
@@ -139,6 +154,9 @@ def test_weights_that_cannot_be_put_in_place_leave_no_half_written_file(
 def test_another_schema_and_an_incomplete_card_are_refused(a_package: ModelPackage, tmp_path: Path) -> None:
     refuse(with_card(a_package, tmp_path / "other.safetensors", schema=99), "schema")
     refuse(with_card(a_package, tmp_path / "part.safetensors", inference=None), "incomplete")
+    unnamed = {"name": "a scan", "licence": None, "role": "healthy"}
+    for changed in ({"name": 5}, {"trained_on": [unnamed]}):
+        refuse(with_card(a_package, tmp_path / "odd.safetensors", **changed), "a name is no text")
 
 
 @pytest.mark.parametrize(
