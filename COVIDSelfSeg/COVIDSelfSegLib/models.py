@@ -49,8 +49,13 @@ class ModelPackage:
 
     def _load(self, part: str, build: Callable[[], Network]) -> Network:
         try:
+            # A batch loads them hours after the file was opened, and reports what it was then.
+            if check_weights(self.path)[1] != self.sha256:
+                raise DamagedFileError("it has been replaced since it was opened")
             network = build()
             network.load_state_dict(read_weights(self.path, part + "."))
+        except DamagedFileError as error:
+            raise _damaged(self.path, str(error)) from error
         except (KeyError, TypeError, RuntimeError) as error:
             raise _damaged(self.path, f"its weights do not fit its {part} ({error})") from error
         return network.eval()

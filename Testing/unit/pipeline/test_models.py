@@ -83,6 +83,19 @@ def test_one_flipped_bit_in_the_weights_is_noticed(a_package: ModelPackage, tmp_
     refuse(changed, "SHA-256")
 
 
+def test_weights_that_were_replaced_since_their_file_was_opened_are_refused(
+    tmp_path: Path,
+) -> None:
+    opened = small_package(tmp_path / "mine.safetensors")
+    generator, segmenter = opened.generator().state_dict(), opened.segmenter().state_dict()
+    write_package(opened.path, replace(opened.card, name="of the same weights"), generator, segmenter)
+    assert opened.segmenter() is not None
+    write_package(opened.path, opened.card, generator, {name: value + 1 for name, value in segmenter.items()})
+    with pytest.raises(UserError, match="has been replaced since it was opened") as caught:
+        opened.segmenter()
+    assert caught.value.code == ExitCode.MODEL_UNUSABLE
+
+
 def test_weights_without_a_card_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "other.safetensors"
     safetensors.torch.save_file({"x": torch.zeros(3)}, path)
