@@ -16,6 +16,7 @@ from pathlib import Path
 from torch import Tensor
 
 from .errors import ExitCode, UserError
+from .memory import is_out_of_memory
 from .network_trial import Network, TrialError, outline, try_out
 from .networks.generator import VolumeGenerator
 from .networks.slice_network import SliceNetwork
@@ -57,6 +58,8 @@ class ModelPackage:
         except DamagedFileError as error:
             raise _damaged(self.path, str(error)) from error
         except (KeyError, TypeError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise
             raise _damaged(self.path, f"its weights do not fit its {part} ({error})") from error
         return network.eval()
 

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from COVIDSelfSegLib import pipeline
+from COVIDSelfSegLib import models, pipeline
 from COVIDSelfSegLib.cli import main
 from COVIDSelfSegLib.commands import phantom
 from COVIDSelfSegLib.devices import Device, choose_device
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.events import Failure, parse_event
+from COVIDSelfSegLib.memory import fitting_into_memory
 from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.pipeline import _where_it_fits
 
@@ -149,6 +150,16 @@ def test_a_command_that_has_no_way_out_of_its_own_says_that_memory_ran_out(
     told = capsys.readouterr().err.splitlines()
     assert told[0] == "Memory ran out."
     assert told[2].strip().startswith("Fix: Close other programs")
+
+
+@pytest.mark.parametrize("part", ["generator", "segmenter"])
+def test_weights_for_which_there_is_no_memory_are_not_called_damaged(
+    part: str, a_package: ModelPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "read_weights", lambda *_: ask_torch())
+    with pytest.raises(UserError) as caught, fitting_into_memory():
+        getattr(a_package, part)()
+    assert caught.value.code == ExitCode.OUT_OF_MEMORY
 
 
 LIMITED = """
