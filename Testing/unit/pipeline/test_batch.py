@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
 import shutil
@@ -112,7 +113,15 @@ def test_a_refused_scan_is_a_row_that_says_why_and_the_others_are_done(finished:
     assert not (finished / "picture").exists()
     assert not (finished / "cut").exists()
     report = json.loads((finished / "sick" / "report.json").read_text())
-    assert float(rows[0]["both infected_ml"]) == report["numbers"]["both"]["infected_ml"] > 0
+    numbers, row = report["numbers"], rows[0]
+    for side, key in itertools.product(
+        ("right", "left", "both"), ("volume_ml", "infected_ml", "infected_share")
+    ):
+        assert float(row[f"{side} {key}"]) == numbers[side][key] > 0
+    assert numbers["right"]["volume_ml"] != numbers["left"]["volume_ml"]
+    assert (row["severity"], float(row["threshold"])) == (numbers["severity"], report["threshold"])
+    assert float(row["seconds"]) == round(sum(report["seconds"].values()), 1)
+    assert rows[1]["seconds"] == ""
 
 
 def test_tables_have_the_same_columns_whatever_became_of_their_scans(finished: Path, tmp_path: Path) -> None:

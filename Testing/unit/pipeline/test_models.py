@@ -258,6 +258,23 @@ def test_whole_numbers_will_do_where_others_are_usual(a_package: ModelPackage, t
     assert opened.card.inference.threshold == 1
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"generator_grid": [16, 16, 1024], "slice_plane": [16, 1024], "latent_draws": 1000}
+        | {"neighbour_mm": 1000.0, "threshold": 1.0},
+        {"generator_grid": [16, 16, 16], "slice_plane": [16, 16], "latent_draws": 1}
+        | {"neighbour_mm": 0.0, "threshold": 0.0, "margin_mm": 0.0, "least_lesion_ml": 0.0},
+    ],
+    ids=["largest", "smallest"],
+)
+def test_the_least_and_the_most_that_a_card_may_say_will_do(
+    a_package: ModelPackage, tmp_path: Path, changed: dict[str, object]
+) -> None:
+    inference = asdict(a_package.card.inference) | changed
+    assert open_package(with_card(a_package, tmp_path / "far.safetensors", inference=inference)) is not None
+
+
 def test_a_pickle_is_never_opened(tmp_path: Path) -> None:
     path = tmp_path / "pickled.safetensors"
     torch.save({"weights": torch.zeros(3)}, path)

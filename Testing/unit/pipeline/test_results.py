@@ -32,6 +32,13 @@ def test_a_folder_that_is_on_another_disk_gets_its_results(tmp_path: Path) -> No
         there.rmdir()
 
 
+def test_folders_that_results_lie_in_are_made(tmp_path: Path) -> None:
+    for name in ("far/below", "far/beside"):
+        with results_folder(tmp_path / name) as folder:
+            (folder / "x").write_text("x")
+        assert (tmp_path / name / "x").is_file()
+
+
 def test_nothing_is_written_beside_a_folder_that_exists(tmp_path: Path) -> None:
     target = tmp_path / "results"
     target.mkdir()
