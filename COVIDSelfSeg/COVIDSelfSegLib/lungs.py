@@ -125,7 +125,9 @@ def lung_weights_sha256(weights: Path | None = None, *, builtin: bool = False) -
     path = None if builtin else r231_weights(weights)
     if path is not None:
         return file_sha256(path)
-    network = LungNetwork.shipped()
+    from .devices import choose_device  # noqa: PLC0415 (with torch)
+
+    network = LungNetwork.shipped(choose_device("cpu"))  # nothing runs, and a GPU may be full
     return network.sha256 if network else ""
 
 

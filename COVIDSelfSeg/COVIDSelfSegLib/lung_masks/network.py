@@ -19,6 +19,7 @@ import numpy as np
 from ..array_types import FloatArray
 from ..frame import AIR_HU
 from ..hounsfield import to_unit
+from ..memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -129,6 +130,8 @@ class LungNetwork:
                 card = LungCard.from_json(about["card"])
                 return cls.of_weights(card, read_weights(path), digest, device or choose_device())
             except (DamagedFileError, KeyError, ValueError, RuntimeError) as error:
+                if is_out_of_memory(error):
+                    raise  # the weights may be as they should be, and fit elsewhere
                 log.warning("The lung network is not used: %s (%s)", error, path)
         return None
 

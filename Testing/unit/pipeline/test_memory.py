@@ -12,18 +12,22 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from COVIDSelfSegLib import models, pipeline
+from COVIDSelfSegLib import devices, models, pipeline
 from COVIDSelfSegLib.cli import main
 from COVIDSelfSegLib.commands import phantom
 from COVIDSelfSegLib.devices import Device, choose_device
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.events import Failure, parse_event
+from COVIDSelfSegLib.lung_masks.network import SHIPPED_WEIGHTS, LungCard, LungNetwork
+from COVIDSelfSegLib.lungs import lung_weights_sha256
 from COVIDSelfSegLib.memory import fitting_into_memory
 from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.pipeline import _where_it_fits
+from COVIDSelfSegLib.weight_file import check_weights
 
 A_PETABYTE = 1 << 50
 GPU = Device(torch.device("cuda"), torch.bfloat16, "a GPU")
+CPU = choose_device("cpu")
 
 
 def ask_torch() -> None:
@@ -115,6 +119,31 @@ def test_any_other_error_is_no_reason_to_try_again() -> None:
     with pytest.raises(RuntimeError, match="must match"):
         _where_it_fits(work, GPU, 64)
     assert len(work.tries) == 1
+
+
+@pytest.fixture
+def a_gpu_too_full_for_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    of_weights = LungNetwork.of_weights
+
+    def fill(card: LungCard, weights: dict[str, torch.Tensor], sha256: str, device: Device) -> LungNetwork:
+        if device.handle.type == "cuda":
+            ask_cuda()
+        return of_weights(card, weights, sha256, device)
+
+    monkeypatch.setattr(LungNetwork, "of_weights", fill)
+    monkeypatch.setattr(devices, "choose_device", lambda asked="auto": GPU if asked == "auto" else CPU)
+
+
+@pytest.mark.usefixtures("a_gpu_too_full_for_weights")
+def test_a_lung_network_that_does_not_fit_on_the_gpu_is_not_called_damaged_but_runs_on_the_cpu() -> None:
+    network, device = _where_it_fits(lambda device, _: LungNetwork.shipped(device), GPU, 1)
+    assert network is not None
+    assert device.handle.type == "cpu"
+
+
+@pytest.mark.usefixtures("a_gpu_too_full_for_weights")
+def test_which_lung_network_there_is_can_be_told_beside_a_full_gpu() -> None:
+    assert lung_weights_sha256(builtin=True) == check_weights(SHIPPED_WEIGHTS)[1]
 
 
 @pytest.mark.parametrize("stage", ["examine", "predict_logits", "measure", "write_image", "draw_overview"])
