@@ -283,6 +283,7 @@ def test_a_scan_that_lies_the_wrong_way_is_mended(a_phantom: Phantom, flip: tupl
     examination.refuse()
     assert examination.flipped == flip
     assert "contrary to its header" in said(examination, Severity.WARNING)
+    assert "contrast agent" not in said(examination, Severity.NOTE), "it is the spine that is bright in front"
     mended = mend_orientation(lying, examination.flipped)
     assert examine(mended).flipped == (False, False, False)
     assert np.array_equal(sitk.GetArrayViewFromImage(mended), sitk.GetArrayViewFromImage(lying))
