@@ -75,7 +75,7 @@ def _holes(hu: FloatArray, middle: float, voxel_mm: tuple[float, float, float]) 
     for z, plane in enumerate(hu):
         labels, _ = ndimage.label(plane < _AIR_HU)
         outside = set(np.unique(np.concatenate([labels[[0, -1]].ravel(), labels[:, [0, -1]].ravel()])))
-        for number, area in enumerate(np.bincount(labels.ravel()) * pixel_cm2):
+        for number, area in enumerate(np.bincount(labels.ravel())[1:] * pixel_cm2, start=1):
             if number in outside or not _AREA_CM2[0] <= area <= _AREA_CM2[1]:
                 continue
             y, x = ndimage.center_of_mass(labels == number)

@@ -62,3 +62,25 @@ def test_air_at_the_edge_of_the_scan_is_none() -> None:
     assert len(find_trachea(hu, MIDDLE, VOXEL_MM)) == 0
     hu[:, 0] = 40
     assert len(find_trachea(hu, MIDDLE, VOXEL_MM)) == 40
+
+
+def test_a_rod_in_air_is_none() -> None:
+    hu = np.full((40, 60, 60), -1000, np.float32)
+    hu[:, 30:35, 28:33] = 40
+    assert len(find_trachea(hu, MIDDLE, VOXEL_MM)) == 0
+
+
+@pytest.mark.parametrize(
+    ("radius_mm", "air_hu", "seen"), [(8, -650, True), (8, -550, False), (5, -950, True)]
+)
+def test_a_narrow_tube_is_seen_though_pooling_mixes_its_air_with_its_wall(
+    radius_mm: float, air_hu: float, seen: bool
+) -> None:
+    hu = tissue_with_a_tube(radius_mm=radius_mm)
+    hu[hu == -950] = air_hu
+    assert bool(len(find_trachea(hu, MIDDLE, VOXEL_MM))) == seen
+
+
+@pytest.mark.parametrize(("slices", "seen"), [(slice(5, 20), True), (slice(5, 19), False)])
+def test_sixty_millimetres_of_a_tube_are_enough(slices: slice, seen: bool) -> None:
+    assert bool(len(find_trachea(tissue_with_a_tube(slices=slices), MIDDLE, VOXEL_MM))) == seen
