@@ -14,11 +14,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.networks.generator import VolumeGenerator
 from COVIDSelfSegLib.whole_files import put_in_place
 
-from .cohorts.cohort import CohortScan
+from .cohorts.cohort import CohortScan, mapped_array
 from .distributed import rows, wait_for_all
 from .options import PseudoMaskPreset
 from .pseudo_masks import PseudoMask, make_pseudo_mask
@@ -57,7 +58,26 @@ def make_pseudo_masks(
             _write(make_pseudo_mask(generator, scan, residual, preset, device), target, own)
         progress(number, len(mine))
     wait_for_all()
-    return [_read(folder / scan.source.name) for scan in scans]
+    return [_StoredMask(folder / scan.source.name) for scan in scans]
+
+
+class _StoredMask(PseudoMask):
+    """A pseudo-mask in its folder. Its large arrays are mapped anew each time, as those of a scan are."""
+
+    folder: Path
+
+    def __init__(self, folder: Path) -> None:
+        self.__dict__.update(folder=folder, burden=np.load(folder / "burden.npy"))  # its class is frozen
+
+    @property
+    def target(self) -> npt.NDArray[np.uint8]:
+        """See :class:`.pseudo_masks.PseudoMask`."""
+        return mapped_array(self.folder / "target.npy")
+
+    @property
+    def spread(self) -> npt.NDArray[np.uint8]:
+        """Likewise."""
+        return mapped_array(self.folder / "spread.npy")
 
 
 def _fingerprint(generator: VolumeGenerator, residual: float, preset: PseudoMaskPreset) -> str:
@@ -81,7 +101,3 @@ def _write(mask: PseudoMask, folder: Path, maker: str) -> None:
     (partial / "made_by").write_text(maker, encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     put_in_place(partial, folder)
-
-
-def _read(folder: Path) -> PseudoMask:
-    return PseudoMask(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS))

@@ -30,6 +30,8 @@ _SLICE_STEP, _VOLUME_STEP = (1, 4, 4), (1, 2, 2)
 class CohortScan:
     """One cached scan. Arrays are (z, y, x), memory-mapped, in patient axes.
 
+    They are mapped anew each time (see :func:`mapped_array`).
+
     Attributes:
         folder: where its arrays lie.
         source: what it was made from.
@@ -66,22 +68,22 @@ class CohortScan:
         """Size of a voxel of the generator's grid (z, y, x) in mm."""
         return self.volume_frame.voxel_mm
 
-    @cached_property
+    @property
     def slices(self) -> npt.NDArray[np.int16]:
         """HU on the 2D network's grid."""
         return self._array("slices")
 
-    @cached_property
+    @property
     def slice_depths(self) -> npt.NDArray[np.uint8]:
         """Distance to the pleura in mm, rounded up, on the slices' grid; 0 outside the lung."""
         return self._array("slice_depths")
 
-    @cached_property
+    @property
     def volume(self) -> npt.NDArray[np.int16]:
         """HU on the generator's grid."""
         return self._array("volume")
 
-    @cached_property
+    @property
     def volume_depths(self) -> npt.NDArray[np.uint8]:
         """Distance to the pleura in mm, rounded up, on the generator's grid; 0 outside the lung."""
         return self._array("volume_depths")
@@ -125,7 +127,17 @@ class CohortScan:
         return extent_of(np.asarray(self.slice_depths[:, :: _SLICE_STEP[1], :: _SLICE_STEP[2]]))
 
     def _array(self, name: str) -> npt.NDArray[Any]:
-        return np.load(self.folder / f"{name}.npy", mmap_mode="r")
+        return mapped_array(self.folder / f"{name}.npy")
+
+
+def mapped_array(path: Path) -> npt.NDArray[Any]:
+    """An array on disk, of which only what is looked at is read.
+
+    To be let go of after use: as long as it lives it holds its file open, and a training has up to seven such
+    files for each scan, where many systems let a process open 1,024, some 256.
+    """
+    array: npt.NDArray[Any] = np.load(path, mmap_mode="r")
+    return array
 
 
 def open_cohort(folder: Path, split: Split | None = "train") -> list[CohortScan]:
@@ -222,7 +234,7 @@ def open_scan(folder: Path, content_sha256: str = "") -> CohortScan:
         )
         for name, shape in (("slices", scan.slice_frame.shape), ("volume", scan.volume_frame.shape)):
             for array in (name, f"{name.removesuffix('s')}_depths"):
-                if np.load(folder / f"{array}.npy", mmap_mode="r").shape != shape:
+                if mapped_array(folder / f"{array}.npy").shape != shape:
                     raise ValueError(f"{array} has another shape than its frame")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -134,12 +135,13 @@ def test_a_lesion_fills_a_thick_slice_by_the_mean_of_what_it_fills_in_thin_ones(
 
 @pytest.mark.parametrize("together", [1, 3])
 def test_a_slice_that_stands_in_for_a_missing_neighbour_is_painted_as_the_copy_that_it_is(
-    a_scan: CohortScan, together: int
+    a_scan: CohortScan, together: int, tmp_path: Path
 ) -> None:
     """As in a scan that was cut off within the lungs."""
     first = int(a_scan.holding[len(a_scan.holding) // 2])
-    cut = replace(a_scan)
-    vars(cut).update({name: getattr(a_scan, name)[first:] for name in ("slices", "slice_depths")})
+    cut = replace(a_scan, folder=tmp_path)
+    for name in ("slices", "slice_depths"):
+        np.save(tmp_path / f"{name}.npy", getattr(a_scan, name)[first:])
     slab = Slab(cut, 0, together)
     hu, depths = (torch.from_numpy(np.array(part, np.float32))[None] for part in slab.stack())
     assert torch.equal(hu[:, 0], hu[:, 1])

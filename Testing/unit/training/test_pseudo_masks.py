@@ -13,7 +13,7 @@ import SimpleITK as sitk
 import torch
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.networks.generator import Encoded, Healthy, VolumeGenerator
-from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan
+from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan, open_scan
 from COVIDSelfSegTrainingLib.mask_files import make_pseudo_masks
 from COVIDSelfSegTrainingLib.options import PseudoMaskPreset
 from COVIDSelfSegTrainingLib.pseudo_masks import make_pseudo_mask, residual_hu
@@ -198,3 +198,26 @@ def test_a_scan_that_was_cut_again_gets_a_new_pseudo_mask_and_no_other_does(
     assert after[1] == before[1]
     target = np.load(tmp_path / first.source.name / "target.npy")
     assert not target[again[0].slice_depths == 0].any()
+
+
+def test_of_scans_and_pseudo_masks_no_file_stays_open(
+    training_scans: list[CohortScan], tmp_path: Path
+) -> None:
+    """Of thousands of scans they would be more than a system lets a process have."""
+    before = len(list(Path("/dev/fd").iterdir()))
+    scans = [open_scan(scan.folder) for scan in training_scans[-2:]]
+    masks = make_pseudo_masks(Flattening(), scans, 0.0, BARE, CPU, folder=tmp_path, progress=lambda *_: None)
+    looked_at = [
+        array[0, 0, 0]
+        for scan, mask in zip(scans, masks, strict=True)
+        for array in (
+            scan.slices,
+            scan.slice_depths,
+            scan.volume,
+            scan.volume_depths,
+            mask.target,
+            mask.spread,
+        )
+    ]
+    assert len(looked_at) == 12
+    assert len(list(Path("/dev/fd").iterdir())) == before
