@@ -105,7 +105,12 @@ def list_series(path: Path) -> list[Series]:
         slices = [slice_ for slice_ in slices if slice_.series_id in wanted]
     lost = [one for one in damaged if (one.path == path if path.is_file() else one.was_ct)]
     if lost and not slices:
-        raise _damaged(lost, "of a scan")
+        raise damaged_files(lost, "of a scan")
+    return stacked(slices, damaged)
+
+
+def stacked(slices: Sequence[Slice], damaged: Sequence[NoSlice]) -> list[Series]:
+    """The series of some slices, the one with the most first, with the damaged files beside them."""
     stacks: dict[tuple[object, ...], list[Slice]] = {}
     for slice_ in slices:
         # A scout, a reformat and a dose report may share the series id of the stack; none is a slice of it.
@@ -216,7 +221,7 @@ def read_series(series: Series) -> sitk.Image:
             fix="Take the series of the CT slices themselves, or export it again as single slices.",
         )
     if series.damaged:
-        raise _damaged(series.damaged, f"of the series '{series.description}', which would have a hole")
+        raise damaged_files(series.damaged, f"of the series '{series.description}', which would have a hole")
     try:
         if series.slices[0].is_enhanced:
             return read_multi_frame([slice_.path for slice_ in series.slices], series.description)
@@ -272,7 +277,8 @@ def _belongs_to(damaged: NoSlice, stack: list[Slice]) -> bool:
     return damaged.was_ct or _ending(damaged.path) in {".dcm", *map(_ending, beside)}
 
 
-def _damaged(files: Sequence[NoSlice], of_what: str) -> UserError:
+def damaged_files(files: Sequence[NoSlice], of_what: str) -> UserError:
+    """The error for files that are no slices, and by their names or what is left of them should be."""
     more = f" (and {len(files) - 1} more such files)" if len(files) > 1 else ""
     return UserError(
         f"{files[0].path} {files[0].why}{more}.",

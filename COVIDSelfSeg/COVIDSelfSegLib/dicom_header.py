@@ -61,17 +61,19 @@ class Slice:
 
 @dataclass(frozen=True)
 class NoSlice:
-    """A file that has no header of a slice, and perhaps should: it is empty or cut off.
+    """A file that has no header of a slice, and perhaps should: it is empty or cut off, or cannot be read.
 
     Attributes:
-        path: of the file.
+        path: of the file; of a folder, where what lies in it cannot be seen.
         why: what is wrong with it, in words.
         was_ct: what is left of it says that it was CT; otherwise only its name and place can tell.
+        refusal: what to say where the system does not let it be read; None where it does.
     """
 
     path: Path
     why: str
     was_ct: bool
+    refusal: UserError | None = None
 
 
 def read_header(path: Path) -> Slice | NoSlice | None:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 from COVIDSelfSegLib.devices import choose_device
-from COVIDSelfSegLib.dicom import choose_chest_ct, list_series, read_series
+from COVIDSelfSegLib.dicom import choose_chest_ct, read_series
 from COVIDSelfSegLib.doctor import examine, mend_orientation
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.file_errors import writing_to
@@ -27,6 +27,7 @@ from COVIDSelfSegLib.segmentation import LungSlices
 from COVIDSelfSegLib.volume import compact, read_scan
 from scipy import ndimage
 
+from .readable_series import list_readable_series
 from .sources import Source
 
 FORMAT = 2
@@ -214,7 +215,7 @@ def read_source(source: Source) -> sitk.Image:
     if not source.series:
         return read_scan(path)
     # A scout may share the id of its series, so the id alone does not name the stack.
-    stacks = [series for series in list_series(path) if series.series_id == source.series]
+    stacks = [series for series in list_readable_series(path)[0] if series.series_id == source.series]
     return compact(read_series(choose_chest_ct(path, stacks)))
 
 

@@ -156,7 +156,7 @@ def prepare(
     for row in rows:
         if row.verdict == "used":
             _bring_up_to_date(folder / row.source.name, row.source)
-        else:
+        elif row.verdict == "rejected":
             shutil.rmtree(folder / row.source.name, ignore_errors=True)
     used = [row.source for row in rows if row.verdict == "used"]
     if not used:

@@ -39,8 +39,10 @@ class Row:
 
     @classmethod
     def refused(cls, source: Source, error: UserError) -> Row:
-        """The row of a scan that cannot be used."""
-        return cls(source, "rejected", f"{error.what} {error.why}", error.fix)
+        """The row of a scan that cannot be used. What the system does not let be read, it may next time."""
+        cause = error.__cause__
+        verdict: Verdict = "failed" if isinstance(cause, OSError) and cause.errno else "rejected"
+        return cls(source, verdict, f"{error.what} {error.why}", error.fix)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Row:

@@ -6,17 +6,19 @@ import hashlib
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import SimpleITK as sitk
-from COVIDSelfSegLib.dicom import Series, choose_chest_ct, list_series
+from COVIDSelfSegLib.dicom import Series, choose_chest_ct
+from COVIDSelfSegLib.dicom_header import NoSlice
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.file_names import is_of_the_system, itk_name
 from COVIDSelfSegLib.volume import FILE_ENDINGS, bare_name, files_of, has_scan_ending
 
 from .layouts import MaskKind, count_below, mask_of, patient_folder, stated_class
+from .readable_series import list_readable_series, why_lost
 from .sources import Group, Source
 
 _PATIENT_ID, _BIRTH_DATE, _SEX, _STUDY = "0010|0020", "0010|0030", "0010|0040", "0020|000d"
@@ -70,10 +72,10 @@ class Search:
 
 
 def search(roots: Iterable[Root]) -> Search:
-    """Find every scan below some folders.
+    """Find every scan below some folders. What cannot be read there is a scan with a problem, too.
 
     Raises:
-        UserError: a folder is missing or holds no scan at all.
+        UserError: a folder is missing, cannot be read or holds no scan at all.
     """
     found: dict[str, Found] = {}
     notes: list[str] = []
@@ -100,12 +102,14 @@ def search(roots: Iterable[Root]) -> Search:
 
 
 def _search_one(root: Root) -> tuple[list[Found], list[str]]:
+    all_series, lost = list_readable_series(root.folder)
+    refusals = {one.path: one.refusal for one in lost if one.refusal is not None}
     files = sorted(
         path
-        for path in root.folder.rglob("*")
+        for path in (Path(place) / name for place, _, names in os.walk(root.folder) for name in names)
         if not any(map(is_of_the_system, path.relative_to(root.folder).parts))
         and has_scan_ending(path)
-        and path.is_file()
+        and (path in refusals or path.is_file())
     )
     masks: dict[tuple[str, MaskKind], list[Path]] = defaultdict(list)
     scans = []
@@ -118,10 +122,20 @@ def _search_one(root: Root) -> tuple[list[Found], list[str]]:
     taken: set[Path] = set()
     below = count_below(_below(root, path) for path in scans)
     found = [
-        _of_file(root, path, scans, masks, taken, of_patient=patient_folder(_below(root, path), below))
+        _of_file(
+            root,
+            path,
+            scans,
+            masks,
+            taken,
+            refusals=refusals,
+            of_patient=patient_folder(_below(root, path), below),
+        )
         for path in scans
     ]
-    found += _of_series(root)
+    told = {file for one in found for file in one.files}
+    found += _of_series(root, all_series)
+    found += _of_lost(root, [one for one in lost if one.path not in told])
     lonely = [
         path for (_, kind), paths in masks.items() if kind != "other" for path in paths if path not in taken
     ]
@@ -146,6 +160,7 @@ def _of_file(
     masks: dict[tuple[str, MaskKind], list[Path]],
     taken: set[Path],
     *,
+    refusals: Mapping[Path, UserError],
     of_patient: Path | None,
 ) -> Found:
     relative = path.relative_to(root.folder)
@@ -165,8 +180,10 @@ def _of_file(
         patient=bare_name(relative) if of_patient is None else of_patient.as_posix(),
         stated_class=stated_class(relative),
     )
-    files = (file for one in (path, *of_scan.values()) for file in files_of(one))
-    return Found(source, tuple(files), _contradiction(root, source))
+    named = (path, *of_scan.values())
+    files = tuple(file for one in named for file in ([one] if one in refusals else files_of(one)))
+    refused = next((refusals[file] for file in files if file in refusals), None)
+    return Found(source, files, refused or _contradiction(root, source))
 
 
 def _nearest(
@@ -192,9 +209,28 @@ def _way(a: Path, b: Path) -> list[str]:
     return [*a.parts[shared:], *b.parts[shared:]]
 
 
-def _of_series(root: Root) -> list[Found]:
+def _of_lost(root: Root, lost: Iterable[NoSlice]) -> list[Found]:
+    """What cannot be read or is damaged, and belongs to no scan that was found; files by their folders."""
+    by_folder: dict[Path, list[NoSlice]] = defaultdict(list)
+    for one in lost:
+        is_folder = os.path.isdir(one.path)  # noqa: PTH112 (this one never raises)
+        by_folder[one.path if is_folder else one.path.parent].append(one)
+    found = []
+    for folder, files in by_folder.items():
+        relative = folder.relative_to(root.folder)
+        source = Source(
+            name=_name(root, relative / "not read", _label(root, relative)),
+            group=_group(root, relative / "not read"),
+            licence=root.licence,
+            path=str(folder.absolute()),
+            stated_class=stated_class(relative / "not read"),
+        )
+        found.append(Found(source, (), why_lost(files)))
+    return found
+
+
+def _of_series(root: Root, all_series: Iterable[Series]) -> list[Found]:
     """The DICOM series below a folder; of a study with several CT series, one may enter."""
-    all_series = list_series(root.folder)
     studies: dict[str, list[Series]] = defaultdict(list)
     headers = {}
     for series in all_series:
@@ -239,6 +275,7 @@ def _of_stack(
         stated_class=stated_class(relative / "series"),
     )
     problem = _contradiction(root, source)
+    refused = next((one.refusal for one in series.damaged if one.refusal is not None), None)
     if series.no_ct_scan:
         problem = UserError(
             f"The series '{series.description}' is {series.no_ct_scan}.",
@@ -251,7 +288,11 @@ def _of_stack(
             why="Two reconstructions of one scan would count it twice.",
             fix="To use this one instead, move the other out of the folder.",
         )
-    return Found(source, paths, problem, (header[_BIRTH_DATE], header[_SEX]))
+    elif refused is not None:
+        problem = refused
+    # Without the damaged ones, a row would go on saying that they are there when they are gone.
+    files = (*paths, *(one.path for one in series.damaged))
+    return Found(source, files, problem, (header[_BIRTH_DATE], header[_SEX]))
 
 
 def _label(root: Root, relative: Path) -> str:

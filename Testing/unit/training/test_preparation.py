@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.events import Event, Failure, Result, StageProgress
+from COVIDSelfSegLib.file_errors import reading_from
 from COVIDSelfSegLib.package_card import Inference
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.volume import array_view
@@ -329,6 +331,45 @@ def test_none_in_the_corrections_removes_a_mask_and_an_empty_cell_keeps_it(
     assert table(target)["b.nii.gz"]["lesion_mask"] == ""
     (stored,) = (path for path in (target / ".rows").glob("b-*.json"))
     assert str(scans / "covid" / "b_mask.nii.gz") not in stored.read_text()
+
+
+def test_a_scan_that_cannot_be_read_fails_alone_and_keeps_what_was_cut_of_it(
+    scans: Path, cohort: Path, tmp_path: Path
+) -> None:
+    target, unread = tmp_path / "cohort", scans / "covid" / "c.nii.gz"
+    subprocess.run(["cp", "-rp", str(cohort), str(target)], check=True)
+    away = unread.rename(tmp_path / "away")
+    unread.symlink_to("nowhere")  # which root cannot read either
+    try:
+        code, events = run(typed(scans, target))
+    finally:
+        away.replace(unread)
+    assert code == 0
+    assert result_of(events)["verdicts"] == {"used": 2, "rejected": 3, "failed": 1}
+    row = table(target)["c.nii.gz"]
+    assert f"{unread} cannot be read" in row["reason"]
+    assert "make it readable" in row["fix"]
+    assert len(open_cohort(target, None)) == 2
+    code, events = run(typed(scans, target))
+    assert result_of(events)["worked"] == 0
+    assert content(target) == content(cohort)
+
+
+def test_what_the_system_does_not_let_be_read_is_tried_again_the_next_time(
+    scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a file server goes away after the search."""
+
+    def read_from_nowhere(path: Path) -> sitk.Image:
+        with reading_from(path):
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(cutting, "read_scan", read_from_nowhere)
+    source = Source("a", "healthy", "CC BY-NC 4.0", str(scans / "healthy" / "a.nii.gz"))
+    row = preparation._cut(Found(source, ()), tmp_path, Inference(), LungChoice(builtin=True))
+    assert isinstance(row, Row)
+    assert row.verdict == "failed"
+    assert "Input/output error" in row.reason
 
 
 def test_a_cohort_is_cut_for_the_preset_that_is_named(scans: Path, tmp_path: Path) -> None:

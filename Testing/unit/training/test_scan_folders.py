@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,13 @@ import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.package_card import is_non_commercial
+from COVIDSelfSegTrainingLib.cohorts.cutting import read_source
 from COVIDSelfSegTrainingLib.cohorts.layouts import mask_of, stated_class
 from COVIDSelfSegTrainingLib.cohorts.patients import doubtful_patients
+from COVIDSelfSegTrainingLib.cohorts.rows import Row
 from COVIDSelfSegTrainingLib.cohorts.scan_folders import Found, Root, Search, search
 from COVIDSelfSegTrainingLib.cohorts.sources import Source
+from COVIDSelfSegTrainingLib.cohorts.stored_rows import store_row, stored_row
 
 from ..dicom_files import read_as_on_windows, write_series
 
@@ -153,6 +157,85 @@ def test_a_folder_without_scans_or_no_folder_is_refused(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=words) as caught:
             search([Root(folder, "healthy", "")])
         assert caught.value.fix
+
+
+HU = np.random.default_rng(2).integers(-1000, 900, (10, 40, 48)).astype(np.int16)
+
+
+def test_what_cannot_be_read_is_told_with_its_reason_and_hides_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link to nothing is not read even by root, who may read all else."""
+    write(tmp_path / "whole.nii.gz")
+    write(tmp_path / "masked.nii.gz")
+    for gone in ("gone.nii.gz", "masked_mask.nii.gz", "other.raw", ".hidden.nii.gz", "whole/notes"):
+        (tmp_path / gone).parent.mkdir(exist_ok=True)
+        (tmp_path / gone).symlink_to("nowhere")
+    for series, person in (("1", "whole"), ("2", "holed"), ("3", "cut")):
+        write_series(tmp_path / person, HU, series=series, study=series)
+    for part in (1, 2):
+        heights = [2.0 * (z + 5 * part) for z in range(5)]
+        write_series(tmp_path / "spread" / str(part), HU[:5], series="4", study="4", heights=heights)
+    slices = {folder: sorted((tmp_path / folder).iterdir()) for folder in ("holed", "cut")}
+    slices["holed"][0].unlink()
+    slices["holed"][0].symlink_to("nowhere")
+    for file in slices["cut"]:
+        file.write_bytes(file.read_bytes()[:500])
+    closed = [str(tmp_path / name) for name in ("closed", "spread/3", ".snapshots")]
+    for name in closed:
+        Path(name).mkdir()
+    scandir = os.scandir
+
+    def locked(path: str) -> object:
+        if str(path) in closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    found = search([Root(tmp_path, "diseased", "")]).found
+    rows = {
+        str(Path(one.source.path).relative_to(tmp_path)): Row.refused(one.source, one.problem)
+        for one in found
+        if one.problem is not None
+    }
+    said = {path: (row.verdict, row.reason.split(":")[0]) for path, row in rows.items()}
+    assert said == {
+        "gone.nii.gz": ("failed", f"{tmp_path / 'gone.nii.gz'} cannot be read"),
+        "masked.nii.gz": ("failed", f"{tmp_path / 'masked_mask.nii.gz'} cannot be read"),
+        ".": ("failed", f"{tmp_path / 'other.raw'} cannot be read"),
+        "holed": ("failed", f"{slices['holed'][0]} cannot be read"),
+        "whole": ("failed", f"{tmp_path / 'whole' / 'notes'} cannot be read"),
+        "cut": ("rejected", said["cut"][1]),
+        "closed": ("failed", f"{closed[0]} cannot be read"),
+        "spread": ("failed", f"{closed[1]} cannot be read"),
+        "spread/3": ("failed", f"{closed[1]} cannot be read"),
+    }
+    assert f"{slices['cut'][0]} is damaged (and 9 more such files)" in rows["cut"].reason
+    assert "Permission denied" in rows["closed"].reason
+    assert all(row.fix for row in rows.values())
+    whole = {Path(one.source.path).name: one.source for one in found if one.problem is None}
+    assert set(whole) == {"whole.nii.gz", "whole"}
+    assert np.array_equal(sitk.GetArrayFromImage(read_source(whole["whole"])), HU)
+    closed.append(str(tmp_path))
+    with pytest.raises(UserError, match="cannot be read"):
+        search([Root(tmp_path, "diseased", "")])
+
+
+def test_a_series_is_looked_at_again_when_a_damaged_file_is_taken_from_beside_its_slices(
+    tmp_path: Path,
+) -> None:
+    write_series(tmp_path / "scans", HU)
+    damaged = tmp_path / "scans" / "empty.dcm"
+    damaged.touch()
+    roots = [Root(tmp_path / "scans", "healthy", "")]
+    (before,) = search(roots).found
+    (tmp_path / ".rows").mkdir()
+    store_row(tmp_path, before, Row(before.source, "rejected", "It would have a hole."))
+    assert stored_row(tmp_path, before) is not None
+    damaged.unlink()
+    (after,) = search(roots).found
+    assert after.source == before.source
+    assert stored_row(tmp_path, after) is None
 
 
 def test_of_a_dicom_study_one_ct_series_enters_and_the_others_say_why(tmp_path: Path) -> None:

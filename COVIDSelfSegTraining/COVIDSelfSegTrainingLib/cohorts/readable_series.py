@@ -1,0 +1,97 @@
+"""DICOM series below a folder of a cohort, in which files and folders that cannot be read stop nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from COVIDSelfSegLib.dicom import Series, damaged_files, stacked
+from COVIDSelfSegLib.dicom_header import NoSlice, Slice, not_readable, read_header
+from COVIDSelfSegLib.errors import UserError
+
+
+def list_readable_series(folder: Path) -> tuple[list[Series], list[NoSlice]]:
+    """Find every series below a folder; what else lies there may be unreadable.
+
+    Returns:
+        Series, the one with the most slices first. Those that may lack slices have what was not read among
+        their ``damaged``, so that none is read cut short. And what belongs to none of them: files and folders
+        that cannot be read, and damaged slices.
+
+    Raises:
+        UserError: the folder itself cannot be read.
+    """
+    closed: list[NoSlice] = []
+
+    def pass_over(error: OSError) -> None:
+        place, refusal = Path(error.filename), _refusal(Path(error.filename), error)
+        if place == folder:
+            raise refusal from error
+        if not _is_hidden(place, folder):
+            closed.append(_not_read(place, refusal))
+
+    walked = os.walk(folder, onerror=pass_over)
+    files = sorted(Path(place) / name for place, _, names in walked for name in names)
+    with ThreadPoolExecutor() as pool:
+        headers = list(pool.map(_header_or_refusal, files))
+    damaged = [header for header in headers if isinstance(header, NoSlice)]
+    series = [
+        replace(one, damaged=(*one.damaged, *_closed_amid(closed, one)))
+        for one in stacked([header for header in headers if isinstance(header, Slice)], damaged)
+    ]
+    told = {one.path for stack in series for one in stack.damaged}
+    lost = [
+        one
+        for one in damaged
+        if (one.refusal or one.was_ct or one.path.suffix.lower() == ".dcm")
+        and one.path not in told
+        and not _is_hidden(one.path, folder)
+    ]
+    return series, closed + lost
+
+
+def why_lost(files: Sequence[NoSlice]) -> UserError:
+    """Why what lies in a folder, and belongs to no series, cannot enter."""
+    refused = [one.refusal for one in files if one.refusal is not None]
+    if not refused:
+        return damaged_files(files, "of a scan")
+    first, *others = refused
+    if not others:
+        return first
+    many = UserError(
+        f"{first.what} So it is with {len(others)} more beside it.", why=first.why, fix=first.fix
+    )
+    many.__cause__ = first.__cause__
+    return many
+
+
+def _header_or_refusal(path: Path) -> Slice | NoSlice | None:
+    try:
+        return read_header(path)
+    except UserError as refusal:
+        return _not_read(path, refusal)
+
+
+def _refusal(path: Path, error: OSError) -> UserError:
+    refusal = not_readable(path, error)
+    refusal.__cause__ = error  # as if it had been raised from it
+    return refusal
+
+
+def _not_read(path: Path, refusal: UserError) -> NoSlice:
+    return NoSlice(path, "cannot be read", was_ct=False, refusal=refusal)
+
+
+def _is_hidden(path: Path, folder: Path) -> bool:
+    """Whether it is of the system, as a folder of snapshots is, and not of a scanner."""
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def _closed_amid(closed: list[NoSlice], series: Series) -> list[NoSlice]:
+    """Folders that cannot be read and lie among those over which the slices of a series are spread."""
+    parents = {slice_.path.parent for slice_ in series.slices}
+    around = Path(os.path.commonpath(parents))
+    return [one for one in closed if len(parents) > 1 and around in one.path.parents]
