@@ -15,6 +15,7 @@ from COVIDSelfSegLib.dicom import Series, choose_chest_ct
 from COVIDSelfSegLib.dicom_header import NoSlice
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.file_names import is_of_the_system, itk_name
+from COVIDSelfSegLib.results import HEATMAP, LESIONS, LUNGS, PROBABILITY, PSEUDO_HEALTHY, REPORT, UNCERTAINTY
 from COVIDSelfSegLib.volume import FILE_ENDINGS, bare_name, files_of, has_scan_ending
 
 from .layouts import MaskKind, count_below, mask_of, patient_folder, stated_class
@@ -24,6 +25,8 @@ from .sources import Group, Source
 _PATIENT_ID, _BIRTH_DATE, _SEX, _STUDY = "0010|0020", "0010|0030", "0010|0040", "0020|000d"
 _NOBODY = re.compile(r"(anon\w*|unknown|none|n/?a|patient|test|0+|x+)?", re.IGNORECASE)
 """Patient IDs that a de-identification leaves for everybody."""
+_RESULTS = {LUNGS, PSEUDO_HEALTHY, HEATMAP, UNCERTAINTY, PROBABILITY, LESIONS}
+"""Beside a report. One of them looks like a chest CT: that of a diseased lung, mended."""
 
 
 @dataclass(frozen=True)
@@ -104,16 +107,17 @@ def search(roots: Iterable[Root]) -> Search:
 def _search_one(root: Root) -> tuple[list[Found], list[str]]:
     all_series, lost = list_readable_series(root.folder)
     refusals = {one.path: one.refusal for one in lost if one.refusal is not None}
-    files = sorted(
+    files = [
         path
         for path in (Path(place) / name for place, _, names in os.walk(root.folder) for name in names)
         if not any(map(is_of_the_system, path.relative_to(root.folder).parts))
         and has_scan_ending(path)
         and (path in refusals or path.is_file())
-    )
+    ]
+    results = [path for path in files if path.name in _RESULTS and (path.parent / REPORT).is_file()]
     masks: dict[tuple[str, MaskKind], list[Path]] = defaultdict(list)
     scans = []
-    for path in files:
+    for path in sorted(set(files).difference(results)):
         mask = mask_of(path.relative_to(root.folder))
         if mask is None:
             scans.append(path)
@@ -140,6 +144,11 @@ def _search_one(root: Root) -> tuple[list[Found], list[str]]:
         path for (_, kind), paths in masks.items() if kind != "other" for path in paths if path not in taken
     ]
     notes = []
+    if results:
+        notes.append(
+            f"{len(results)} files in {root.folder} were passed over ({few(path.name for path in results)}): "
+            "they are results of 'covidselfseg segment', and no scans."
+        )
     if lonely:
         notes.append(
             f"{len(lonely)} masks in {root.folder} belong to no scan ({few(path.name for path in lonely)}). "

@@ -10,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.package_card import is_non_commercial
+from COVIDSelfSegLib.results import HEATMAP, LESIONS, LUNGS, PROBABILITY, PSEUDO_HEALTHY, REPORT, UNCERTAINTY
 from COVIDSelfSegTrainingLib.cohorts.cutting import read_source
 from COVIDSelfSegTrainingLib.cohorts.layouts import mask_of, stated_class
 from COVIDSelfSegTrainingLib.cohorts.patients import doubtful_patients
@@ -99,6 +100,19 @@ def test_a_phantom_folder_holds_one_scan_with_both_masks(tmp_path: Path) -> None
     assert scans["scan.nrrd"].source.lesion_mask == str(tmp_path / "lesions.nrrd")
     assert scans["scan.nrrd"].source.lung_mask == str(tmp_path / "lungs.nrrd")
     assert scans["healthy_twin.nrrd"].source.lesion_mask is None
+
+
+def test_results_of_a_run_that_lie_among_the_scans_are_no_scans(tmp_path: Path) -> None:
+    """A pseudo-healthy volume would pass for the chest of another patient."""
+    for name in (LUNGS, PSEUDO_HEALTHY, HEATMAP, UNCERTAINTY, PROBABILITY, LESIONS):
+        write(tmp_path / "results" / "a" / name)
+    (tmp_path / "results" / "a" / REPORT).touch()
+    write(tmp_path / "a.nii.gz")
+    write(tmp_path / "named so" / PROBABILITY)
+    found = search([Root(tmp_path, "diseased", "")])
+    assert set(by_file(found)) == {"a.nii.gz", PROBABILITY}
+    assert "6 files" in found.notes[0]
+    assert len(found.notes) == 1
 
 
 def test_small_sub_folders_are_patients_and_large_ones_are_not(tmp_path: Path) -> None:
