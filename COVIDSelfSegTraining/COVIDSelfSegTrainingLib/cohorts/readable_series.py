@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -51,6 +52,27 @@ def list_readable_series(folder: Path) -> tuple[list[Series], list[NoSlice]]:
         and not _is_hidden(one.path, folder)
     ]
     return series, closed + lost
+
+
+def copies_apart(series: Series) -> list[Series]:
+    """A series that lies whole in each of several folders, as an export that was made twice: each by itself.
+
+    Then the copies are known by their voxels; together they would be slices doubled at every place.
+    """
+    by_folder: dict[Path, list[Slice]] = defaultdict(list)
+    for slice_ in series.slices:
+        by_folder[slice_.path.parent].append(slice_)
+    heights = [[slice_.position for slice_ in slices] for slices in by_folder.values()]
+    if len(heights) == 1 or any(one != heights[0] for one in heights):
+        return [series]
+    return [
+        replace(
+            series,
+            slices=tuple(by_folder[folder]),
+            damaged=tuple(one for one in series.damaged if one.path.parent == folder),
+        )
+        for folder in sorted(by_folder)
+    ]
 
 
 def why_lost(files: Sequence[NoSlice]) -> UserError:

@@ -19,7 +19,7 @@ from COVIDSelfSegLib.results import HEATMAP, LESIONS, LUNGS, PROBABILITY, PSEUDO
 from COVIDSelfSegLib.volume import FILE_ENDINGS, bare_name, files_of, has_scan_ending
 
 from .layouts import MaskKind, count_below, mask_of, patient_folder, stated_class
-from .readable_series import list_readable_series, why_lost
+from .readable_series import copies_apart, list_readable_series, why_lost
 from .sources import Group, Source
 
 _PATIENT_ID, _BIRTH_DATE, _SEX, _STUDY = "0010|0020", "0010|0030", "0010|0040", "0020|000d"
@@ -240,12 +240,12 @@ def _of_lost(root: Root, lost: Iterable[NoSlice]) -> list[Found]:
 
 def _of_series(root: Root, all_series: Iterable[Series]) -> list[Found]:
     """The DICOM series below a folder; of a study with several CT series, one may enter."""
-    studies: dict[str, list[Series]] = defaultdict(list)
+    studies: dict[tuple[str, int], list[Series]] = defaultdict(list)
     headers = {}
-    for series in all_series:
+    for number, series in (one for several in all_series for one in enumerate(copies_apart(several))):
         header = _header(series.slices[0].path)
         headers[id(series)] = header
-        studies[header[_STUDY] or series.series_id].append(series)
+        studies[header[_STUDY] or series.series_id, number].append(series)
     found = []
     folders = [_folder_of(root, stacks) for stacks in studies.values()]
     below = count_below(folders)

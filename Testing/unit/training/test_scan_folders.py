@@ -278,6 +278,18 @@ def test_a_dicom_series_in_a_folder_with_any_letters_is_found_on_windows(
     assert one.problem is None
 
 
+def test_a_study_that_was_exported_twice_is_two_scans_of_one_series_each(tmp_path: Path) -> None:
+    """Which are known as copies when they are read, and their patients as one."""
+    for person in ("p1", "p1 again"):
+        write_series(tmp_path / person, HU, series="1", description="Chest 2.0 soft")
+        write_series(tmp_path / person, HU[:9], series="2", description="Chest 2.0 sharp")
+    entering = [one.source for one in search([Root(tmp_path, "diseased", "")]).found if one.problem is None]
+    assert {source.patient for source in entering} == {"p1", "p1 again"}
+    assert {source.series[-1] for source in entering} == {"1"}
+    for source in entering:
+        assert np.array_equal(sitk.GetArrayFromImage(read_source(source)), HU)
+
+
 def test_one_name_for_two_people_is_told() -> None:
     def scan(name: str, patient: str, identity: tuple[str, str] = ("", ""), group: str = "healthy") -> Found:
         source = Source(name, "healthy" if group == "healthy" else "diseased", "", path=name, patient=patient)
