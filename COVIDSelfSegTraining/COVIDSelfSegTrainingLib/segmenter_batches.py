@@ -175,10 +175,11 @@ class SegmenterBatches:
             hu[:count] = result.hu
             target[:count] = (result.filling[:, 1:2] > _LEAST_TARGET).float()
         masks = [None] * (len(chosen.slabs) - len(chosen.masked)) + chosen.masked
-        for row, one in enumerate(masks[mine]):
+        for row, (one, slab) in enumerate(zip(masks[mine], chosen.slabs[mine], strict=True)):
             if one is not None:
-                target[row] = _on(one.mask.target[one.place], hu) / 255
-                certainty[row, 0] = torch.exp(-_on(one.mask.spread[one.place], hu) / _UNSURE_HU)
+                _, places, _ = slab.places()
+                target[row] = _mean_on(one.mask.target[places], hu) / 255
+                certainty[row, 0] = torch.exp(-_mean_on(one.mask.spread[places], hu) / _UNSURE_HU)
         return _Slices(hu, depths, target, certainty)
 
     def _varied(
@@ -216,5 +217,6 @@ class SegmenterBatches:
         )
 
 
-def _on(array: npt.NDArray[np.uint8], like: Tensor) -> Tensor:
-    return torch.from_numpy(np.array(array)).to(like.device).float()
+def _mean_on(slices: npt.NDArray[np.uint8], like: Tensor) -> Tensor:
+    """Mean (y, x) of the slices that a slab is the mean of."""
+    return torch.from_numpy(np.array(slices)).to(like.device).float().mean(0)

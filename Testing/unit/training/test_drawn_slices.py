@@ -21,7 +21,7 @@ from COVIDSelfSegTrainingLib.corruption import paint_slabs
 from COVIDSelfSegTrainingLib.options import SegmenterPreset
 from COVIDSelfSegTrainingLib.pseudo_masks import PseudoMask
 from COVIDSelfSegTrainingLib.segmenter_batches import SegmenterBatches
-from COVIDSelfSegTrainingLib.slice_selection import any_slice, most_infected
+from COVIDSelfSegTrainingLib.slice_selection import MaskedSlice, any_slice, most_infected
 from scipy import ndimage
 
 from ..conftest import SMALL, cut_scans
@@ -217,6 +217,30 @@ def test_a_pseudo_mask_is_the_target_of_its_own_slice_and_counts_less_where_the_
         assert np.allclose(batch.target[row, 0], drawn[place] / 255 * inside)
         assert np.allclose(batch.certainty[row, 0], np.exp(unsure[place] / -40.0), atol=1e-6)
     assert min(places[:3]) > max(places[3:]), "the highly infected ones are those above"
+
+
+def test_the_pseudo_mask_of_a_slice_made_thick_is_the_mean_of_those_of_its_slices(
+    a_scan: CohortScan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segmenter_batches, "_THICK", 1.0)
+    monkeypatch.setattr(segmenter_batches, "_THICK_MM", (3 * a_scan.slice_mm[0],) * 2)
+    for name in ("warp", "vary_intensity"):
+        monkeypatch.setattr(segmenter_batches, name, lambda _variation, image, *_, **_options: image)
+    monkeypatch.setattr(segmenter_batches, "vary_mask", lambda lungs, *_, **_options: lungs)
+    rng = np.random.default_rng(1)
+    drawn, unsure = (rng.integers(0, 256, a_scan.slices.shape).astype(np.uint8) for _ in range(2))
+    place = int(a_scan.holding[len(a_scan.holding) // 2])
+    chosen = MaskedSlice(a_scan, place, PseudoMask(drawn, np.zeros(len(drawn)), unsure))
+    batches = SegmenterBatches(
+        SegmenterPreset(painted=0, clean=0, high=1, low=0), [a_scan], [], choose_device("cpu")
+    )
+    batches.high = [chosen]
+    batch, _ = batches.draw(np.random.default_rng(0))
+    around = slice(place - 1, place + 2)
+    inside = a_scan.slice_depths[place] > 0
+    assert np.allclose(batch.plain_hu[0, 1], a_scan.slices[around].mean(0))
+    assert np.allclose(batch.target[0, 0], drawn[around].mean(0) / 255 * inside, atol=1e-6)
+    assert np.allclose(batch.certainty[0, 0], np.exp(unsure[around].mean(0) / -40.0), atol=1e-6)
 
 
 def test_targets_and_certainty_move_with_their_slices(a_scan: CohortScan) -> None:
