@@ -30,7 +30,7 @@ from .cutting import LungChoice, array_sha256, cut_source
 from .manifest import MANIFEST, WORK, write_manifest
 from .patients import doubtful_patients, hold_out_together, patients_of_two_names
 from .rows import Row, reject_copies
-from .scan_folders import Found
+from .scan_folders import Found, few
 from .sources import Source
 from .splitting import one_sided, split_by_patient
 from .stored_rows import store_row, stored_row
@@ -161,7 +161,13 @@ def prepare(
     used = [row.source for row in rows if row.verdict == "used"]
     if not used:
         raise _nothing_usable(rows)
-    told = (*notes, *doubtful_patients(found), *patients_of_two_names(rows), *one_sided(used))
+    told = (
+        *notes,
+        *_failed(rows),
+        *doubtful_patients(found),
+        *patients_of_two_names(rows),
+        *one_sided(used),
+    )
     write_manifest(folder, rows, settings.to_dict(), told)
     return Outcome(tuple(rows), told, worked, time.perf_counter() - start)
 
@@ -267,6 +273,17 @@ def _bring_up_to_date(folder: Path, source: Source) -> None:
     values = json.loads(path.read_text(encoding="utf-8"))
     if values["source"] != asdict(source):
         write_whole(path, json.dumps({**values, "source": asdict(source)}, indent=1))
+
+
+def _failed(rows: Sequence[Row]) -> list[str]:
+    """Say what may be lacking, since all else of a cohort is as it would be with it."""
+    failed = [row.source.path or row.source.name for row in rows if row.verdict == "failed"]
+    if not failed:
+        return []
+    return [
+        f"{len(failed)} files or folders of scans are left out, since they could not be read or cut now "
+        f"({few(failed)}). The table says why. Run again when that is mended; the rest stays as it is."
+    ]
 
 
 def _nothing_usable(rows: Sequence[Row]) -> UserError:

@@ -346,6 +346,8 @@ def test_a_scan_that_cannot_be_read_fails_alone_and_keeps_what_was_cut_of_it(
         away.replace(unread)
     assert code == 0
     assert result_of(events)["verdicts"] == {"used": 2, "rejected": 3, "failed": 1}
+    assert "1 files or folders of scans are left out" in result_of(events)["notes"][0]
+    assert str(unread) in result_of(events)["notes"][0]
     row = table(target)["c.nii.gz"]
     assert f"{unread} cannot be read" in row["reason"]
     assert "make it readable" in row["fix"]
