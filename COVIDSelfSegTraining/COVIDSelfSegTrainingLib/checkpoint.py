@@ -110,9 +110,10 @@ def read_recipe(path: Path) -> dict[str, str]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete half-written files of runs that were killed."""
-    for file in folder.glob(".*.safetensors.[0-9]*"):
-        file.unlink(missing_ok=True)
+    """Delete what runs that were killed left half-written: checkpoints, the package, the page and the log."""
+    for ending in ("safetensors", "html", "jsonl"):
+        for file in folder.glob(f".*.{ending}.[0-9]*"):
+            file.unlink(missing_ok=True)
 
 
 def not_writable(folder: Path, error: Exception) -> UserError:

@@ -5,6 +5,7 @@ A cohort of a thousand scans has more of them than fit into memory.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -94,10 +95,15 @@ def _is_of(folder: Path, maker: str) -> bool:
 
 
 def _write(mask: PseudoMask, folder: Path, maker: str) -> None:
+    for left in folder.parent.glob(f".{glob.escape(folder.name)}.[0-9]*"):  # by a run that was killed
+        shutil.rmtree(left, ignore_errors=True)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}")
-    partial.mkdir(parents=True, exist_ok=True)
-    for name in _ARRAYS:
-        np.save(partial / f"{name}.npy", getattr(mask, name))
-    (partial / "made_by").write_text(maker, encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    put_in_place(partial, folder)
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        for name in _ARRAYS:
+            np.save(partial / f"{name}.npy", getattr(mask, name))
+        (partial / "made_by").write_text(maker, encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        put_in_place(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

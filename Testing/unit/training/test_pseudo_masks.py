@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from abc import abstractmethod
 from dataclasses import replace
@@ -198,6 +199,29 @@ def test_a_scan_that_was_cut_again_gets_a_new_pseudo_mask_and_no_other_does(
     assert after[1] == before[1]
     target = np.load(tmp_path / first.source.name / "target.npy")
     assert not target[again[0].slice_depths == 0].any()
+
+
+def test_what_a_full_disk_or_a_killed_run_left_of_a_pseudo_mask_is_removed(
+    training_scans: list[CohortScan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan, save = training_scans[-1], np.save
+
+    def make() -> None:
+        make_pseudo_masks(Flattening(), [scan], 0.0, BARE, CPU, folder=tmp_path, progress=lambda *_: None)
+
+    def save_on_a_full_disk(path: Path, array: np.ndarray) -> None:
+        if path.name == "spread.npy":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(path, array)
+
+    monkeypatch.setattr(np, "save", save_on_a_full_disk)
+    with pytest.raises(OSError, match="No space"):
+        make()
+    assert not list(tmp_path.iterdir())
+    monkeypatch.undo()
+    (tmp_path / f".{scan.source.name}.12345").mkdir()
+    make()
+    assert [path.name for path in tmp_path.iterdir()] == [scan.source.name]
 
 
 def test_of_scans_and_pseudo_masks_no_file_stays_open(

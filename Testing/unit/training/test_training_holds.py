@@ -25,7 +25,7 @@ from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.models import open_package
 from COVIDSelfSegTrainingLib import training
-from COVIDSelfSegTrainingLib.checkpoint import load_checkpoint, read_recipe, save_checkpoint
+from COVIDSelfSegTrainingLib.checkpoint import load_checkpoint, read_recipe, remove_leftovers, save_checkpoint
 from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan, open_cohort
 from COVIDSelfSegTrainingLib.gan import GanTrainer
 from COVIDSelfSegTrainingLib.gan_batches import GanBatches
@@ -385,6 +385,13 @@ def test_a_disk_that_fills_up_is_said_and_the_last_checkpoint_stays(
     assert read_recipe(path)["iteration"] == "2"
     assert not list(tmp_path.glob(".*safetensors*"))
     train(TINY, training_scans, tmp_path)
+
+
+def test_what_killed_runs_left_half_written_is_removed(tmp_path: Path) -> None:
+    for name in (".gan.checkpoint.safetensors.12", ".training.html.12", ".log.jsonl.12", "training.html"):
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["training.html"]
 
 
 def test_a_folder_that_is_a_file_is_refused(training_scans: list[CohortScan], tmp_path: Path) -> None:
