@@ -203,9 +203,11 @@ def _nearest(
     if named:
         return min(named, key=lambda mask: (len(_way(mask.parent, path.parent)), mask))
     beside = [mask for mask in masks.get(("", kind), []) if mask.parent == path.parent]
+    if not beside:  # as of most scans; to look for rivals of each among thousands would take minutes
+        return None
     rivals = [scan for scan in scans if scan.parent == path.parent and scan != path]
     is_the_scan = not rivals or bare_name(path).lower() == "scan"
-    return beside[0] if beside and is_the_scan else None
+    return beside[0] if is_the_scan else None
 
 
 def _way(a: Path, b: Path) -> list[str]:
