@@ -7,8 +7,7 @@ read by :mod:`.multi_frame`.
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ import SimpleITK as sitk
 
 from .dicom_header import NoSlice, Slice, not_readable, read_header
 from .errors import UserError
-from .file_names import is_of_the_system, itk_name
+from .file_names import files_below, itk_name
 from .memory import is_out_of_memory
 from .multi_frame import read_multi_frame
 from .slice_stack import LEAST_SLICES, check_stack, pixel_sizes_differ, several_stacks
@@ -92,7 +91,7 @@ def list_series(path: Path) -> list[Series]:
         UserError: the system does not let a file or folder be read, or nothing but damaged slices is there.
     """
     if path.is_dir():
-        files = sorted(_files_below(path))
+        files = sorted(files_below(path, _refuse_folder))
     else:
         beside = path.parent.iterdir()
         files = sorted(file for file in beside if file.is_file() or (file.is_symlink() and not file.exists()))
@@ -254,13 +253,6 @@ def _is_long_ct(series: Series) -> bool:
     return (
         series.modality == "CT" and not series.slices[0].is_localizer and series.slice_count >= LEAST_SLICES
     )
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    """Not what was thrown away, which would double slices, nor what the system lets nobody see."""
-    for parent, folders, names in os.walk(folder, onerror=_refuse_folder):
-        folders[:] = [name for name in folders if not is_of_the_system(name)]
-        yield from (Path(parent) / name for name in names)
 
 
 def _refuse_folder(error: OSError) -> None:

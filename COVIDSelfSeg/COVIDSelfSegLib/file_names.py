@@ -1,8 +1,10 @@
-"""File names: those of the system itself, and those that it and the image readers can take."""
+"""Files by their names: those of a folder but not of the system, and those that readers can take."""
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .errors import UserError
@@ -15,8 +17,19 @@ _OF_THE_SYSTEM = ("$RECYCLE.BIN", "System Volume Information", "lost+found")
 """Folders that Windows and Linux keep at the root of a disk; others, as all of macOS, are hidden."""
 
 
-def is_of_the_system(folder: str) -> bool:
-    """Whether a folder of this name, below the one that a user named, is the system's: trash, or hidden."""
+def files_below(folder: Path, on_closed: Callable[[OSError], None]) -> Iterator[Path]:
+    """The files below a folder, but not what was thrown away, nor what the system lets nobody see.
+
+    Args:
+        folder: searched with its sub-folders.
+        on_closed: called with the error of each folder that cannot be listed.
+    """
+    for parent, folders, names in os.walk(folder, onerror=on_closed):
+        folders[:] = [name for name in folders if not _is_of_the_system(name)]
+        yield from (Path(parent) / name for name in names)
+
+
+def _is_of_the_system(folder: str) -> bool:
     return folder.startswith(".") or folder in _OF_THE_SYSTEM
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from COVIDSelfSegLib.dicom import Series, damaged_files, stacked
 from COVIDSelfSegLib.dicom_header import NoSlice, Slice, not_readable, read_header
 from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.file_names import files_below
 
 
 def list_readable_series(folder: Path) -> tuple[list[Series], list[NoSlice]]:
@@ -31,11 +32,9 @@ def list_readable_series(folder: Path) -> tuple[list[Series], list[NoSlice]]:
         place, refusal = Path(error.filename), _refusal(Path(error.filename), error)
         if place == folder:
             raise refusal from error
-        if not _is_hidden(place, folder):
-            closed.append(_not_read(place, refusal))
+        closed.append(_not_read(place, refusal))
 
-    walked = os.walk(folder, onerror=pass_over)
-    files = sorted(Path(place) / name for place, _, names in walked for name in names)
+    files = sorted(files_below(folder, pass_over))
     with ThreadPoolExecutor() as pool:
         headers = list(pool.map(_header_or_refusal, files))
     damaged = [header for header in headers if isinstance(header, NoSlice)]
@@ -49,7 +48,7 @@ def list_readable_series(folder: Path) -> tuple[list[Series], list[NoSlice]]:
         for one in damaged
         if (one.refusal or one.was_ct or one.path.suffix.lower() == ".dcm")
         and one.path not in told
-        and not _is_hidden(one.path, folder)
+        and not one.path.name.startswith(".")
     ]
     return series, closed + lost
 
@@ -105,11 +104,6 @@ def _refusal(path: Path, error: OSError) -> UserError:
 
 def _not_read(path: Path, refusal: UserError) -> NoSlice:
     return NoSlice(path, "cannot be read", was_ct=False, refusal=refusal)
-
-
-def _is_hidden(path: Path, folder: Path) -> bool:
-    """Whether it is of the system, as a folder of snapshots is, and not of a scanner."""
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def _closed_amid(closed: list[NoSlice], series: Series) -> list[NoSlice]:

@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from COVIDSelfSegLib.dicom import Series, choose_chest_ct
 from COVIDSelfSegLib.dicom_header import NoSlice
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.file_names import is_of_the_system, itk_name
+from COVIDSelfSegLib.file_names import files_below, itk_name
 from COVIDSelfSegLib.results import HEATMAP, LESIONS, LUNGS, PROBABILITY, PSEUDO_HEALTHY, REPORT, UNCERTAINTY
 from COVIDSelfSegLib.volume import FILE_ENDINGS, bare_name, files_of, has_scan_ending
 
@@ -109,10 +109,8 @@ def _search_one(root: Root) -> tuple[list[Found], list[str]]:
     refusals = {one.path: one.refusal for one in lost if one.refusal is not None}
     files = [
         path
-        for path in (Path(place) / name for place, _, names in os.walk(root.folder) for name in names)
-        if not any(map(is_of_the_system, path.relative_to(root.folder).parts))
-        and has_scan_ending(path)
-        and (path in refusals or path.is_file())
+        for path in files_below(root.folder, lambda _closed: None)  # told with the series
+        if not path.name.startswith(".") and has_scan_ending(path) and (path in refusals or path.is_file())
     ]
     results = [path for path in files if path.name in _RESULTS and (path.parent / REPORT).is_file()]
     masks: dict[tuple[str, MaskKind], list[Path]] = defaultdict(list)
