@@ -98,6 +98,27 @@ def test_a_threshold_without_vessels_keeps_large_lesions_and_leaves_vessels_and_
     assert not found[:, :, :23].any()
 
 
+def test_a_threshold_without_vessels_has_the_levels_that_the_docs_say() -> None:
+    """Of parts of 40 mm: denser than -720 HU, not from -50 HU on, and thin lines not from 100 HU above."""
+    lungs = np.zeros((1, 200, 260), bool)
+    lungs[:, 10:-10, 10:-10] = True
+    hu = np.full(lungs.shape, -860.0)
+    parts = {
+        (-735, 0): False,
+        (-705, 0): True,
+        (-60, 0): True,
+        (-40, 0): False,
+        (-700, 110): True,
+        (-700, 145): False,
+    }
+    middles = [(y, x) for y in (60, 140) for x in (50, 130, 210)]
+    for (level, line), (y, x) in zip(parts, middles, strict=True):
+        hu[:, y - 20 : y + 20, x - 20 : x + 20] = level
+        hu[:, y - 20 : y + 20, x - 1 : x + 2] += line  # of which the blur leaves 0.8
+    found = threshold_without_vessels(hu, lungs, 1.0)
+    assert [bool(found[0, y, x]) for y, x in middles] == list(parts.values())
+
+
 def test_dense_tissue_is_no_vessel_where_only_thin_vessels_are_left_out() -> None:
     hu, lungs, consolidation = a_slice_with_lesions()
     without, keeping = (

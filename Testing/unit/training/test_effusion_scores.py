@@ -51,6 +51,7 @@ def test_fluid_is_dense_up_to_the_chest_wall_and_nothing_else_changes(painted: P
     lungs, fluid = array_view(painted.lungs) > 0, array_view(painted.fluid) > 0
     assert after[fluid].mean() == pytest.approx(10, abs=15)
     assert np.quantile(after[fluid], 0.05) > -40
+    assert after[fluid].std() > 10, "fluid is as noisy as a CT"
     changed = before != after
     mm = painted.fluid.GetSpacing()[::-1]
     near = ndimage.distance_transform_edt(~fluid, sampling=mm) < 6
@@ -95,8 +96,12 @@ def test_shares_are_those_of_a_mask_that_is_known(a_phantom: Phantom) -> None:
     scan = paint_effusion(a_phantom.healthy_twin, a_phantom.lungs, only_side=2)
     lungs, fluid = array_view(scan.lungs) > 0, array_view(scan.fluid) > 0
 
-    def of(mask: np.ndarray) -> tuple[float, ...]:
-        return effusion_scores._shares(lambda _scan: image_like(mask.astype(np.uint8), scan.healthy), scan)
+    def of(mask: np.ndarray, dry: np.ndarray | None = None) -> tuple[float, ...]:
+        """Of one mask with and without effusion, or of another without."""
+        masks = {True: mask if dry is None else dry, False: mask}
+        return effusion_scores._shares(
+            lambda given: image_like(masks[given is scan.healthy].astype(np.uint8), scan.healthy), scan
+        )
 
     assert of(lungs) == (1, 1, 0, 0)
     assert of(lungs & ~fluid) == (0, 1, 0, 0)
@@ -106,7 +111,11 @@ def test_shares_are_those_of_a_mask_that_is_known(a_phantom: Phantom) -> None:
     rim = ndimage.binary_dilation(lungs, np.ones((1, 3, 3)))
     assert (rim & ~lungs & known).any()
     assert of(rim)[2] < 0.001, "masks may differ by a voxel of the chest wall"
-    far = ndimage.distance_transform_edt(~lungs, sampling=scan.healthy.GetSpacing()[::-1]) > 6
+    beside = ndimage.distance_transform_edt(~lungs, sampling=scan.healthy.GetSpacing()[::-1])
+    shell = (beside > 6) & (beside < 10) & known
+    assert of(lungs | shell)[2] > 0.7 * shell.sum() / lungs.sum(), "and no more than some"
+    assert of(lungs, dry=lungs | shell)[2:] == (0, of(lungs | shell)[2])
+    far = beside > 6
     extra = far & known & (np.arange(far.shape[2]) % 2 == 0)
     beyond = of(lungs | extra)[2]
     assert beyond == pytest.approx(extra.sum() / lungs.sum(), rel=0.15)
@@ -145,19 +154,26 @@ def test_a_scan_that_cannot_be_read_or_shows_no_lungs_is_passed_over(tmp_path: P
 def test_a_scan_is_known_as_learnt_from_also_where_one_lung_of_it_is_taken(
     a_phantom: Phantom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, learnt: bool
 ) -> None:
-    monkeypatch.setattr(effusion_scores, "_shares", lambda _find, _painted: (0.0, 0.0, 0.0, 0.0))
+    seen = []
+
+    def shares(_find: object, painted: PaintedScan) -> tuple[float, ...]:
+        seen.append((round(painted.slice_mm), np.unique(array_view(painted.lungs)).tolist()))
+        return 0.0, 0.0, 0.0, 0.0
+
+    monkeypatch.setattr(effusion_scores, "_shares", shares)
     path = tmp_path / f"{file}.nii.gz"
     sitk.WriteImage(a_phantom.healthy_twin, str(path))
     case = Case(f"{file}_right", Source(f"{file}_right", "healthy", "any", str(path), only_side=1), "")
     scores = score_effusions([case], choose_device("cpu"), lambda _name: None)
     told = {score.method: score.learnt for score in scores}
     assert told == {CLASSICAL: False, BUILT_IN: learnt, OF_SLICES: learnt}
+    assert seen == [(5, [0, 1]), (5, [0, 1]), (25, [0, 1])], "the other lung is not looked at"
 
 
 def test_the_sheet_keeps_scans_that_were_learnt_from_apart(tmp_path: Path) -> None:
     def score(scan: str, *, learnt: bool, fluid: float) -> EffusionScore:
         return EffusionScore(
-            BUILT_IN, scan, "real scans", learnt, fluid, lung=1, beyond=0.01, beyond_healthy=0
+            BUILT_IN, scan, "real scans", learnt, fluid, lung=1, beyond=fluid / 10, beyond_healthy=0.01
         )
 
     sheet = Sheet("a sheet")
@@ -171,4 +187,10 @@ def test_the_sheet_keeps_scans_that_were_learnt_from_apart(tmp_path: Path) -> No
     assert float(fresh["effusion inside, mean"]) == pytest.approx(0.5)
     assert float(fresh["effusion inside, worst"]) == pytest.approx(0.4)
     assert float(learnt["effusion inside, mean"]) == pytest.approx(0.9)
+    assert float(fresh["beyond, mean"]) == pytest.approx(0.05)
+    assert float(fresh["beyond, largest"]) == pytest.approx(0.06)
+    assert float(fresh["beyond without effusion, mean"]) == pytest.approx(0.01)
+    with (tmp_path / "out" / "effusions_scans.csv").open(newline="") as file:
+        told = {row["scan"]: row["learnt"] for row in csv.DictReader(file)}
+    assert told == {"a": "yes", "b": "no", "c": "no"}
     assert "no clinical performance" in (tmp_path / "out" / "sheet.html").read_text()
