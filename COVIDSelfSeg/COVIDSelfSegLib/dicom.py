@@ -210,8 +210,8 @@ def read_series(series: Series) -> sitk.Image:
     """Read the slices of a series into one volume.
 
     Raises:
-        UserError: it is no gray volume, or its slices are missing, doubled, stacked at a slant (gantry tilt),
-            damaged, or frames whose places are not known.
+        UserError: it is no gray volume, its pixels have no known size or inverted values, or its slices are
+            missing, doubled, stacked at a slant (gantry tilt), damaged, or frames whose places are not known.
     """
     if series.no_volume:
         raise UserError(
@@ -219,6 +219,7 @@ def read_series(series: Series) -> sitk.Image:
             why="A chest CT is a stack of slices with one HU value per voxel.",
             fix="Take the series of the CT slices themselves, or export it again as single slices.",
         )
+    _check_headers(series)
     if series.damaged:
         raise damaged_files(series.damaged, f"of the series '{series.description}', which would have a hole")
     try:
@@ -234,6 +235,23 @@ def read_series(series: Series) -> sitk.Image:
             why="A damaged or unknown slice would leave a hole in the scan.",
             fix="Export the series again, uncompressed or with a lossless transfer syntax.",
         ) from error
+
+
+def _check_headers(series: Series) -> None:
+    """Refuse what GDCM reads in another way than the header means it, without a word."""
+    if any(slice_.is_inverted for slice_ in series.slices):
+        raise UserError(
+            f"The series '{series.description}' stores its gray values inverted (MONOCHROME1).",
+            why="The reader turns them round before it makes HU of them, so bone would be air.",
+            fix="Export the series again as MONOCHROME2, from the scanner or its archive.",
+        )
+    if not all(slice_.says_pixel_mm or slice_.is_enhanced for slice_ in series.slices):
+        raise UserError(
+            f"The series '{series.description}' does not say how large its pixels are.",
+            why="Volumes in ml and the model's scale both depend on the size of a voxel in millimetres.",
+            fix="Export the series again from the scanner or its archive: PixelSpacing in the header is "
+            "missing, or holds no two numbers above zero (a decimal comma makes none).",
+        )
 
 
 def _read_single_frames(series: Series) -> sitk.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ _IMAGE_TYPE = "0008|0008"
 _SERIES_DESCRIPTION = "0008|103e"
 _BODY_PART = "0018|0015"
 _SERIES_UID = "0020|000e"
+_PHOTOMETRIC = "0028|0004"
+_PIXEL_SPACING = "0028|0030"
 
 _CHEST_WORDS = ("chest", "thor", "lung", "pulm")
 
@@ -49,6 +52,8 @@ class Slice:
     is_enhanced: bool
     size: tuple[int, int]
     pixel_mm: tuple[float, float]
+    says_pixel_mm: bool
+    is_inverted: bool
     frames: int
     position: tuple[float, float, float]
     direction: tuple[float, ...]
@@ -121,6 +126,8 @@ def read_header(path: Path) -> Slice | NoSlice | None:
         is_enhanced=tag(_SOP_CLASS) in _ENHANCED_CT,
         size=(size[0], size[1]),
         pixel_mm=tuple(reader.GetSpacing()[:2]),
+        says_pixel_mm=_are_two_sizes(tag(_PIXEL_SPACING)),
+        is_inverted=tag(_PHOTOMETRIC) == "MONOCHROME1",
         frames=size[2] if len(size) > 2 else 1,
         position=tuple(reader.GetOrigin()),
         direction=tuple(reader.GetDirection()),
@@ -132,6 +139,15 @@ def _damaged_ct(path: Path, error: RuntimeError) -> NoSlice:
     if not_found is not None:
         raise not_found from error
     return NoSlice(path, "is damaged", was_ct=True)
+
+
+def _are_two_sizes(text: str) -> bool:
+    """Whether a text is two sizes in mm. Of none GDCM makes 1 mm, and of the comma in ``0,75`` 75 mm."""
+    try:
+        sizes = [float(part) for part in text.split("\\")]
+    except ValueError:
+        return False
+    return len(sizes) == 2 and all(0 < size < math.inf for size in sizes)
 
 
 def not_readable(path: Path, error: OSError) -> UserError:

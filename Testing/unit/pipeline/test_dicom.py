@@ -6,11 +6,14 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.dicom import list_series
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.volume import read_scan
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 
 from ..dicom_files import UID, read_as_on_windows, write_colour_picture, write_series
 
@@ -170,6 +173,33 @@ def test_slices_with_pixels_of_two_sizes_under_one_id_are_refused(hu: np.ndarray
     write_series(tmp_path, hu)
     write_series(tmp_path / "wider", hu[:4], heights=[20, 22, 24, 26], pixel_mm=1.6)
     with pytest.raises(UserError, match="several stacks of slices: the pixel sizes of its slices differ"):
+        read_scan(tmp_path)
+
+
+@pytest.mark.parametrize("size", [None, "", "0\\0", "0,75\\0,75", "0.75", "nan\\nan"])
+def test_pixels_of_no_known_size_are_refused(hu: np.ndarray, tmp_path: Path, size: str | None) -> None:
+    """Else they would be of 1 mm, or of what is made of a decimal comma."""
+    write_series(tmp_path, hu[:8])
+    for file in tmp_path.iterdir():
+        header = pydicom.dcmread(file)
+        del header.PixelSpacing
+        if size is not None:
+            header._dict[Tag("PixelSpacing")] = RawDataElement(
+                Tag("PixelSpacing"), "DS", len(size), size.encode(), 0, False, True
+            )
+        header.save_as(file)
+    with pytest.raises(UserError, match="does not say how large its pixels are") as caught:
+        read_scan(tmp_path)
+    assert "decimal comma" in caught.value.fix
+
+
+def test_gray_values_that_the_reader_would_turn_round_are_refused(hu: np.ndarray, tmp_path: Path) -> None:
+    write_series(tmp_path, hu[:8])
+    for file in tmp_path.iterdir():
+        header = pydicom.dcmread(file)
+        header.PhotometricInterpretation = "MONOCHROME1"
+        header.save_as(file)
+    with pytest.raises(UserError, match="stores its gray values inverted"):
         read_scan(tmp_path)
 
 
