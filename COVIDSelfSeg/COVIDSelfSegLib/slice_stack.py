@@ -53,8 +53,10 @@ def check_stack(positions: npt.NDArray[np.float64], normal: npt.NDArray[np.float
     if usual <= 1e-3 or along.min() < 1e-3:
         raise UserError(
             f"The series '{name}' has several slices at one position.",
-            why="It holds more than one volume (time points, or two reconstructions under one id).",
-            fix="Export a single reconstruction, or read one of them as a NIfTI, NRRD or MHA file.",
+            why="It holds more than one volume (time points, or two reconstructions under one id), copies of "
+            "slices, or slices whose header does not say where they lie.",
+            fix="Name a folder that holds one reconstruction, each slice once, or read one of them as a "
+            "NIfTI, NRRD or MHA file.",
         )
     uneven = np.flatnonzero(np.abs(along - usual) > max(_UNEVEN_GAP * usual, 0.05))
     if uneven.size:
