@@ -12,18 +12,23 @@ from pathlib import Path
 
 import numpy as np
 
-from .scan_refusals import refuse_nifti2, refuse_spacing, refuse_unreadable
+from .scan_refusals import refuse_nifti2, refuse_shear, refuse_spacing, refuse_unreadable
 
 _HEADER_BYTES = 348
 _NIFTI2_HEADER_BYTES = 540
 """Each header begins with its own length, in either order of bytes."""
+_SCANNER = 1
+"""Code of an affine to the scanner's own space."""
+_SLANT, _OTHER_SIZE = 0.02, 0.01
+"""Cosine of axes that are at right angles but for rounding (1.1 degrees), and the share by which two
+statements of a voxel's size may differ likewise."""
 
 
 def check_nifti(path: Path) -> None:
-    """Refuse NIfTI-2, and what ITK's reader accepts in silence: missing voxels and a spacing of zero or less.
+    """Refuse NIfTI-2, and what ITK's reader accepts in silence.
 
-    ITK fills the missing part of a truncated file with arbitrary memory, and turns a spacing of 0, -1 or
-    NaN into 1 mm.
+    ITK fills the missing part of a truncated file with arbitrary memory, turns a spacing of 0, -1 or NaN
+    into 1 mm, and does not mind an affine that says otherwise than the spacing.
 
     Args:
         path: a file that ends in ``.nii`` or ``.nii.gz``.
@@ -49,6 +54,8 @@ def check_nifti(path: Path) -> None:
     for axis in range(1, min(dim[0], 3) + 1):
         if not (np.isfinite(pixdim[axis]) and pixdim[axis] > 0):
             refuse_spacing(path, f"{pixdim[axis]:g} mm along axis {axis}")
+    if dim[0] >= 3:
+        _check_affine(path, order, header)
     bits = struct.unpack_from(f"{order}h", header, 72)[0]
     offset = struct.unpack_from(f"{order}f", header, 108)[0]
     if header[344:348] != b"n+1\0":
@@ -59,6 +66,28 @@ def check_nifti(path: Path) -> None:
     held = _gzip_content_bytes(path, needed) if compressed else path.stat().st_size
     if held < needed:
         refuse_unreadable(path, f"{held} of {needed} bytes")
+
+
+def _check_affine(path: Path, order: str, header: bytes) -> None:
+    """Refuse an affine (sform) of other voxels than ``pixdim``, or of slices at a slant.
+
+    Of the size ITK takes ``pixdim``, where most other programs take the affine, and for a slant the qform
+    where there is one. An affine that leads to another scan or an atlas may say otherwise beside a qform.
+    """
+    to_qform, to_affine = struct.unpack_from(f"{order}2h", header, 252)
+    if to_affine != _SCANNER and (to_affine <= 0 or to_qform > 0):
+        return
+    columns = np.array(struct.unpack_from(f"{order}12f", header, 280)).reshape(3, 4)[:, :3]
+    sizes = np.linalg.norm(columns, axis=0)
+    if not (sizes > 0).all():
+        return  # ITK refuses it
+    axes = columns / sizes
+    if np.abs(axes.T @ axes - np.eye(3)).max() > _SLANT:
+        refuse_shear(path)
+    of_pixdim = np.array(struct.unpack_from(f"{order}3f", header, 80))
+    if np.abs(sizes / of_pixdim - 1).max() > _OTHER_SIZE:
+        first, second = (" x ".join(f"{mm:.4g}" for mm in one) for one in (of_pixdim, sizes))
+        refuse_spacing(path, f"{first} by its field pixdim, {second} by its affine")
 
 
 def _gzip_content_bytes(path: Path, needed: int) -> int:

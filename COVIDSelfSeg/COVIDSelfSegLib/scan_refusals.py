@@ -27,7 +27,7 @@ def refuse_unreadable(path: Path, reason: str) -> NoReturn:
     if "spacing" in lowered:
         refuse_spacing(path, "zero or not a number")
     if "orthonormal" in lowered:
-        _refuse_shear(path)
+        refuse_shear(path)
     raise unusual_letters(path) or UserError(
         f"{path.name} cannot be read: it is truncated, damaged or not what its name says.",
         why="A part of the scan is missing, so any result would be about a part of the lung at best.",
@@ -69,8 +69,15 @@ def refuse_nifti2(path: Path) -> NoReturn:
     )
 
 
-def _refuse_shear(path: Path) -> NoReturn:
-    """Refuse axes that are not at right angles (gantry tilt kept as a shear)."""
+def refuse_shear(path: Path) -> NoReturn:
+    """Refuse axes that are not at right angles (gantry tilt kept as a shear).
+
+    Args:
+        path: the scan file.
+
+    Raises:
+        UserError: always (exit code 2).
+    """
     raise UserError(
         f"{path.name} has axes that are not at right angles (gantry tilt or a shear in the header).",
         why="Slices would be taken from the wrong places.",

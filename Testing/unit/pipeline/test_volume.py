@@ -231,15 +231,46 @@ def test_a_metaimage_spacing_of_nothing_is_refused(
         read_scan(path)
 
 
-def test_a_sheared_nifti_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "scan.nii"
-    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((4, 5, 6), np.int16)), str(path))
+def write_nifti(path: Path, codes: tuple[int, int], affine: tuple[tuple[float, ...], ...]) -> Path:
+    """Write voxels of 0.7 x 0.8 x 2.5 mm; the codes are those of the qform and of the affine (sform)."""
+    image = sitk.GetImageFromArray(np.zeros((4, 5, 6), np.int16))
+    image.SetSpacing((0.7, 0.8, 2.5))
+    sitk.WriteImage(image, str(path))
     content = bytearray(path.read_bytes())
-    struct.pack_into("<hh", content, 252, 0, 1)  # qform off, sform on
-    struct.pack_into("<12f", content, 280, 0.7, 0, 0, 0, 0, 0.8, 0.5, 0, 0, 0, 2.5, 0)
+    struct.pack_into("<hh", content, 252, *codes)
+    struct.pack_into("<12f", content, 280, *(value for row in affine for value in (*row, 0)))
     path.write_bytes(content)
-    with pytest.raises(UserError, match="right angles"):
-        read_scan(path)
+    return path
+
+
+STRAIGHT = ((0.7, 0, 0), (0, 0.8, 0), (0, 0, 2.5))
+SHEARED = ((0.7, 0, 0), (0, 0.8, 0.5), (0, 0, 2.5))
+OTHER_SIZE = ((0.7, 0, 0), (0, 0.8, 0), (0, 0, 5))
+
+
+@pytest.mark.parametrize("codes", [(0, 1), (0, 2), (1, 1)])
+@pytest.mark.parametrize(
+    ("affine", "said"),
+    [
+        (SHEARED, "right angles"),
+        (OTHER_SIZE, r"0\.7 x 0\.8 x 2\.5 by its field pixdim, 0\.7 x 0\.8 x 5 by its"),
+    ],
+)
+def test_a_nifti_whose_affine_says_otherwise_than_its_spacing_is_refused(
+    tmp_path: Path, codes: tuple[int, int], affine: tuple[tuple[float, ...], ...], said: str
+) -> None:
+    with pytest.raises(UserError, match=said):
+        read_scan(write_nifti(tmp_path / "scan.nii", codes, affine))
+
+
+@pytest.mark.parametrize(
+    ("codes", "affine"), [((0, 0), OTHER_SIZE), ((1, 4), OTHER_SIZE), ((1, 2), SHEARED), ((0, 2), STRAIGHT)]
+)
+def test_an_affine_that_is_none_or_leads_elsewhere_beside_a_qform_is_let_be(
+    tmp_path: Path, codes: tuple[int, int], affine: tuple[tuple[float, ...], ...]
+) -> None:
+    scan = read_scan(write_nifti(tmp_path / "scan.nii", codes, affine))
+    assert scan.GetSpacing() == pytest.approx((0.7, 0.8, 2.5))
 
 
 def test_a_missing_path_is_refused(tmp_path: Path) -> None:
