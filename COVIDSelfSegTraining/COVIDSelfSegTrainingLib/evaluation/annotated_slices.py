@@ -1,4 +1,4 @@
-"""Annotated 2D slices for evaluation, which come as 8-bit pictures: mapped to approximate HU.
+"""Annotated 2D slices for evaluation, which come as pictures: mapped to approximate HU.
 
 Never trained on. A picture has lost its HU and its voxel size; the map below puts dark lung and soft tissue
 where they belong and is good to some 80 HU, so scores on such slices are scores out of the usual domain.
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,11 @@ _COPIES, _COPY_MM = 24, 6.0
 _CT_NOISE_HU, _LEAST_SMOOTHING = 30.0, 0.5
 """Noise that a CT has without being equalised, and smoothing in pixels below which none is needed."""
 _ARRAYS = ("image", "lung", "infection")
+_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+_DEEP = ("I;16", "I;16B", "I;16L", "I", "F")
+"""Pillow's modes of more than 256 gray levels, which it would cut off at 255."""
+_MOST_CLASSES = 8
+"""Of a mask; one of more values is black and white, and was blurred by resizing or compression."""
 _EVEN = 0.94
 """From this :func:`evenness` on the contrast of a picture counts as equalised."""
 
@@ -64,32 +70,70 @@ class AnnotatedSlice:
 
 
 def read_pictures(folder: Path) -> Iterator[AnnotatedSlice]:
-    """The slices of a set like ``medseg_dev``: 8-bit lung windows that vary from slice to slice.
+    """The slices of a set like ``medseg_dev``: lung windows that vary from slice to slice.
 
     Args:
-        folder: with ``images`` and ``masks``, PNG files of the same names; a mask is 0 outside of lesions.
+        folder: with ``images`` and ``masks``, pictures of the same names but for their endings; a mask is 0
+            outside of lesions, and all its classes count as lesion.
 
     Raises:
-        UserError: there is no picture, or one has no mask of its size.
+        UserError: there is no picture, one has no mask of its size, or holds several.
     """
-    pictures = sorted((folder / "images").glob("[!.]*.png"))
+    pictures = _pictures_in(folder / "images")
+    masks = {mask.stem: mask for mask in _pictures_in(folder / "masks")}
     if not pictures:
-        raise _no_set(folder, "its folder 'images' holds no PNG file")
-    pairs = [(picture, folder / "masks" / picture.name) for picture in pictures]
-    for picture, mask in pairs:
-        if not mask.is_file():
-            raise _no_set(folder, f"'masks' holds no {mask.name}")
-        with Image.open(picture) as one, Image.open(mask) as other:
-            if one.size != other.size:
-                raise _no_set(folder, f"{picture.name} and its mask differ in size")
-    return _pictures(pairs)
+        raise _no_set(folder, "its folder 'images' holds no picture (PNG, JPEG, TIFF or BMP)")
+    pairs = []
+    for picture in pictures:
+        mask = masks.get(picture.stem)
+        if mask is None:
+            raise _no_set(folder, f"'masks' holds no mask of {picture.name}")
+        try:
+            with Image.open(picture) as one, Image.open(mask) as other:
+                sizes, counts = (
+                    {one.size, other.size},
+                    {getattr(held, "n_frames", 1) for held in (one, other)},
+                )
+        except OSError as error:
+            raise _no_set(folder, f"{picture.name} or its mask cannot be read") from error
+        if len(sizes) > 1:
+            raise _no_set(folder, f"{picture.name} and its mask differ in size")
+        if counts != {1}:
+            raise _no_set(folder, f"{picture.name} or its mask holds several pictures")
+        pairs.append((picture, mask))
+    return (
+        AnnotatedSlice(picture.stem, _as_scan(gray), None, _lesions_in(mask), _kind(gray))
+        for picture, mask in pairs
+        for gray in (_gray_levels(picture),)
+    )
 
 
-def _pictures(pairs: Sequence[tuple[Path, Path]]) -> Iterator[AnnotatedSlice]:
-    for picture, of_lesions in pairs:
-        gray, mask = (np.asarray(Image.open(path).convert("L")) for path in (picture, of_lesions))
-        # Masks hold 0 and 255, or 0 and 1, or a number for each kind of lesion.
-        yield AnnotatedSlice(picture.stem, _as_scan(gray), None, mask > 0, _kind(gray))
+def _pictures_in(folder: Path) -> list[Path]:
+    return sorted(
+        file
+        for file in folder.iterdir()
+        if file.suffix.lower() in _PICTURES and not file.name.startswith(".")
+    )
+
+
+def _gray_levels(picture: Path) -> npt.NDArray[np.uint8]:
+    """Gray levels (y, x); more than 256 are reduced to as many, from the darkest to the brightest."""
+    with Image.open(picture) as opened:
+        if opened.mode not in _DEEP:
+            return np.asarray(opened.convert("L"))
+        deep = np.asarray(opened, np.float32)
+    low, high = deep.min(), deep.max()
+    levels: npt.NDArray[np.uint8] = np.rint((deep - low) / ((high - low) or 1) * 255).astype(np.uint8)
+    return levels
+
+
+def _lesions_in(mask: Path) -> BoolArray:
+    """Where a mask (y, x) is a lesion, of whatever class: labels, or black and white with blurred borders."""
+    with Image.open(mask) as opened:
+        values = np.asarray(opened if opened.mode in _DEEP else opened.convert("L"))
+    has_classes = np.unique(values).size <= _MOST_CLASSES + 1
+    lesions: BoolArray = values > (0 if has_classes else values.max() / 2)
+    return lesions
 
 
 def read_arrays(file: Path) -> Iterator[AnnotatedSlice]:
@@ -101,16 +145,22 @@ def read_arrays(file: Path) -> Iterator[AnnotatedSlice]:
             False, says that they do not.
 
     Raises:
-        UserError: an array is missing, or they are not as many slices of one size.
+        UserError: it cannot be read, an array is missing, they are not as many slices of one size, or what it
+            holds are no 8-bit gray levels.
     """
-    with np.load(file) as held:
-        absent = [name for name in (*_ARRAYS, "case") if name not in held]
-        if absent:
-            raise _no_set(file, f"it holds no array '{absent[0]}'")
-        arrays, cases = [held[name] for name in _ARRAYS], held["case"]
-        turn = -1 if "upside_down" not in held or held["upside_down"] else 1
-    if len({array.shape for array in arrays}) > 1 or len(cases) != len(arrays[0]):
+    try:
+        with np.load(file) as held:
+            absent = [name for name in (*_ARRAYS, "case") if name not in held]
+            if absent:
+                raise _no_set(file, f"it holds no array '{absent[0]}'")
+            arrays, cases = [held[name] for name in _ARRAYS], held["case"]
+            turn = -1 if "upside_down" not in held or held["upside_down"] else 1
+    except (OSError, ValueError, BadZipFile) as error:
+        raise _no_set(file, f"it cannot be read ({error})") from error
+    if len({array.shape for array in arrays}) > 1 or arrays[0].ndim != 3 or len(cases) != len(arrays[0]):
         raise _no_set(file, "its arrays differ in size")
+    if arrays[0].dtype != np.uint8:
+        raise _no_set(file, f"its array 'image' holds {arrays[0].dtype}, where gray levels are uint8")
     return _of_arrays([array[:, ::turn] for array in arrays], cases)
 
 

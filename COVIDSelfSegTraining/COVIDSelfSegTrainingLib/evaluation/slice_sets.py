@@ -91,7 +91,7 @@ def read_slices(path: Path) -> Iterator[AnnotatedSlice]:
         return read_arrays(path)
     raise UserError(
         f"{path} is not a set of annotated slices.",
-        why="A set is a folder with 'images' and 'masks' (PNG files of the same names), or an .npz file "
+        why="A set is a folder with 'images' and 'masks' (pictures of the same names), or an .npz file "
         "with image, lung, infection and case.",
         fix="Check the path.",
     )

@@ -32,7 +32,7 @@ from COVIDSelfSegTrainingLib.evaluation.slice_sets import (
     score_slice_set,
     slice_probability,
 )
-from PIL import Image
+from PIL import Image, ImageFilter
 from skimage import exposure
 
 CPU = Device(torch.device("cpu"), torch.float32, "CPU")
@@ -201,24 +201,34 @@ def test_what_of_a_set_does_not_belong_together_is_refused_before_anything_is_sc
     empty = tmp_path / "empty"
     for part in ("images", "masks"):
         (empty / part).mkdir(parents=True)
+    stack, damaged = (shutil.copytree(pictures, tmp_path / name) for name in ("stack", "damaged"))
+    plane = Image.open(stack / "images" / "s24.png")
+    plane.save(stack / "images" / "s24.png", format="TIFF", save_all=True, append_images=[plane])
+    (damaged / "masks" / "s24.png").write_text("moved to another disk")
+    deep = {**arrays, "image": arrays["image"].astype(np.uint16)}
+    np.savez(tmp_path / "deep.npz", **deep, case=["a", "b"])
+    np.savez(tmp_path / "objects.npz", **arrays, case=np.array(["a", None]))
+    (tmp_path / "text.npz").write_text("moved to another disk")
     for path, said in {
         tmp_path / "no_lungs.npz": "its arrays differ in size",
         tmp_path / "none.npz": "holds no array 'lung'",
         other_size: "s30.png and its mask differ in size",
-        no_mask: "'masks' holds no s30.png",
-        empty: "holds no PNG file",
+        no_mask: "'masks' holds no mask of s30.png",
+        empty: "holds no picture",
+        stack: "s24.png or its mask holds several pictures",
+        damaged: "s24.png or its mask cannot be read",
+        tmp_path / "deep.npz": "holds uint16, where gray levels are uint8",
+        tmp_path / "objects.npz": "it cannot be read",
+        tmp_path / "text.npz": "it cannot be read",
     }.items():
         with pytest.raises(UserError, match=said):
             check_sets([path])
 
 
-def test_masks_of_ones_or_of_a_number_for_each_kind_of_lesion_are_masks(pictures: Path) -> None:
+def test_masks_of_zeros_and_ones_are_masks(pictures: Path) -> None:
     before = [one.lesions for one in read_slices(pictures)]
     for path in (pictures / "masks").glob("*.png"):
-        mask = np.asarray(Image.open(path)) // np.uint8(255)
-        if path.stem != "s24":
-            mask[::2] *= 3  # as published ones have 1 for ground glass, 2 and 3 for what is denser
-        Image.fromarray(mask).save(path)
+        Image.fromarray(np.asarray(Image.open(path)) // np.uint8(255)).save(path)
     after = [one.lesions for one in read_slices(pictures)]
     assert sum(map(np.sum, before)) > 0
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
@@ -228,6 +238,38 @@ def test_what_macos_puts_beside_pictures_on_other_disks_is_no_picture(pictures: 
     for part in ("images", "masks"):
         (pictures / part / "._s24.png").write_bytes(b"\0\5\x16\7")
     assert [one.name for one in read_slices(pictures)] == ["s24", "s30", "s36"]
+
+
+def test_every_class_of_a_mask_is_a_lesion(pictures: Path) -> None:
+    """Ground glass is often the lower one of two."""
+    before = {one.name: one.lesions for one in read_slices(pictures)}
+    for factor, file in zip((1, 80, 257), sorted((pictures / "masks").iterdir()), strict=True):
+        lesions = before[file.stem]
+        classes = lesions * np.where(np.arange(lesions.shape[1]) % 2, 1, 2)
+        Image.fromarray((classes * factor).astype(np.uint16 if factor > 255 else np.uint8)).save(file)
+    assert all(np.array_equal(one.lesions, before[one.name]) for one in read_slices(pictures))
+
+
+def test_a_mask_with_blurred_borders_is_cut_half_way(pictures: Path) -> None:
+    file, before = pictures / "masks" / "s30.png", [one.lesions for one in read_slices(pictures)][1]
+    blurred = Image.open(file).filter(ImageFilter.GaussianBlur(1.5))
+    blurred.save(file)
+    after = [one.lesions for one in read_slices(pictures)][1]
+    assert np.array_equal(after, np.asarray(blurred) > 127)
+    assert after.sum() < 1.2 * before.sum() < 1.2 * (np.asarray(blurred) > 0).sum()
+
+
+def test_pictures_of_any_kind_and_depth_are_read(pictures: Path) -> None:
+    before = {one.name: array_view(one.hu) for one in read_slices(pictures)}
+    for ending, file in zip((".PNG", ".tif", ".jpg"), sorted((pictures / "images").iterdir()), strict=True):
+        gray = np.asarray(Image.open(file))
+        deep = gray if ending == ".jpg" else gray.astype(np.uint16) * 16
+        Image.fromarray(deep).save(file.with_suffix(ending), quality=95)
+        file.unlink()
+    slices = list(read_slices(pictures))
+    assert [one.name for one in slices] == list(before)
+    for one in slices:
+        assert np.abs(array_view(one.hu).astype(float) - before[one.name]).mean() < 20
 
 
 def test_arrays_lie_upside_down_unless_they_say_that_they_do_not(tmp_path: Path) -> None:
