@@ -17,6 +17,7 @@ import SimpleITK as sitk
 from .chest_look import ChestLook
 from .errors import UserError
 from .frame import LungFrame
+from .padding import padding_of, without_padding
 from .slice_stack import LEAST_SLICES
 from .volume import array_view
 
@@ -52,10 +53,13 @@ class Examination:
     Attributes:
         findings: refusals first.
         flipped: axes (z, y, x) whose direction in the header contradicts the anatomy.
+        padding: value of what fills the scan beyond the field of view and reads as tissue; see
+            :mod:`.padding`.
     """
 
     findings: tuple[Finding, ...]
     flipped: tuple[bool, bool, bool] = (False, False, False)
+    padding: float | None = None
 
     def refuse(self) -> None:
         """Raise the first refusal, if there is one.
@@ -78,6 +82,10 @@ def examine(scan: sitk.Image, *, lungs_given: bool = False) -> Examination:
     findings = [*_grid_findings(scan)]
     if not _refused(findings):
         findings += _value_findings(scan)
+    padding = None if _refused(findings) else padding_of(scan)
+    if padding is not None:
+        scan = without_padding(scan, padding)
+        findings = [*_grid_findings(scan), *_value_findings(scan), _padding_finding(padding)]
     if _refused(findings):
         return Examination(tuple(_sorted(findings)))
     look = ChestLook.at(scan)
@@ -89,7 +97,19 @@ def examine(scan: sitk.Image, *, lungs_given: bool = False) -> Examination:
         flipped = look.flipped_axes
         if any(flipped):
             findings.append(_flip_finding(flipped))
-    return Examination(tuple(_sorted(findings)), flipped)
+    return Examination(tuple(_sorted(findings)), flipped, padding)
+
+
+def mend(scan: sitk.Image, examination: Examination) -> sitk.Image:
+    """The scan as the networks expect it: air around the body, and the right way up.
+
+    Args:
+        scan: as it was read.
+        examination: what :func:`examine` found.
+    """
+    if examination.padding is not None:
+        scan = without_padding(scan, examination.padding)
+    return mend_orientation(scan, examination.flipped)
 
 
 def mend_orientation(scan: sitk.Image, flipped: tuple[bool, bool, bool]) -> sitk.Image:
@@ -242,6 +262,14 @@ def _tissue_findings(sample: npt.NDArray[np.generic], low: float, high: float) -
             "Its streaks can look like lesions, or hide them.",
             "Check the result near the metal by eye.",
         )
+
+
+def _padding_finding(padding: float) -> Finding:
+    return _warning(
+        f"The scan is filled with {padding:g} HU beyond its field of view, or beyond the body.",
+        "That reads as tissue, and a part of it would be taken for lung. It is taken for air here.",
+        "Fill it with -1024 HU where the scan is exported, turned, resampled or masked.",
+    )
 
 
 def _airless_finding(look: ChestLook, lungs_given: bool) -> Finding:

@@ -18,7 +18,7 @@ from . import __version__, results
 from .cancelling import end_if_asked
 from .devices import Device, choose_device
 from .dicom import described
-from .doctor import Finding, Severity, examine, mend_orientation
+from .doctor import Finding, Severity, examine, mend
 from .events import Progress
 from .file_errors import writing_to
 from .lung_masks.sides import are_told_apart
@@ -196,7 +196,7 @@ def segment(
     with clock.stage("check"):
         examination = examine(scan, lungs_given=options.lung_mask is not None)
         examination.refuse()
-        mended = mend_orientation(scan, examination.flipped)
+        mended = mend(scan, examination)
     device = choose_device(options.device)
     log.info("Plan: model %s on %s", package.card.name, device)
     with clock.stage("lungs"):

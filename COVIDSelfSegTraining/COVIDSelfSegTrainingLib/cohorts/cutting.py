@@ -13,7 +13,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.dicom import choose_chest_ct, read_series
-from COVIDSelfSegLib.doctor import examine, mend_orientation
+from COVIDSelfSegLib.doctor import examine, mend
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.file_errors import writing_to
 from COVIDSelfSegLib.frame import LungFrame
@@ -153,7 +153,7 @@ def _take_scan(source: Source, choice: LungChoice) -> _Taken:
     mask_file = Path(source.lung_mask) if source.lung_mask else None
     examination = examine(scan, lungs_given=mask_file is not None)
     examination.refuse()
-    mended = mend_orientation(scan, examination.flipped)
+    mended = mend(scan, examination)
     # A published mask lies on the grid of the scan as it was read.
     found = find_lungs(
         scan if mask_file else mended,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.chest_look import ChestLook
-from COVIDSelfSegLib.doctor import Examination, Severity, examine, mend_orientation
+from COVIDSelfSegLib.doctor import Examination, Severity, examine, mend, mend_orientation
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.volume import image_like
@@ -223,6 +223,29 @@ def test_a_missing_lung_is_warned_of(a_phantom: Phantom) -> None:
     examination = examine(with_values(a_phantom.scan, fill_left))
     examination.refuse()
     assert "no left lung" in said(examination, Severity.WARNING)
+
+
+@pytest.mark.parametrize("stored", ["LPS", "SAR"])
+def test_what_fills_a_scan_beyond_its_field_of_view_is_told_and_taken_for_air(
+    a_phantom: Phantom, stored: str
+) -> None:
+    """The lung network takes water there for drowned lung: twice the lung, from a scan masked with 0."""
+    hu = sitk.GetArrayFromImage(a_phantom.scan)
+    down, across = np.ogrid[-1 : 1 : hu.shape[1] * 1j, -1 : 1 : hu.shape[2] * 1j]
+    outside = np.broadcast_to(down**2 + across**2 > 0.9, hu.shape)
+    hu[30, 60:66, 70:76] = 0
+    scan = image_like(np.where(outside, 0, hu).astype(np.int16), a_phantom.scan)
+    examination = examine(sitk.DICOMOrient(scan, stored))
+    examination.refuse()
+    assert "filled with 0 HU beyond its field of view" in said(examination, Severity.WARNING)
+    mended = sitk.DICOMOrient(mend(sitk.DICOMOrient(scan, stored), examination), "LPS")
+    changed = sitk.GetArrayFromImage(mended) != np.where(outside, -1024, hu)
+    assert changed.sum() < 20, "but for single voxels of tissue of just 0 HU that touch it"
+
+
+def test_a_scan_of_which_only_the_lungs_are_left_has_no_soft_tissue(a_phantom: Phantom) -> None:
+    masked = sitk.Mask(a_phantom.scan, a_phantom.lungs)
+    assert "no soft tissue" in refusal(masked).what
 
 
 def test_metal_is_warned_of(a_phantom: Phantom) -> None:
