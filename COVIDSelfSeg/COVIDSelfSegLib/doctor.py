@@ -26,6 +26,8 @@ _LARGEST_SPACING_MM = 10.0
 _THICK_MM = 3.0
 _LEAST_LUNG_ML = 250.0
 _SAMPLED_VOXELS = 3_000_000
+_PADDING_BELOW = -1500.0
+"""What is lower fills a scan beyond its field of view; air with its noise is not so low."""
 
 
 class Severity(StrEnum):
@@ -202,7 +204,10 @@ def _value_findings(scan: sitk.Image) -> Iterator[Finding]:
         return
     step = max(1, values.size // _SAMPLED_VOXELS)
     sample = values.reshape(-1)[::step]
-    low, high = float(values.min()), float(values.max())
+    lowest, high = float(values.min()), float(values.max())
+    low = lowest
+    if lowest < _PADDING_BELOW:
+        low = float(values.min(where=values > _PADDING_BELOW, initial=high))
     if low == high:
         yield _refusal(
             f"All voxels have the same value ({low:g}).",
@@ -223,8 +228,9 @@ def _value_findings(scan: sitk.Image) -> Iterator[Finding]:
             "Export the original CT series without normalisation.",
         )
     elif low >= 0:
+        padding = f", but for a padding of {lowest:g}" if lowest < low else ""
         yield _refusal(
-            f"No value is below zero (they run from {low:g} to {high:g}).",
+            f"No value is below zero (they run from {low:g} to {high:g}{padding}).",
             "Air is -1000 HU; the rescale intercept (usually -1024) was not applied.",
             "Export with the DICOM rescale applied, or subtract the intercept.",
         )
@@ -240,8 +246,9 @@ def _tissue_findings(sample: npt.NDArray[np.generic], low: float, high: float) -
     if air < 0.01:
         yield _refusal(
             f"There is no air in this volume (lowest value {low:g}).",
-            "Lungs hold air, near -850 HU. A soft-tissue window or another organ looks like this.",
-            "Load the chest CT in full HU range, without a window applied.",
+            "Lungs hold air, near -850 HU. A soft-tissue window, another organ, or a rescale intercept that "
+            "was not applied looks like this.",
+            "Load the chest CT in full HU range, without a window and with the DICOM rescale applied.",
         )
     elif soft < 0.02 or (clipped > 0.2 and high < 150):
         yield _refusal(

@@ -140,6 +140,19 @@ def test_a_forgotten_rescale_intercept_is_refused(a_phantom: Phantom) -> None:
     assert "intercept" in error.why
 
 
+def test_a_forgotten_rescale_intercept_is_refused_beside_padding_too(a_phantom: Phantom) -> None:
+    """Padding of -2000, as one vendor stores it, looks like air."""
+
+    def store(hu: np.ndarray) -> np.ndarray:
+        stored = (hu + 1024).clip(0)
+        stored[:, :30, :30] = -2000
+        return stored
+
+    error = refusal(with_values(a_phantom.scan, store))
+    assert "but for a padding of -2000" in error.what
+    assert "intercept" in error.why
+
+
 def test_a_soft_tissue_window_has_no_air(a_phantom: Phantom) -> None:
     assert "no air" in refusal(with_values(a_phantom.scan, lambda hu: hu.clip(-160, 240))).what
 
