@@ -18,6 +18,7 @@ from .chest_look import ChestLook
 from .errors import UserError
 from .frame import LungFrame
 from .padding import padding_of, without_padding
+from .slice_order import jumps_between_slices
 from .slice_stack import LEAST_SLICES
 from .volume import array_view
 
@@ -28,6 +29,8 @@ _LEAST_LUNG_ML = 250.0
 _SAMPLED_VOXELS = 3_000_000
 _PADDING_BELOW = -1500.0
 """What is lower fills a scan beyond its field of view; air with its noise is not so low."""
+_LEAST_JUMPS = 2
+"""Between slices; one may be where a patient moved."""
 
 
 class Severity(StrEnum):
@@ -84,6 +87,8 @@ def examine(scan: sitk.Image, *, lungs_given: bool = False) -> Examination:
     findings = [*_grid_findings(scan)]
     if not _refused(findings):
         findings += _value_findings(scan)
+    if not _refused(findings):
+        findings += _order_findings(scan)
     padding = None if _refused(findings) else padding_of(scan)
     if padding is not None:
         scan = without_padding(scan, padding)
@@ -268,6 +273,19 @@ def _tissue_findings(sample: npt.NDArray[np.generic], low: float, high: float) -
             "There is metal in the scan.",
             "Its streaks can look like lesions, or hide them.",
             "Check the result near the metal by eye.",
+        )
+
+
+def _order_findings(scan: sitk.Image) -> Iterator[Finding]:
+    jumps = jumps_between_slices(scan)
+    if jumps >= _LEAST_JUMPS:
+        yield _refusal(
+            f"The slices do not follow each other: {jumps} times, neighbours differ as much as slices that "
+            "lie far apart.",
+            "They are in a wrong order (as by file names: 1, 10, 11, 2), or single slices of several scans. "
+            "The networks look at neighbouring slices together.",
+            "Put the slices in the order of their positions, or export the scan again from its DICOM source. "
+            "Single slices with masks are scored by 'covidselfseg evaluate --slices'.",
         )
 
 

@@ -13,6 +13,7 @@ from COVIDSelfSegLib.chest_look import ChestLook
 from COVIDSelfSegLib.doctor import Examination, Severity, examine, mend, mend_orientation
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.phantom import Phantom
+from COVIDSelfSegLib.slice_order import jumps_between_slices
 from COVIDSelfSegLib.volume import image_like
 
 CROPS = [("lower", 0.25), ("lower", 0.3), ("lower", 0.4)] + [
@@ -151,6 +152,29 @@ def test_a_forgotten_rescale_intercept_is_refused_beside_padding_too(a_phantom: 
     error = refusal(with_values(a_phantom.scan, store))
     assert "but for a padding of -2000" in error.what
     assert "intercept" in error.why
+
+
+@pytest.mark.parametrize("order", ["by name", "of several scans"])
+def test_slices_that_do_not_follow_each_other_are_refused(a_coarse_phantom: Phantom, order: str) -> None:
+    scan = a_coarse_phantom.scan
+    count = scan.GetDepth()
+    turned = np.array(
+        sorted(range(count), key=lambda number: str(number + 1))
+        if order == "by name"
+        else np.random.default_rng(0).permutation(count)
+    )
+    assert "do not follow each other" in refusal(with_values(scan, lambda hu: hu[turned])).what
+
+
+def test_slices_that_follow_each_other_are_not_refused_for_padding_noise_or_thickness(
+    a_coarse_phantom: Phantom,
+) -> None:
+    scan, noise = a_coarse_phantom.scan, np.random.default_rng(0)
+    padded = sitk.ConstantPad(scan, (0, 0, 9), (0, 0, 9), 0)
+    noisy = with_values(scan, lambda hu: (hu + noise.normal(0, 150, hu.shape)).astype(np.int16))
+    few = sitk.BinShrink(scan, (1, 1, 2))
+    for one in (scan, padded, noisy, few, scan[:, :, 20:34], sitk.DICOMOrient(scan, "SAR")):
+        assert jumps_between_slices(one) == 0
 
 
 def test_a_soft_tissue_window_has_no_air(a_phantom: Phantom) -> None:
