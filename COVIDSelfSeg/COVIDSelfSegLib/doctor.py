@@ -331,8 +331,10 @@ def _anatomy_findings(look: ChestLook) -> Iterator[Finding]:
         missing = "left" if left < right else "right"
         yield _warning(
             f"Almost no {missing} lung was found ({min(right, left):.0f} ml).",
-            "It is missing, collapsed, or so dense that it looks like soft tissue.",
-            "Check the lung mask; give one of your own if dense lung is left out.",
+            "It is missing, collapsed, or so dense that it looks like soft tissue. Or the axes of the scan "
+            "are exchanged, so that the lungs do not lie side by side; then the lesions are wrong too.",
+            "Check the lung mask, and that axial slices look axial; give a mask of your own if dense lung is "
+            "left out.",
         )
     if look.has_contrast:
         yield Finding(
