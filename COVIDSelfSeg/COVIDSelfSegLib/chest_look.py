@@ -85,13 +85,28 @@ class ChestLook:
     @property
     def reaches_edge(self) -> bool:
         """Whether the scan cuts the lungs, at an end or at a side."""
-        if max(self.end_shares) > _CUT_SHARE:
-            return True
+        return max(self.end_shares) > _CUT_SHARE or self._is_cut_at_a_side
+
+    @property
+    def is_nearly_whole(self) -> bool:
+        """Whether the scan cuts the lungs so little that the box around them is about that of whole ones."""
+        return max(self.end_shares) < _BLUNT_SHARE and not self._is_cut_at_a_side
+
+    @property
+    def _is_cut_at_a_side(self) -> bool:
         inside = self.lungs > 0
         deep_mm, row_mm, column_mm = self.voxel_mm
         front_and_back = int(np.count_nonzero(inside[:, [0, -1]])) * deep_mm * column_mm
         right_and_left = int(np.count_nonzero(inside[:, :, [0, -1]])) * deep_mm * row_mm
         return (front_and_back + right_and_left) / 100 > _CUT_CM2
+
+    @property
+    def lung_box_mm(self) -> tuple[float, float, float]:
+        """Size of the box around both lungs (z, y, x) in mm."""
+        sides = (self.lungs.any(axis=others) for others in ((1, 2), (0, 2), (0, 1)))
+        held = (np.flatnonzero(side) for side in sides)
+        deep, rows, columns = (int(one[-1] - one[0]) + 1 for one in held)
+        return deep * self.voxel_mm[0], rows * self.voxel_mm[1], columns * self.voxel_mm[2]
 
     @property
     def has_contrast(self) -> bool:

@@ -29,6 +29,9 @@ _LEAST_LUNG_ML = 250.0
 _SAMPLED_VOXELS = 3_000_000
 _PADDING_BELOW = -1500.0
 """What is lower fills a scan beyond its field of view; air with its noise is not so low."""
+_TALL, _DEEP, _WIDEST_MM = (0.55, 1.6), (0.4, 1.2), 400.0
+"""Least and largest height and depth of both lungs as shares of their width. Sixteen real scans have 0.84 to
+1.14 and 0.59 to 0.80, and are 323 mm wide at most."""
 _LEAST_JUMPS = 2
 """Between slices; one may be where a patient moved."""
 
@@ -336,12 +339,28 @@ def _anatomy_findings(look: ChestLook) -> Iterator[Finding]:
             "Check the lung mask, and that axial slices look axial; give a mask of your own if dense lung is "
             "left out.",
         )
+    elif look.is_nearly_whole:
+        yield from _size_findings(look.lung_box_mm)
     if look.has_contrast:
         yield Finding(
             Severity.NOTE,
             "The scan was taken with contrast agent.",
             "Vessels are brighter than in the scans without, and may be taken for small lesions more often.",
             "Nothing to do; look at single bright spots with care.",
+        )
+
+
+def _size_findings(lung_box_mm: tuple[float, float, float]) -> Iterator[Finding]:
+    """Of both lungs, about whole, with a box (z, y, x) of this size."""
+    tall, deep, wide = lung_box_mm
+    is_usual = _TALL[0] < tall / wide < _TALL[1] and _DEEP[0] < deep / wide < _DEEP[1] and wide < _WIDEST_MM
+    if not is_usual:
+        yield _warning(
+            f"By the header, the lungs are {wide / 10:.0f} cm wide, {deep / 10:.0f} cm deep and "
+            f"{tall / 10:.0f} cm tall.",
+            "Hardly any lungs are so, so the size of the voxels may be wrong, and all volumes in ml with it.",
+            "Compare the spacing with that of the DICOM source, also if pixels were merged or slices left "
+            "out.",
         )
 
 

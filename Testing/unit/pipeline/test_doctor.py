@@ -243,6 +243,19 @@ def test_thick_slices_are_warned_of_and_let_pass(a_phantom: Phantom) -> None:
     assert "5 mm apart" in said(examination, Severity.WARNING)
 
 
+@pytest.mark.parametrize(("stored", "spacing"), [("LPS", (2.3, 2.3, 2.5)), ("SAR", (5.0, 1.15, 1.15))])
+def test_lungs_whose_spacing_cannot_be_right_are_warned_of(
+    a_phantom: Phantom, stored: str, spacing: tuple[float, float, float]
+) -> None:
+    """Slices were left out, or pixels merged, and the header was not told."""
+    scan = sitk.DICOMOrient(a_phantom.scan, stored)
+    scan.SetSpacing(spacing)
+    examination = examine(scan)
+    examination.refuse()
+    assert "By the header, the lungs are" in said(examination, Severity.WARNING)
+    assert "By the header" not in said(examine(a_phantom.scan), Severity.WARNING)
+
+
 def test_lungs_cut_by_the_edge_are_warned_of(a_phantom: Phantom) -> None:
     for crop in (a_phantom.scan[:, :, 30:], a_phantom.scan[50:, :, :], a_phantom.scan[:, 48:, :]):
         examination = examine(crop)
@@ -311,6 +324,8 @@ class Look:
     hides_which_end_is_up: bool = False
     has_contrast: bool = False
     flipped_axes: tuple[bool, bool, bool] = (False, False, False)
+    is_nearly_whole: bool = True
+    lung_box_mm: tuple[float, float, float] = (260.0, 200.0, 280.0)
 
 
 @pytest.mark.parametrize(
@@ -323,6 +338,11 @@ class Look:
         (Look(flipped_axes=(True, False, False)), "lies upside down, contrary"),
         (Look(flipped_axes=(False, True, False)), "lies back to front, contrary"),
         (Look(lung_ml=(120.0, 120.0)), "No lungs were found (240 ml"),
+        (Look(lung_box_mm=(130.0, 200.0, 280.0)), "28 cm wide, 20 cm deep and 13 cm tall"),
+        (Look(lung_box_mm=(260.0, 100.0, 140.0)), "14 cm wide, 10 cm deep and 26 cm tall"),
+        (Look(lung_box_mm=(260.0, 350.0, 280.0)), "35 cm deep"),
+        (Look(lung_box_mm=(260.0, 100.0, 280.0)), "10 cm deep"),
+        (Look(lung_box_mm=(380.0, 300.0, 420.0)), "42 cm wide"),
     ],
 )
 def test_what_is_seen_is_told_and_nothing_else(
