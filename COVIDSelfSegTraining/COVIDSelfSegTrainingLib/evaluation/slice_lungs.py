@@ -21,6 +21,8 @@ _SIZES = (0.9, 1.0, 1.1)
 _STRAY, _LEAST_AIR = 0.25, 0.1
 """Of parts smaller than this share of the largest, this share must be air within the body."""
 _AERATED_HU, _SOFT_HU = -500, -300
+_CUT_WITHIN = 0.5
+"""Share of tissue on its border from which on a picture is cut within the body; lungs may reach it then."""
 _SOLID_HU, _SOLID_MM, _ORGAN_CM2 = -200, 8.0, 45.0
 """What is denser than this, and thicker than twice this, over more than this area, is an organ."""
 _NOISE_PIXELS = 1.0
@@ -98,9 +100,16 @@ def _without_strays(lungs: BoolArray, hu: npt.NDArray[np.int16]) -> BoolArray:
 
 
 def _body(hu: npt.NDArray[np.int16]) -> BoolArray:
-    """The largest part of soft tissue with all that it encloses."""
-    parts, count = ndimage.label(ndimage.binary_opening(hu > _SOFT_HU))
+    """The largest part of soft tissue with all that it encloses, also together with the picture's border.
+
+    The border encloses nothing where a picture shows air around the body.
+    """
+    soft = hu > _SOFT_HU
+    parts, count = ndimage.label(ndimage.binary_opening(soft))
     areas = np.bincount(parts.ravel(), minlength=count + 1)
     areas[0] = 0
-    body: BoolArray = ndimage.binary_fill_holes(parts == areas.argmax()) if count else parts > 0
+    border = np.concatenate([soft[0], soft[-1], soft[:, 0], soft[:, -1]])
+    is_cut = bool(border.mean() > _CUT_WITHIN)
+    framed = np.pad(parts == areas.argmax() if count else parts > 0, 1, constant_values=is_cut)
+    body: BoolArray = ndimage.binary_fill_holes(framed)[1:-1, 1:-1]
     return body

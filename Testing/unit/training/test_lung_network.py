@@ -204,6 +204,17 @@ def test_a_breast_and_a_table_are_no_lungs() -> None:
     assert np.array_equal(slice_lungs._without_strays(small, hu), small), "all that there is"
 
 
+def test_a_lung_that_reaches_the_border_of_a_picture_cut_within_the_body_stays() -> None:
+    hu = np.full((100, 140), 40, np.int16)
+    hu[10:90, 20:60] = hu[20:90, 100:140] = -850
+    given = hu < -500
+    assert np.array_equal(slice_lungs._without_strays(given, hu), given)
+    air = np.pad(hu, 20, constant_values=-1000)
+    beside = np.pad(given, 20)
+    beside[50:110, :15] = True  # beside the body
+    assert not slice_lungs._without_strays(beside, air)[:, :15].any()
+
+
 def test_a_liver_is_no_lung_and_a_consolidation_that_holds_air_is() -> None:
     hu = np.full((150, 150), 40, np.int16)
     hu[10:60, 20:130] = -850
