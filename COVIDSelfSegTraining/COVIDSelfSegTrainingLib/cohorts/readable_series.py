@@ -20,8 +20,8 @@ def list_readable_series(folder: Path) -> tuple[list[Series], list[NoSlice]]:
 
     Returns:
         Series, the one with the most slices first. Those that may lack slices have what was not read among
-        their ``damaged``, so that none is read cut short. And what belongs to none of them: files and folders
-        that cannot be read, and damaged slices.
+        their ``damaged``, so that none is read cut short. And what belongs to none of them that is a CT:
+        files and folders that cannot be read, and damaged slices.
 
     Raises:
         UserError: the folder itself cannot be read.
@@ -42,7 +42,7 @@ def list_readable_series(folder: Path) -> tuple[list[Series], list[NoSlice]]:
         replace(one, damaged=(*one.damaged, *_closed_amid(closed, one)))
         for one in stacked([header for header in headers if isinstance(header, Slice)], damaged)
     ]
-    told = {one.path for stack in series for one in stack.damaged}
+    told = {one.path for stack in series if not stack.no_ct_scan for one in stack.damaged}
     lost = [
         one
         for one in damaged
