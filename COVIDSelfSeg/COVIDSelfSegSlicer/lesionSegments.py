@@ -31,6 +31,8 @@ _SAME_PLACE = 0.01
 """Voxels by which grids may differ and still be the same; files round a little."""
 _writtenAt: dict[tuple[str, str], int] = {}
 """What :func:`_changedAt` said after writing, so that fingerprints, which take longer, are rarely taken."""
+_editedAt: dict[tuple[str, str], tuple[int, bytes]] = {}
+"""The same of segments that were found to be edited, and where the grids lay that they were looked at on."""
 
 
 def prepare(segmentationNode, ctNode) -> None:
@@ -119,11 +121,17 @@ def isEdited(segmentationNode, segmentID: str, *gridNodes) -> bool:
     key, changedAt = (segmentationNode.GetID(), segmentID), _changedAt(segment)
     if _writtenAt.get(key) == changedAt:
         return False
+    grids = [slicer.util.arrayFromVTKMatrix(_ijkToSegments(node, segmentationNode)) for node in gridNodes]
+    seen = changedAt, np.stack(grids).tobytes()
+    if _editedAt.get(key) == seen:
+        return True
     written = vtk.mutable("")
     if not segment.GetTag(_FINGERPRINT, written):
         return False
     edited = str(written) != _fingerprint(maskOf(segmentationNode, segmentID, *gridNodes))
-    if not edited:  # as in a scene that was just opened
+    if edited:
+        _editedAt[key] = seen
+    else:  # as in a scene that was just opened
         _writtenAt[key] = changedAt
     return edited
 

@@ -223,6 +223,26 @@ def test_segments_that_nobody_touched_are_not_taken_for_edited(a_segmented_ct):
     assert not any(lesionSegments.isEdited(segmentation, name, ct) for name in (RIGHT, LEFT, LESION))
 
 
+def test_a_segment_that_was_edited_is_looked_at_again_only_where_it_or_its_grid_changed(
+    a_segmented_ct, monkeypatch
+):
+    def edited_now():
+        looked.clear()
+        return results.editedSegments(a_segmented_ct)
+
+    looked, take = [], lesionSegments._fingerprint
+    edit(a_segmented_ct, lesionSegments.LESION)
+    monkeypatch.setattr(lesionSegments, "_fingerprint", lambda mask: looked.append(mask) or take(mask))
+    for is_new in (True, False):
+        assert edited_now() == ["COVID lesion"]
+        assert bool(looked) == is_new
+    node_of(a_segmented_ct, resultNodes.PROBABILITY).SetOrigin(1.0, 2.0, 3.0)
+    edited_now()
+    assert looked
+    results.writeLesion(a_segmented_ct, 0.5)
+    assert edited_now() == []
+
+
 def test_hand_edits_are_kept_beside_a_new_lesion(a_segmented_ct, samples):
     ct = a_segmented_ct
     edited = edit(ct, LESION)
