@@ -132,9 +132,7 @@ def test_3d_looks_at_the_lungs_in_the_view_that_is_seen_whatever_others_there_ar
 
 
 @pytest.mark.usefixtures("two_scans")
-@pytest.mark.parametrize(
-    ("way", "shown"), [("overlay", "Red"), ("heatmap", "Red"), ("compare", layouts.CT_VIEW)]
-)
+@pytest.mark.parametrize(("way", "shown"), [("overlay", "Red"), ("compare", layouts.CT_VIEW)])
 def test_slices_are_seen_also_where_the_3d_view_was_enlarged_over_them(a_panel, way, shown):
     manager = slicer.app.layoutManager()
     manager.layoutLogic().GetLayoutNode().AddMaximizedViewNode(manager.threeDWidget(0).mrmlViewNode())

@@ -109,7 +109,7 @@ def test_dragging_moves_read_out_and_preview_and_writes_nothing(a_panel_with_res
     assert foregrounds() == shown
 
 
-@pytest.mark.parametrize("way", ["overlay", "heatmap", "compare"])
+@pytest.mark.parametrize("way", ["overlay", "compare"])
 def test_the_twin_that_blink_shows_has_a_preview_too(a_panel_with_results, way):
     panel = a_panel_with_results
     probability = resultNodes.findNode(panel.ctNode, resultNodes.PROBABILITY)

@@ -234,26 +234,26 @@ def test_a_view_is_kept_as_a_picture(a_view):
     a_view.picture("panel")
 
 
-@pytest.mark.parametrize("width", ["usual", "least"])
-def test_nothing_in_the_panel_is_cut_off(a_view, width):
+def test_nothing_in_the_panel_is_cut_off(a_view):
     """At the width that Slicer gives a panel, and at the least, no text is narrower than it needs to be."""
     from host.pythonqt import registry
     from PySide6.QtCore import Qt
     from PySide6.QtWidgets import QDockWidget, QLabel, QPushButton, QScrollArea
 
-    user.let_run(0.2)
-    if width == "least":
-        window = registry.object_of(slicer.util.mainWindow())
-        window.resizeDocks([window.findChild(QDockWidget)], [100], Qt.Orientation.Horizontal)
-        user.let_run(0.2)
-    root = registry.object_of(a_view.ui.segmentButton)
-    area = root.parent()
-    while not isinstance(area, QScrollArea):
-        area = area.parent()
-    assert not area.horizontalScrollBar().isVisible()
-    for widget in area.findChildren(QPushButton) + area.findChildren(QLabel):
-        if widget.isVisible() and not getattr(widget, "wordWrap", lambda: False)():
-            assert widget.width() >= widget.minimumSizeHint().width(), widget.objectName()
+    window = registry.object_of(slicer.util.mainWindow())
+    dock = window.findChild(QDockWidget)
+    area = dock.findChild(QScrollArea)
     table = registry.object_of(a_view.ui.resultsTable)
-    assert table.verticalHeader().length() <= table.viewport().height()
-    assert not table.horizontalScrollBar().isVisible()
+    user.let_run(0.2)
+    widths = []
+    for width in (area.width(), 100):
+        window.resizeDocks([dock], [width], Qt.Orientation.Horizontal)
+        user.let_run(0.2)
+        widths.append(area.width())
+        assert not area.horizontalScrollBar().isVisible()
+        for widget in area.findChildren(QPushButton) + area.findChildren(QLabel):
+            if widget.isVisible() and not getattr(widget, "wordWrap", lambda: False)():
+                assert widget.width() >= widget.minimumSizeHint().width(), widget.objectName()
+        assert table.verticalHeader().length() <= table.viewport().height()
+        assert not table.horizontalScrollBar().isVisible()
+    assert widths[1] < widths[0]
