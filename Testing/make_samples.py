@@ -51,7 +51,7 @@ def make_truth(phantom: Phantom, folder: Path) -> None:
     write_image(image_like(healthy, phantom.scan), folder / results.PSEUDO_HEALTHY)
     write_image(image_like((scan - healthy).astype(np.int16), phantom.scan), folder / results.HEATMAP)
     write_image(probability, folder / results.PROBABILITY)
-    write_image(mask, folder / results.LESIONS)
+    write_image(results.lesion_segmentation(mask), folder / results.LESIONS)
     (folder / results.REPORT).write_text(json.dumps(report))
 
 

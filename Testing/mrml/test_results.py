@@ -102,6 +102,20 @@ def test_the_written_segments_are_those_of_the_run(a_segmented_ct, samples):
     assert np.array_equal(voxels(a_segmented_ct, LEFT), files.lungs == 2)
 
 
+def test_the_file_of_lesions_that_a_run_writes_is_the_segment_that_the_panel_shows(a_segmented_ct, samples):
+    read = slicer.util.loadSegmentation(str(samples / "truth" / "lesions.seg.nrrd"))
+    (segment_id,) = read.GetSegmentation().GetSegmentIDs()
+    segment = read.GetSegmentation().GetSegment(segment_id)
+    shown = node_of(a_segmented_ct).GetSegmentation().GetSegment(LESION)
+    assert segment.GetName() == shown.GetName()
+    assert segment.GetColor() == pytest.approx(shown.GetColor(), abs=1 / 255)
+    terms = [vtk.reference(""), vtk.reference("")]
+    for one, text in zip((segment, shown), terms, strict=True):
+        one.GetTag(one.GetTerminologyEntryTagName(), text)
+    assert str(terms[0]) == str(terms[1]) != ""
+    assert np.array_equal(voxels(a_segmented_ct, segment_id, read), voxels(a_segmented_ct, LESION))
+
+
 def test_the_pseudo_healthy_volume_and_the_heatmap_add_up_to_the_ct(a_segmented_ct):
     healthy, heat = (
         slicer.util.arrayFromVolume(node_of(a_segmented_ct, role))
