@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from COVIDSelfSegLib.lung_masks.network import (
 from COVIDSelfSegLib.lungs import WITHOUT_NETWORK, find_lungs
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.volume import array_view, image_like
-from COVIDSelfSegLib.weight_file import check_weights, write_weights
+from COVIDSelfSegLib.weight_file import check_weights, read_weights, write_weights
 from COVIDSelfSegTrainingLib.evaluation import slice_lungs
 from COVIDSelfSegTrainingLib.evaluation.annotated_slices import AnnotatedSlice
 from COVIDSelfSegTrainingLib.evaluation.slice_lungs import lungs_of_slice
@@ -64,6 +65,37 @@ def test_a_chest_of_any_size_gets_a_probability_of_its_size() -> None:
     assert found.shape == (13, 41, 50)
     assert found.min() >= 0
     assert found.max() <= 1
+
+
+def test_beyond_a_chest_the_network_sees_air() -> None:
+    network = LungNetwork.shipped(choose_device("cpu"))
+    assert network is not None
+    hu = np.random.default_rng(2).uniform(-1000, 100, (13, 41, 50)).astype(np.float32)
+    padded = np.pad(hu, [(0, 3), (0, 7), (0, 6)], constant_values=-1000)
+    assert np.allclose(network.probability(hu), network.probability(padded)[:13, :41, :50], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"schema": 2}, {"schema": None}, {"widths": None}, {"unheard_of": 1}],
+    ids=["of another schema", "of none", "without widths", "with more than is known"],
+)
+def test_weights_whose_card_is_not_understood_are_not_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, change: dict[str, object]
+) -> None:
+    about, _ = check_weights(SHIPPED_WEIGHTS)
+    card = json.loads(about["card"]) | change
+    write_weights(tmp_path / "lungs.safetensors", read_weights(SHIPPED_WEIGHTS), {"card": json.dumps(card)})
+    assert LungNetwork.shipped(weights=tmp_path / "lungs.safetensors") is None
+    assert "lung model card" in caplog.text
+
+
+def test_a_network_has_the_voxels_and_the_scans_of_its_card() -> None:
+    about, digest = check_weights(SHIPPED_WEIGHTS)
+    card = replace(LungCard.from_json(about["card"]), grid_mm=4.0, trained_on=(("a", "CC0"), ("b", "CC BY")))
+    assert LungCard.from_json(card.to_json()) == card
+    network = LungNetwork.of_weights(card, read_weights(SHIPPED_WEIGHTS), digest, choose_device("cpu"))
+    assert (network.grid_mm, network.sha256, network.trained_on) == (4.0, digest, {"a", "b"})
 
 
 @pytest.mark.parametrize("weights", [SHIPPED_WEIGHTS, SLICE_WEIGHTS])
