@@ -36,12 +36,14 @@ def enclosed_air(pooled: PooledScan) -> BoolArray:
 
     Lungs may hang together with the air around the body: above a shoulder where slices are thick, or
     through an open mouth. Of those what the body encloses in its own slice counts. Foam in the table is as
-    aerated as lung; but the body does not enclose it, nor lies behind it.
+    aerated as lung; but the body does not enclose it. Nor does it lie behind it, or both behind and beside it
+    where the patient lies prone.
     """
     air = pooled.hu < AERATED_HU
     body = _body(pooled, air)
     inside = np.stack([ndimage.binary_fill_holes(of_slice) for of_slice in body])
-    in_front = inside | np.flip(np.logical_or.accumulate(np.flip(body, 1), axis=1), 1)
+    in_front = np.flip(np.logical_or.accumulate(np.flip(body, 1), axis=1), 1)
+    in_front = inside | (in_front & body.any(axis=2, keepdims=True))
     parts, count = ndimage.label(air)
     off_sides = _cut_faces_cm2(parts, count, pooled) == 0
     found = air & (off_sides & _hold(parts, count, inside))[parts]

@@ -64,11 +64,14 @@ def test_lungs_that_are_open_to_the_air_through_the_mouth_are_found() -> None:
     assert not found[mouth].any()
 
 
+@pytest.mark.parametrize("lying", ["supine", "prone"])
 @pytest.mark.parametrize("width_mm", [180, 400])  # the latter is cut by the sides of the scan
-def test_foam_in_the_table_is_no_lung(width_mm: float) -> None:
+def test_foam_in_the_table_is_no_lung(width_mm: float, lying: str) -> None:
     chest = _Chest()
     foam = (chest.y > 92) & (chest.y < 104) & (abs(chest.x) < width_mm)
     chest.hu[foam] = -900
+    if lying == "prone":
+        chest.hu, foam, chest.lung = (np.flip(one, 1).copy() for one in (chest.hu, foam, chest.lung))
     found = chest.found()
     assert not found[foam].any()
     assert found[chest.lung].mean() > 0.97
