@@ -16,7 +16,7 @@ HuArray = npt.NDArray[np.floating] | npt.NDArray[np.integer]
 
 THRESHOLDS_HU = (-780, -760, -740, -720, -700, -680, -650, -600, -550, -500)
 """From which a best threshold is chosen, with the truth in view: an upper bound for any threshold."""
-DIFFERENCES_HU = (100, 150, 200, 250, 300, 400)
+DIFFERENCES_HU = (50, 75, 100, 150, 200, 250, 300, 400)
 """Likewise for the generator's difference."""
 _LEAST_PIXELS = 50
 _STEPS = 100
