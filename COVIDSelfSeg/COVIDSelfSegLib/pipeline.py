@@ -18,9 +18,10 @@ from . import __version__, results
 from .cancelling import end_if_asked
 from .devices import Device, choose_device
 from .dicom import described
-from .doctor import Finding, Severity, examine, mend
+from .doctor import examine, mend
 from .events import Progress
 from .file_errors import writing_to
+from .finding import Finding, Severity
 from .lung_masks.sides import are_told_apart
 from .lungs import GIVEN, WITHOUT_NETWORK, LungMask, find_lungs
 from .memory import fitting_into_memory, is_out_of_memory, not_enough_memory

@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..doctor import Severity, examine
+from ..doctor import examine
+from ..finding import Severity
 from ..volume import read_scan
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.chest_look import ChestLook
-from COVIDSelfSegLib.doctor import Examination, Severity, examine, mend, mend_orientation
+from COVIDSelfSegLib.doctor import Examination, examine, mend, mend_orientation
 from COVIDSelfSegLib.errors import ExitCode, UserError
+from COVIDSelfSegLib.finding import Severity
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.slice_order import jumps_between_slices
 from COVIDSelfSegLib.volume import image_like
