@@ -6,6 +6,7 @@ where they belong and is good to some 80 HU, so scores on such slices are scores
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ _DEEP = ("I;16", "I;16B", "I;16L", "I", "F")
 """Pillow's modes of more than 256 gray levels, which it would cut off at 255."""
 _MOST_CLASSES = 8
 """Of a mask; one of more values is black and white, and was blurred by resizing or compression."""
+_RADIOPAEDIA = re.compile(r"radiopaedia_\d+(?=_)")
 _EVEN = 0.94
 """From this :func:`evenness` on the contrast of a picture counts as equalised."""
 
@@ -61,6 +63,16 @@ class AnnotatedSlice:
     lesions: BoolArray
     values: ValueKind = "picture"
     case: str = ""
+
+    @property
+    def patient(self) -> str:
+        """Whose slice it is, as far as that is known: named after the patient, the scan or the slice.
+
+        Radiopaedia numbers the scans of a patient within one case: ``radiopaedia_29_86490_1`` and
+        ``radiopaedia_29_86491_1`` are two.
+        """
+        numbered = _RADIOPAEDIA.match(self.case)
+        return numbered[0] if numbered else self.case or self.name
 
     def lungs_of_stack(self, network: LungNetwork | None = None) -> npt.NDArray[np.uint8]:
         """Lung mask (y, x) that the built-in method finds in a stack of copies, with its network if given."""

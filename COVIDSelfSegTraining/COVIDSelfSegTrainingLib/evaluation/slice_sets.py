@@ -65,7 +65,8 @@ class SliceSet:
 
     Attributes:
         name: of the set.
-        cases: of each slice, the scan that it is of; a name of its own where that is not known.
+        scans: of each slice, the scan that it is of; a name of its own where that is not known.
+        patients: likewise the patient; see :attr:`.annotated_slices.AnnotatedSlice.patient`.
         counts: by method, one entry a slice.
         histograms: of the probability of each package, over all slices.
         recall_in_lungs: by lung mask, the share of the lesion that lies inside of it, a slice each. The
@@ -73,7 +74,8 @@ class SliceSet:
     """
 
     name: str
-    cases: list[str]
+    scans: list[str]
+    patients: list[str]
     counts: dict[str, list[Overlap]]
     histograms: dict[str, ProbabilityHistogram]
     recall_in_lungs: dict[str, list[float]]
@@ -143,7 +145,7 @@ def score_slice_set(
     counts: dict[str, list[Overlap]] = {}
     histograms: dict[str, ProbabilityHistogram] = {}
     recall: dict[str, list[float]] = {}
-    cases = []
+    scans, patients = [], []
     for number, one in enumerate(read_slices(path), start=1):
         lungs_by = {} if one.lungs is None else {"published": SliceLungs(one.lungs.astype(np.uint8))}
         if of_slices is not None:
@@ -164,9 +166,10 @@ def score_slice_set(
             histograms[label] = histograms[label] + counted if label in histograms else counted
         for name, mask in masks.items():
             counts.setdefault(name, []).append(overlap(mask, truth, within=lungs))
-        cases.append(one.case or one.name)
+        scans.append(one.case or one.name)
+        patients.append(one.patient)
         progress(number, one.name)
-    return SliceSet(name_of_set(path), cases, counts, histograms, recall)
+    return SliceSet(name_of_set(path), scans, patients, counts, histograms, recall)
 
 
 def slice_probability(
@@ -217,7 +220,9 @@ def add_slice_sets(sheet: Sheet, sets: Sequence[SliceSet], labels: Sequence[str]
         names += [(name, name) for name in (EVERYTHING, PLAIN, KEEPING_DENSE, OTSU, MIXTURE)]
         best = [_best_level(one, family) for family in (THRESHOLD, WITHOUT_VESSELS)]
         names += [(name, f"{name}, best level") for name in best]
-        sheet.table(f"slices_{one.name}", [_row(title, one.counts[name], one.cases) for name, title in names])
+        sheet.table(
+            f"slices_{one.name}", [_row(title, one.counts[name], one.patients) for name, title in names]
+        )
         inside: list[dict[str, Cell]] = [
             {"lung mask": name, "lesion recall inside, mean over slices": summarise(recall).mean}
             for name, recall in one.recall_in_lungs.items()
@@ -241,14 +246,15 @@ def _dice(counts: Overlap) -> float:
 
 def _interval_of(one: SliceSet) -> str:
     """What the interval of the mean Dice takes for independent."""
-    scans, slices = len(set(one.cases)), len(one.cases)
+    scans, patients, slices = len(set(one.scans)), len(set(one.patients)), len(one.scans)
     if scans == slices:
         return "The interval takes slices as independent, since it is not known which are of one patient."
-    return f"The interval takes the {scans} scans as independent, not their {slices} slices."
+    which = f"the {scans} scans" if scans == patients else f"the {patients} patients of {scans} scans"
+    return f"The interval takes {which} as independent, not their {slices} slices."
 
 
-def _row(title: str, counts: Sequence[Overlap], cases: Sequence[str]) -> dict[str, Cell]:
-    dice = summarise_clusters(map(_dice, counts), cases)
+def _row(title: str, counts: Sequence[Overlap], patients: Sequence[str]) -> dict[str, Cell]:
+    dice = summarise_clusters(map(_dice, counts), patients)
     both, found, truth = (sum(getattr(one, name) for one in counts) for name in ("both", "found", "truth"))
     return {
         "method": title,

@@ -33,9 +33,20 @@ from COVIDSelfSegTrainingLib.evaluation.slice_sets import (
     slice_probability,
 )
 from PIL import Image, ImageFilter
+from scipy import stats
 from skimage import exposure
 
 CPU = Device(torch.device("cpu"), torch.float32, "CPU")
+
+BASELINES = (
+    EVERYTHING,
+    PLAIN,
+    KEEPING_DENSE,
+    OTSU,
+    MIXTURE,
+    "HU above -720",
+    "HU without vessels above -720",
+)
 
 
 @pytest.fixture
@@ -81,11 +92,10 @@ def test_every_method_has_its_mean_over_the_slices_with_a_lesion(tmp_path: Path)
     """Else a slice without one would cost those alone that mark it."""
     found, missed = Overlap(30, 10, 20, 940), Overlap(10, 0, 40, 950)
     careful, eager = Overlap(0, 0, 0, 1000), Overlap(0, 100, 0, 900)
-    baselines = (EVERYTHING, PLAIN, KEEPING_DENSE, OTSU, MIXTURE)
-    names = ["careful", *baselines, "HU above -720", "HU without vessels above -720"]
-    counts = {name: [found, missed, eager] for name in names}
+    counts = {name: [found, missed, eager] for name in ("careful", *BASELINES)}
     counts["careful"] = [found, missed, careful]
-    one = SliceSet("set", ["a", "a", "b"], counts, {}, {"published": [1.0, 1.0, float("nan")]})
+    scans = ["a", "a", "b"]
+    one = SliceSet("set", scans, scans, counts, {}, {"published": [1.0, 1.0, float("nan")]})
     sheet = Sheet("slices")
     add_slice_sets(sheet, [one], ["careful"])
     page = sheet.write(tmp_path).read_text()
@@ -98,6 +108,35 @@ def test_every_method_has_its_mean_over_the_slices_with_a_lesion(tmp_path: Path)
     precision = (found.precision + missed.precision) / 2
     assert [float(row["precision"]) for row in rows] == pytest.approx([precision] * 8)
     assert rows[0]["Dice, pooled"] > rows[1]["Dice, pooled"]
+
+
+def test_the_interval_counts_patients_where_the_names_of_scans_tell_them(tmp_path: Path) -> None:
+    cases = [f"radiopaedia_{patient}_{scan}" for patient in (4, 29) for scan in ("85506_1", "85507_1")]
+    gray = np.random.default_rng(0).integers(0, 255, (4, 32, 32)).astype(np.uint8)
+    np.savez(tmp_path / "s.npz", image=gray, lung=gray > 90, infection=gray > 150, case=cases)
+    patients = [one.patient for one in read_slices(tmp_path / "s.npz")]
+    dice = (0.2, 0.4, 0.6, 0.9)
+    counts = [Overlap(round(100 * one), round(100 - 100 * one), round(100 - 100 * one), 0) for one in dice]
+    names = [
+        EVERYTHING,
+        PLAIN,
+        KEEPING_DENSE,
+        OTSU,
+        MIXTURE,
+        "HU above -720",
+        "HU without vessels above -720",
+    ]
+    one = SliceSet("set", cases * 2, patients * 2, dict.fromkeys(names, counts * 2), {}, {"published": [1.0]})
+    sheet = Sheet("slices")
+    add_slice_sets(sheet, [one], [])
+    assert (
+        "takes the 2 patients of 4 scans as independent, not their 8 slices"
+        in sheet.write(tmp_path).read_text()
+    )
+    with (tmp_path / "slices_set.csv").open(newline="") as file:
+        row = next(csv.DictReader(file))
+    ends = stats.ttest_1samp(np.reshape(dice, (2, 2)).mean(axis=1), 0).confidence_interval(0.95)
+    assert (float(row["95 % low"]), float(row["95 % high"])) == pytest.approx(tuple(ends))
 
 
 @pytest.mark.parametrize(("kind", "finds"), [("absolute", False), ("slice", True), ("volume", True)])
