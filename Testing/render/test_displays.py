@@ -159,9 +159,9 @@ def test_3d_shows_the_lungs_from_the_front_and_fills_the_view(a_view):
     user.press(a_view.ui.show3DButton)
     a_view.picture("3d")
     segments = resultNodes.findNode(a_view.ctNode, resultNodes.SEGMENTATION).GetDisplayNode()
-    viewer = slicer.app.layoutManager().threeDWidget(0).threeDView().mrmlViewNode()
+    view = slicer.app.layoutManager().threeDWidget("1").threeDView()
+    viewer = view.mrmlViewNode()
     viewer.SetOrientationMarkerType(viewer.OrientationMarkerTypeNone)
-    view = slicer.app.layoutManager().threeDWidget(0).threeDView()
     size = (view.width, view.height)
     whole = grab("1", size=size)
     assert share(red(whole)) > 0.02, "lesions shine through the lungs"
