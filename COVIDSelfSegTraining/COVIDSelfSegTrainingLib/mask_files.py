@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,34 @@ from .pseudo_masks import PseudoMask, make_pseudo_mask
 _ARRAYS = ("target", "burden", "spread")
 
 
+@dataclass(frozen=True)
+class StoredMask:
+    """A pseudo-mask on disk. Its large arrays are mapped anew each time, as those of a scan are.
+
+    Attributes:
+        folder: that holds it.
+        burden: see :class:`.pseudo_masks.PseudoMask`.
+    """
+
+    folder: Path
+    burden: npt.NDArray[np.float64]
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> StoredMask:
+        """The one that was written there."""
+        return cls(folder, np.load(folder / "burden.npy"))
+
+    @property
+    def target(self) -> npt.NDArray[np.uint8]:
+        """See :class:`.pseudo_masks.PseudoMask`."""
+        return mapped_array(self.folder / "target.npy")
+
+    @property
+    def spread(self) -> npt.NDArray[np.uint8]:
+        """Likewise."""
+        return mapped_array(self.folder / "spread.npy")
+
+
 def make_pseudo_masks(
     generator: VolumeGenerator,
     scans: list[CohortScan],
@@ -37,7 +65,7 @@ def make_pseudo_masks(
     *,
     folder: Path,
     progress: Callable[[int, int], object],
-) -> list[PseudoMask]:
+) -> list[StoredMask]:
     """Make the pseudo-masks of all scans, or take those that the same generator made of the same arrays.
 
     Several processes share the scans; the folder must be one that all of them see.
@@ -59,26 +87,7 @@ def make_pseudo_masks(
             _write(make_pseudo_mask(generator, scan, residual, preset, device), target, own)
         progress(number, len(mine))
     wait_for_all()
-    return [_StoredMask(folder / scan.source.name) for scan in scans]
-
-
-class _StoredMask(PseudoMask):
-    """A pseudo-mask in its folder. Its large arrays are mapped anew each time, as those of a scan are."""
-
-    folder: Path
-
-    def __init__(self, folder: Path) -> None:
-        self.__dict__.update(folder=folder, burden=np.load(folder / "burden.npy"))  # its class is frozen
-
-    @property
-    def target(self) -> npt.NDArray[np.uint8]:
-        """See :class:`.pseudo_masks.PseudoMask`."""
-        return mapped_array(self.folder / "target.npy")
-
-    @property
-    def spread(self) -> npt.NDArray[np.uint8]:
-        """Likewise."""
-        return mapped_array(self.folder / "spread.npy")
+    return [StoredMask.in_folder(folder / scan.source.name) for scan in scans]
 
 
 def _fingerprint(generator: VolumeGenerator, residual: float, preset: PseudoMaskPreset) -> str:

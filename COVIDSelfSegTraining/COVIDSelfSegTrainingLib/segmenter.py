@@ -30,9 +30,8 @@ from .losses import (
     within_bounds,
 )
 from .presets import Preset
-from .pseudo_masks import PseudoMask
 from .segmenter_batches import SegmenterBatch, SegmenterBatches
-from .slice_selection import CLASSES
+from .slice_selection import CLASSES, Diseased
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +60,7 @@ class SegmenterTrainer:
         self,
         preset: Preset,
         healthy: list[CohortScan],
-        diseased: list[tuple[CohortScan, PseudoMask]],
+        diseased: Diseased,
         device: Device,
         *,
         compiled: bool = False,

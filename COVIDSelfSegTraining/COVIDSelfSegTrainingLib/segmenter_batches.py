@@ -18,11 +18,11 @@ from .cohorts.slabs import Slab
 from .corruption import paint_slabs
 from .distributed import rows
 from .options import SegmenterPreset
-from .pseudo_masks import PseudoMask
 from .residence import Residence
 from .slice_selection import (
     CLASSES,
     PAINTED,
+    Diseased,
     MaskedSlice,
     any_slice,
     high_slices,
@@ -115,7 +115,7 @@ class SegmenterBatches:
         self,
         preset: SegmenterPreset,
         healthy: list[CohortScan],
-        diseased: list[tuple[CohortScan, PseudoMask]],
+        diseased: Diseased,
         device: Device,
     ) -> None:
         self.preset, self.healthy = preset, healthy

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from .cohorts.cohort import CohortScan
+from .mask_files import StoredMask
 from .pseudo_masks import PseudoMask
 
 CLASSES = {"clean": 0, "low": 1, "high": 2}
@@ -19,23 +21,25 @@ _LEAST_BURDEN = 1e-4
 mild that most slices have none, the quantile is 0, and every slice would be highly infected."""
 
 
+Diseased = Sequence[tuple[CohortScan, PseudoMask | StoredMask]]
+"""Scans of diseased lungs with their pseudo-masks, in memory or on disk."""
+
+
 class MaskedSlice(NamedTuple):
     """A slice of a diseased scan with its pseudo-mask."""
 
     scan: CohortScan
     place: int
-    mask: PseudoMask
+    mask: PseudoMask | StoredMask
 
 
-def high_slices(diseased: list[tuple[CohortScan, PseudoMask]], share: float) -> list[MaskedSlice]:
+def high_slices(diseased: Diseased, share: float) -> list[MaskedSlice]:
     """Slices among the top ``share`` by infected share of the lung; none of those in which nothing is."""
     cut = _cut(diseased, share)
     return [one for one in _all(diseased) if one.mask.burden[one.place] >= max(cut, _LEAST_BURDEN)]
 
 
-def low_slices(
-    diseased: list[tuple[CohortScan, PseudoMask]], share: float, factor: float
-) -> list[MaskedSlice]:
+def low_slices(diseased: Diseased, share: float, factor: float) -> list[MaskedSlice]:
     """As many slices as are high, from the band just below ``factor`` times their cut."""
     cut = factor * max(_cut(diseased, share), _LEAST_BURDEN)
     below = [one for one in _all(diseased) if one.mask.burden[one.place] < cut]
@@ -43,7 +47,7 @@ def low_slices(
     return below[: max(1, len(high_slices(diseased, share)))]
 
 
-def most_infected(scan: CohortScan, mask: PseudoMask) -> MaskedSlice:
+def most_infected(scan: CohortScan, mask: PseudoMask | StoredMask) -> MaskedSlice:
     """The slice of a scan that holds most of its pseudo-mask.
 
     Not the one with the largest share: that is often the last rim of a lung, on which nothing can be seen.
@@ -73,10 +77,10 @@ def scan_chances(scans: list[CohortScan], real_share: float) -> npt.NDArray[np.f
     return chances
 
 
-def _all(diseased: list[tuple[CohortScan, PseudoMask]]) -> list[MaskedSlice]:
+def _all(diseased: Diseased) -> list[MaskedSlice]:
     return [MaskedSlice(scan, int(index), mask) for scan, mask in diseased for index in scan.holding]
 
 
-def _cut(diseased: list[tuple[CohortScan, PseudoMask]], share: float) -> float:
+def _cut(diseased: Diseased, share: float) -> float:
     burdens = np.concatenate([mask.burden[scan.holding] for scan, mask in diseased] or [np.zeros(1)])
     return float(np.quantile(burdens, 1 - share))

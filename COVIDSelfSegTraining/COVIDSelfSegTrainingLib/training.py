@@ -20,11 +20,11 @@ from .collapse import CollapseWatch
 from .curves import PAGE, State, write_page
 from .distributed import joined, rank, size, size_of_launcher, wait_for_all
 from .gan import GanTrainer, generator_architecture
-from .mask_files import make_pseudo_masks
+from .mask_files import StoredMask, make_pseudo_masks
 from .phase_run import PhaseRun, Report, Running, disk_error
 from .preset_checks import check_preset
 from .presets import Preset
-from .pseudo_masks import PseudoMask, residual_hu
+from .pseudo_masks import residual_hu
 from .resuming import check_resumable, recipe_of
 from .samples import gan_picture, segmenter_picture
 from .segmenter import SegmenterTrainer, segmenter_architecture
@@ -204,7 +204,7 @@ class _Training:
         ).run()
         return self._finish(generator, segmenter, residual, command)
 
-    def _pseudo_masks(self, generator: VolumeGenerator) -> tuple[float, list[PseudoMask]]:
+    def _pseudo_masks(self, generator: VolumeGenerator) -> tuple[float, list[StoredMask]]:
         phase = self.preset.pseudo_mask
         residual = residual_hu(generator, self.healthy, phase.draws, self.device)
         log.info("The generator leaves %.0f HU on healthy lung", residual)
