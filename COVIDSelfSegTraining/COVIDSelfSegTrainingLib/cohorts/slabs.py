@@ -32,7 +32,7 @@ class Slab:
 
     def places(self) -> npt.NDArray[np.integer]:
         """Which slices of the scan make it, (3, together): below, itself, above."""
-        count = len(self.scan.slices)
+        count = self.scan.slice_frame.shape[0]
         distance = self.scan.neighbour if self.together == 1 else self.together
         middles = slice_and_neighbours(np.array([self.index]), distance, count)[0]
         around = middles[:, None] + np.arange(self.together) - self.together // 2

@@ -139,7 +139,9 @@ def test_a_slice_that_stands_in_for_a_missing_neighbour_is_painted_as_the_copy_t
 ) -> None:
     """As in a scan that was cut off within the lungs."""
     first = int(a_scan.holding[len(a_scan.holding) // 2])
-    cut = replace(a_scan, folder=tmp_path)
+    frame = a_scan.slice_frame
+    start, shape = (frame.start[0] + first, *frame.start[1:]), (frame.shape[0] - first, *frame.shape[1:])
+    cut = replace(a_scan, folder=tmp_path, slice_frame=replace(frame, start=start, shape=shape))
     for name in ("slices", "slice_depths"):
         np.save(tmp_path / f"{name}.npy", getattr(a_scan, name)[first:])
     slab = Slab(cut, 0, together)
