@@ -247,7 +247,7 @@ def _dice(counts: Overlap) -> float:
 def _interval_of(one: SliceSet) -> str:
     """What the interval of the mean Dice takes for independent."""
     scans, patients, slices = len(set(one.scans)), len(set(one.patients)), len(one.scans)
-    if scans == slices:
+    if patients == slices:
         return "The interval takes slices as independent, since it is not known which are of one patient."
     which = f"the {scans} scans" if scans == patients else f"the {patients} patients of {scans} scans"
     return f"The interval takes {which} as independent, not their {slices} slices."
