@@ -102,10 +102,8 @@ def read_pictures(folder: Path) -> Iterator[AnnotatedSlice]:
             raise _no_set(folder, f"'masks' holds no mask of {picture.name}")
         try:
             with Image.open(picture) as one, Image.open(mask) as other:
-                sizes, counts = (
-                    {one.size, other.size},
-                    {getattr(held, "n_frames", 1) for held in (one, other)},
-                )
+                sizes = {one.size, other.size}
+                counts = {getattr(held, "n_frames", 1) for held in (one, other)}
         except OSError as error:
             raise _no_set(folder, f"{picture.name} or its mask cannot be read") from error
         if len(sizes) > 1:
@@ -113,11 +111,13 @@ def read_pictures(folder: Path) -> Iterator[AnnotatedSlice]:
         if counts != {1}:
             raise _no_set(folder, f"{picture.name} or its mask holds several pictures")
         pairs.append((picture, mask))
-    return (
-        AnnotatedSlice(picture.stem, _as_scan(gray), None, _lesions_in(mask), _kind(gray))
-        for picture, mask in pairs
-        for gray in (_gray_levels(picture),)
-    )
+    return _of_pictures(pairs)
+
+
+def _of_pictures(pairs: Sequence[tuple[Path, Path]]) -> Iterator[AnnotatedSlice]:
+    for picture, mask in pairs:
+        gray = _gray_levels(picture)
+        yield AnnotatedSlice(picture.stem, _as_scan(gray), None, _lesions_in(mask), _kind(gray))
 
 
 def _pictures_in(folder: Path) -> list[Path]:

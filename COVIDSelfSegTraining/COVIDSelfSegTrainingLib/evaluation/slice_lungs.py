@@ -100,16 +100,13 @@ def _without_strays(lungs: BoolArray, hu: npt.NDArray[np.int16]) -> BoolArray:
 
 
 def _body(hu: npt.NDArray[np.int16]) -> BoolArray:
-    """The largest part of soft tissue with all that it encloses, also together with the picture's border.
-
-    The border encloses nothing where a picture shows air around the body.
-    """
+    """The largest part of soft tissue with all that it encloses; all of a picture cut within the body."""
     soft = hu > _SOFT_HU
+    border = np.concatenate([soft[0], soft[-1], soft[:, 0], soft[:, -1]])
+    if border.mean() > _CUT_WITHIN:
+        return np.ones(hu.shape, bool)
     parts, count = ndimage.label(ndimage.binary_opening(soft))
     areas = np.bincount(parts.ravel(), minlength=count + 1)
     areas[0] = 0
-    border = np.concatenate([soft[0], soft[-1], soft[:, 0], soft[:, -1]])
-    is_cut = bool(border.mean() > _CUT_WITHIN)
-    framed = np.pad(parts == areas.argmax() if count else parts > 0, 1, constant_values=is_cut)
-    body: BoolArray = ndimage.binary_fill_holes(framed)[1:-1, 1:-1]
+    body: BoolArray = ndimage.binary_fill_holes(parts == areas.argmax()) if count else parts > 0
     return body
