@@ -23,7 +23,7 @@ import SimpleITK as sitk
 from .dicom import read_chest_ct
 from .errors import UserError
 from .file_errors import output_not_writable, reading_from, writing_to
-from .file_names import itk_name, too_long
+from .file_names import files_below, itk_name, too_long
 from .memory import fitting_into_memory, is_out_of_memory
 from .nifti_checks import check_nifti
 from .scan_refusals import refuse_unreadable
@@ -77,7 +77,7 @@ def files_of(path: Path) -> list[Path]:
     is_file = path.is_file()
     if is_file and has_scan_ending(path):
         return [path]
-    files = path.parent.iterdir() if is_file else path.rglob("*")
+    files = path.parent.iterdir() if is_file else files_below(path, lambda _closed: None)
     return [
         file
         for file in files

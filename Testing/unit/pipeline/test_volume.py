@@ -71,6 +71,13 @@ def test_the_slices_beside_one_that_stands_for_its_series_are_files_of_its_scan(
         assert {file.name for file in files_of(tmp_path / one)} == {"1.dcm", "2.dcm", "IM3"}
 
 
+def test_what_the_system_keeps_below_a_folder_is_no_file_of_its_scan(tmp_path: Path) -> None:
+    for name in ("1.dcm", "more/2.dcm", "$RECYCLE.BIN/3.dcm", ".git/4.dcm"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert {file.name for file in files_of(tmp_path)} == {"1.dcm", "2.dcm"}
+
+
 @pytest.mark.parametrize("pixel_type", [sitk.sitkInt32, sitk.sitkFloat32, sitk.sitkFloat64, sitk.sitkUInt8])
 def test_whole_numbers_are_kept_as_int16_whatever_type_they_came_in(
     an_oblique_image: sitk.Image, tmp_path: Path, pixel_type: int
