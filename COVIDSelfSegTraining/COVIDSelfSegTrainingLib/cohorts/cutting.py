@@ -27,7 +27,7 @@ from COVIDSelfSegLib.segmentation import LungSlices
 from COVIDSelfSegLib.volume import compact, read_scan
 from scipy import ndimage
 
-from .readable_series import list_readable_series
+from .readable_series import list_readable_series, why_unread
 from .sources import Source
 
 FORMAT = 2
@@ -216,7 +216,11 @@ def read_source(source: Source) -> sitk.Image:
         return read_scan(path)
     # A scout may share the id of its series, so the id alone does not name the stack.
     stacks = [series for series in list_readable_series(path)[0] if series.series_id == source.series]
-    return compact(read_series(choose_chest_ct(path, stacks)))
+    chosen = choose_chest_ct(path, stacks)
+    unread = why_unread(chosen)  # a slice that could be read when it was found
+    if unread is not None:
+        raise unread
+    return compact(read_series(chosen))
 
 
 def lung_cm2(lungs: npt.NDArray[Any], voxel_mm: tuple[float, float, float]) -> npt.NDArray[np.float64]:

@@ -74,6 +74,11 @@ def copies_apart(series: Series) -> list[Series]:
     ]
 
 
+def why_unread(series: Series) -> UserError | None:
+    """Why a series may lack slices, where the system does not let something among them be read."""
+    return next((one.refusal for one in series.damaged if one.refusal is not None), None)
+
+
 def why_lost(files: Sequence[NoSlice]) -> UserError:
     """Why what lies in a folder, and belongs to no series, cannot enter."""
     refused = [one.refusal for one in files if one.refusal is not None]

@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -18,8 +19,9 @@ from COVIDSelfSegLib.file_names import files_below, itk_name
 from COVIDSelfSegLib.results import HEATMAP, LESIONS, LUNGS, PROBABILITY, PSEUDO_HEALTHY, REPORT, UNCERTAINTY
 from COVIDSelfSegLib.volume import FILE_ENDINGS, bare_name, files_of, has_scan_ending
 
-from .layouts import MaskKind, count_below, mask_of, patient_folder, stated_class
-from .readable_series import copies_apart, list_readable_series, why_lost
+from .layouts import MaskKind, count_below, patient_folder, stated_class
+from .mask_search import MaskSearch
+from .readable_series import copies_apart, list_readable_series, why_lost, why_unread
 from .sources import Group, Source
 
 _PATIENT_ID, _BIRTH_DATE, _SEX, _STUDY = "0010|0020", "0010|0030", "0010|0040", "0020|000d"
@@ -113,40 +115,22 @@ def _search_one(root: Root) -> tuple[list[Found], list[str]]:
         if not path.name.startswith(".") and has_scan_ending(path) and (path in refusals or path.is_file())
     ]
     results = [path for path in files if path.name in _RESULTS and (path.parent / REPORT).is_file()]
-    masks: dict[tuple[str, MaskKind], list[Path]] = defaultdict(list)
-    scans = []
-    for path in sorted(set(files).difference(results)):
-        mask = mask_of(path.relative_to(root.folder))
-        if mask is None:
-            scans.append(path)
-        else:
-            masks[mask].append(path)
-    taken: set[Path] = set()
-    below = count_below(_below(root, path) for path in scans)
+    masks = MaskSearch(root.folder, set(files).difference(results))
+    below = count_below(_below(root, path) for path in masks.scans)
     found = [
-        _of_file(
-            root,
-            path,
-            scans,
-            masks,
-            taken,
-            refusals=refusals,
-            of_patient=patient_folder(_below(root, path), below),
-        )
-        for path in scans
+        _of_file(root, path, masks.take(path), refusals, patient_folder(_below(root, path), below))
+        for path in masks.scans
     ]
     told = {file for one in found for file in one.files}
     found += _of_series(root, all_series)
     found += _of_lost(root, [one for one in lost if one.path not in told])
-    lonely = [
-        path for (_, kind), paths in masks.items() if kind != "other" for path in paths if path not in taken
-    ]
     notes = []
     if results:
         notes.append(
             f"{len(results)} files in {root.folder} were passed over ({few(path.name for path in results)}): "
             "they are results of 'covidselfseg segment', and no scans."
         )
+    lonely = masks.left()
     if lonely:
         notes.append(
             f"{len(lonely)} masks in {root.folder} belong to no scan ({few(path.name for path in lonely)}). "
@@ -163,59 +147,25 @@ def _below(root: Root, path: Path) -> Path:
 def _of_file(
     root: Root,
     path: Path,
-    scans: list[Path],
-    masks: dict[tuple[str, MaskKind], list[Path]],
-    taken: set[Path],
-    *,
+    masks: Mapping[MaskKind, Path],
     refusals: Mapping[Path, UserError],
     of_patient: Path | None,
 ) -> Found:
     relative = path.relative_to(root.folder)
-    of_scan: dict[MaskKind, Path] = {}
-    for kind in ("lesions", "lungs"):
-        mask = _nearest(path, scans, masks, kind)
-        if mask is not None:
-            of_scan[kind] = mask
-            taken.add(mask)
     source = Source(
         name=_name(root, relative, bare_name(relative)),
         group=_group(root, relative),
         licence=root.licence,
         path=str(path.absolute()),
-        lung_mask=_text(of_scan.get("lungs")),
-        lesion_mask=_text(of_scan.get("lesions")),
+        lung_mask=_text(masks.get("lungs")),
+        lesion_mask=_text(masks.get("lesions")),
         patient=bare_name(relative) if of_patient is None else of_patient.as_posix(),
         stated_class=stated_class(relative),
     )
-    named = (path, *of_scan.values())
+    named = (path, *masks.values())
     files = tuple(file for one in named for file in ([one] if one in refusals else files_of(one)))
     refused = next((refusals[file] for file in files if file in refusals), None)
     return Found(source, files, refused or _contradiction(root, source))
-
-
-def _nearest(
-    path: Path, scans: list[Path], masks: dict[tuple[str, MaskKind], list[Path]], kind: MaskKind
-) -> Path | None:
-    """The mask called as the scan, in the nearest folder; or the only mask beside the only scan."""
-    named = masks.get((bare_name(path), kind), [])
-    if named:
-        return min(named, key=lambda mask: (len(_way(mask.parent, path.parent)), mask))
-    beside = [mask for mask in masks.get(("", kind), []) if mask.parent == path.parent]
-    if not beside:  # as of most scans; to look for rivals of each among thousands would take minutes
-        return None
-    rivals = [scan for scan in scans if scan.parent == path.parent and scan != path]
-    is_the_scan = not rivals or bare_name(path).lower() == "scan"
-    return beside[0] if is_the_scan else None
-
-
-def _way(a: Path, b: Path) -> list[str]:
-    """Folders that lie on the way from one folder to another."""
-    shared = 0
-    for one, other in zip(a.parts, b.parts, strict=False):
-        if one != other:
-            break
-        shared += 1
-    return [*a.parts[shared:], *b.parts[shared:]]
 
 
 def _of_lost(root: Root, lost: Iterable[NoSlice]) -> list[Found]:
@@ -240,24 +190,36 @@ def _of_lost(root: Root, lost: Iterable[NoSlice]) -> list[Found]:
 
 def _of_series(root: Root, all_series: Iterable[Series]) -> list[Found]:
     """The DICOM series below a folder; of a study with several CT series, one may enter."""
-    studies: dict[tuple[str, int], list[Series]] = defaultdict(list)
-    headers = {}
-    for number, series in (one for several in all_series for one in enumerate(copies_apart(several))):
-        header = _header(series.slices[0].path)
-        headers[id(series)] = header
-        studies[header[_STUDY] or series.series_id, number].append(series)
-    found = []
-    folders = [_folder_of(root, stacks) for stacks in studies.values()]
+    studies: dict[str, list[list[Series]]] = defaultdict(list)
+    headers: dict[int, dict[str, str]] = {}
+    for copies in map(copies_apart, all_series):
+        headers |= {id(series): _header(series.slices[0].path) for series in copies}
+        studies[headers[id(copies[0])][_STUDY] or copies[0].series_id].append(copies)
+    exports = [
+        (study, [series for series in export if series is not None])
+        for study in studies.values()
+        for export in zip_longest(*study)
+    ]
+    folders = [_folder_of(root, export) for _, export in exports]
     below = count_below(folders)
-    for stacks, folder in zip(studies.values(), folders, strict=True):
-        try:
-            chosen = choose_chest_ct(root.folder, stacks)
-        except UserError:
-            chosen = None
-        for series in stacks:
+    found = []
+    for (study, export), folder in zip(exports, folders, strict=True):
+        taken = _taken_of(root, study)
+        for series in export:
             of_patient = patient_folder(folder, below) or _folder_of(root, [series])
-            found.append(_of_stack(root, series, headers[id(series)], chosen, of_patient))
+            others = [] if any(series is one for one in taken) else taken
+            found.append(_of_stack(root, series, headers[id(series)], others, of_patient))
     return found
+
+
+def _taken_of(root: Root, study: Iterable[list[Series]]) -> list[Series]:
+    """The one CT series of a study that may enter, with its copies; none where none is a chest CT."""
+    by_first = {id(copies[0]): copies for copies in study}
+    firsts = sorted((copies[0] for copies in by_first.values()), key=lambda series: -series.slice_count)
+    try:
+        return by_first[id(choose_chest_ct(root.folder, firsts))]
+    except UserError:
+        return []
 
 
 def _folder_of(root: Root, stacks: Iterable[Series]) -> Path:
@@ -267,8 +229,9 @@ def _folder_of(root: Root, stacks: Iterable[Series]) -> Path:
 
 
 def _of_stack(
-    root: Root, series: Series, header: dict[str, str], chosen: Series | None, of_patient: Path
+    root: Root, series: Series, header: dict[str, str], others: list[Series], of_patient: Path
 ) -> Found:
+    """A series, where ``others`` of its study are taken instead of it, if any."""
     paths = tuple(slice_.path for slice_ in series.slices)
     relative = _folder_of(root, [series])
     patient_id = header[_PATIENT_ID]
@@ -284,21 +247,20 @@ def _of_stack(
         stated_class=stated_class(relative / "series"),
     )
     problem = _contradiction(root, source)
-    refused = next((one.refusal for one in series.damaged if one.refusal is not None), None)
     if series.no_ct_scan:
         problem = UserError(
             f"The series '{series.description}' is {series.no_ct_scan}.",
             why="Only a stack of CT slices has Hounsfield units throughout the chest.",
             fix="Nothing to do, if the chest CT of this study is in the cohort.",
         )
-    elif series is not chosen and chosen is not None:
+    elif others:
         problem = UserError(
-            f"Another series of the same study was taken ('{chosen.description}').",
+            f"Another series of the same study was taken ('{others[0].description}').",
             why="Two reconstructions of one scan would count it twice.",
             fix="To use this one instead, move the other out of the folder.",
         )
-    elif refused is not None:
-        problem = refused
+    else:
+        problem = why_unread(series) or problem
     # Without the damaged ones, a row would go on saying that they are there when they are gone.
     files = (*paths, *(one.path for one in series.damaged))
     return Found(source, files, problem, (header[_BIRTH_DATE], header[_SEX]))

@@ -92,6 +92,19 @@ def test_a_healthy_class_in_the_covid_folder_is_refused(tmp_path: Path) -> None:
     assert scans["b.nii.gz"].problem is None
 
 
+def test_scans_of_one_name_in_folders_of_patients_have_the_masks_of_their_patients(tmp_path: Path) -> None:
+    for patient in ("anna", "bert"):
+        write(tmp_path / "images" / patient / "ct.nii.gz")
+        write(tmp_path / "masks" / patient / "ct.nii.gz")
+        write(tmp_path / "images" / patient / "ct_lung_mask.nii.gz")
+    found = search([Root(tmp_path, "diseased", "")])
+    for one in found.found:
+        patient = Path(str(one.source.path)).parent.name
+        assert one.source.lesion_mask == str(tmp_path / "masks" / patient / "ct.nii.gz")
+        assert one.source.lung_mask == str(tmp_path / "images" / patient / "ct_lung_mask.nii.gz")
+    assert not found.notes
+
+
 def test_a_phantom_folder_holds_one_scan_with_both_masks(tmp_path: Path) -> None:
     for name in ("scan", "lungs", "lesions", "healthy_twin"):
         write(tmp_path / f"{name}.nrrd")
@@ -256,11 +269,10 @@ def test_a_series_is_looked_at_again_when_a_damaged_file_is_taken_from_beside_it
 
 
 def test_of_a_dicom_study_one_ct_series_enters_and_the_others_say_why(tmp_path: Path) -> None:
-    hu = np.random.default_rng(2).integers(-1000, 900, (10, 40, 48)).astype(np.int16)
-    write_series(tmp_path / "p1", hu, series="1", description="Chest 2.0 soft")
-    write_series(tmp_path / "p1", hu[:9], series="2", description="Chest 2.0 sharp")
-    write_series(tmp_path / "p1", hu[:9], series="3", modality="MR", description="Liver")
-    write_series(tmp_path / "p1", hu[:1], series="4", image_type="ORIGINAL\\PRIMARY\\LOCALIZER")
+    write_series(tmp_path / "p1", HU, series="1", description="Chest 2.0 soft")
+    write_series(tmp_path / "p1", HU[:9], series="2", description="Chest 2.0 sharp")
+    write_series(tmp_path / "p1", HU[:9], series="3", modality="MR", description="Liver")
+    write_series(tmp_path / "p1", HU[:1], series="4", image_type="ORIGINAL\\PRIMARY\\LOCALIZER")
     found = search([Root(tmp_path, "diseased", "")]).found
     problems = {one.source.series[-1]: str(one.problem or "") for one in found}
     assert problems["1"] == ""
@@ -274,8 +286,7 @@ def test_of_a_dicom_study_one_ct_series_enters_and_the_others_say_why(tmp_path: 
 def test_a_dicom_series_in_a_folder_with_any_letters_is_found_on_windows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hu = np.random.default_rng(2).integers(-1000, 900, (10, 40, 48)).astype(np.int16)
-    write_series(tmp_path / "Müller", hu)
+    write_series(tmp_path / "Müller", HU)
     read_as_on_windows(tmp_path / "Müller", tmp_path / "MLLER~1", monkeypatch)
     [one] = search([Root(tmp_path / "Müller", "diseased", "")]).found
     assert one.problem is None
@@ -291,6 +302,30 @@ def test_a_study_that_was_exported_twice_is_two_scans_of_one_series_each(tmp_pat
     assert {source.series[-1] for source in entering} == {"1"}
     for source in entering:
         assert np.array_equal(sitk.GetArrayFromImage(read_source(source)), HU)
+
+
+def test_a_second_export_of_one_series_of_a_study_brings_in_no_other_series(tmp_path: Path) -> None:
+    write_series(tmp_path / "study", HU, series="1", description="Chest 2.0 soft")
+    for folder in ("study", "again"):
+        write_series(tmp_path / folder, HU[:9], series="2", description="Chest 2.0 sharp")
+    found = search([Root(tmp_path, "diseased", "")]).found
+    assert [one.source.series[-1] for one in found if one.problem is None] == ["1"]
+    reasons = [one.problem.what for one in found if one.problem is not None]
+    assert reasons == ["Another series of the same study was taken ('Chest 2.0 soft')."] * 2
+
+
+def test_a_slice_that_can_no_longer_be_read_when_it_is_cut_rejects_nothing_for_good(
+    tmp_path: Path,
+) -> None:
+    write_series(tmp_path / "study", HU)
+    [one] = search([Root(tmp_path, "diseased", "")]).found
+    lost = one.files[3].rename(tmp_path / "away")
+    one.files[3].symlink_to("nowhere")
+    with pytest.raises(UserError, match="cannot be read") as caught:
+        read_source(one.source)
+    assert Row.refused(one.source, caught.value).verdict == "failed"
+    lost.replace(one.files[3])
+    assert np.array_equal(sitk.GetArrayFromImage(read_source(one.source)), HU)
 
 
 def test_one_name_for_two_people_is_told() -> None:
