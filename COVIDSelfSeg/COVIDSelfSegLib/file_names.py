@@ -11,18 +11,18 @@ from .errors import UserError
 
 _LONGEST_ON_WINDOWS = 259
 """Letters of a path."""
+_OF_THE_SYSTEM = ("$recycle.bin", "system volume information", "lost+found")
+"""Folders that Windows and Linux keep at the root of a disk; others, as all of macOS, are hidden. Windows
+writes them in capitals or not, from disk to disk."""
 
 
-_OF_THE_SYSTEM = ("$RECYCLE.BIN", "System Volume Information", "lost+found")
-"""Folders that Windows and Linux keep at the root of a disk; others, as all of macOS, are hidden."""
-
-
-def files_below(folder: Path, on_closed: Callable[[OSError], None]) -> Iterator[Path]:
+def files_below(folder: Path, on_closed: Callable[[OSError], None] | None = None) -> Iterator[Path]:
     """The files below a folder, but not what was thrown away, nor what the system lets nobody see.
 
     Args:
         folder: searched with its sub-folders.
-        on_closed: called with the error of each folder that cannot be listed.
+        on_closed: called with the error of each folder that cannot be listed; without it they are passed
+            over.
     """
     for parent, folders, names in os.walk(folder, onerror=on_closed):
         folders[:] = [name for name in folders if not _is_of_the_system(name)]
@@ -30,7 +30,7 @@ def files_below(folder: Path, on_closed: Callable[[OSError], None]) -> Iterator[
 
 
 def _is_of_the_system(folder: str) -> bool:
-    return folder.startswith(".") or folder in _OF_THE_SYSTEM
+    return folder.startswith(".") or folder.lower() in _OF_THE_SYSTEM
 
 
 def too_long(path: Path) -> UserError | None:

@@ -66,7 +66,8 @@ def bare_name(path: Path) -> str:
 def files_of(path: Path) -> list[Path]:
     """The files that a scan is read from: itself, a header and its voxels, or DICOM slices.
 
-    Those lie below a folder; or beside one of them that stands for its series.
+    Those lie below a folder, and are looked for as :func:`.dicom.list_series` does; or beside one of them
+    that stands for its series.
     """
     if path.suffix.lower() in _HEADERS:
         header = b""
@@ -77,7 +78,7 @@ def files_of(path: Path) -> list[Path]:
     is_file = path.is_file()
     if is_file and has_scan_ending(path):
         return [path]
-    files = path.parent.iterdir() if is_file else files_below(path, lambda _closed: None)
+    files = path.parent.iterdir() if is_file else files_below(path)
     return [
         file
         for file in files

@@ -111,7 +111,7 @@ def _search_one(root: Root) -> tuple[list[Found], list[str]]:
     refusals = {one.path: one.refusal for one in lost if one.refusal is not None}
     files = [
         path
-        for path in files_below(root.folder, lambda _closed: None)  # told with the series
+        for path in files_below(root.folder)  # what is closed is told with the series
         if not path.name.startswith(".") and has_scan_ending(path) and (path in refusals or path.is_file())
     ]
     results = [path for path in files if path.name in _RESULTS and (path.parent / REPORT).is_file()]

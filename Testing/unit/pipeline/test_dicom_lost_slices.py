@@ -150,7 +150,9 @@ def test_what_is_no_slice_is_passed_over(hu: np.ndarray, highest: Path) -> None:
     assert np.array_equal(sitk.GetArrayFromImage(read_scan(folder)), hu)
 
 
-@pytest.mark.parametrize("trash", [".Trash-1000/files", "$RECYCLE.BIN/S-1-5-21", ".git/annex/objects"])
+@pytest.mark.parametrize(
+    "trash", [".Trash-1000/files", "$RECYCLE.BIN/S-1-5-21", "$Recycle.Bin/S-1-5-18", ".git/annex/objects"]
+)
 def test_slices_that_were_thrown_away_or_are_kept_for_a_program_are_not_read_again(
     hu: np.ndarray, tmp_path: Path, trash: str
 ) -> None:

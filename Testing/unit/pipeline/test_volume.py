@@ -71,11 +71,12 @@ def test_the_slices_beside_one_that_stands_for_its_series_are_files_of_its_scan(
         assert {file.name for file in files_of(tmp_path / one)} == {"1.dcm", "2.dcm", "IM3"}
 
 
-def test_what_the_system_keeps_below_a_folder_is_no_file_of_its_scan(tmp_path: Path) -> None:
-    for name in ("1.dcm", "more/2.dcm", "$RECYCLE.BIN/3.dcm", ".git/4.dcm"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    assert {file.name for file in files_of(tmp_path)} == {"1.dcm", "2.dcm"}
+def test_what_lies_in_the_trash_is_no_file_of_a_folder_of_slices(tmp_path: Path) -> None:
+    """No slice is read from there, and what is thrown away later makes no other scan of it."""
+    for folder in ("study/series", "$Recycle.Bin/S-1-5-18", ".Trash-1000/files"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "1.dcm").touch()
+    assert files_of(tmp_path) == [tmp_path / "study" / "series" / "1.dcm"]
 
 
 @pytest.mark.parametrize("pixel_type", [sitk.sitkInt32, sitk.sitkFloat32, sitk.sitkFloat64, sitk.sitkUInt8])
