@@ -52,7 +52,7 @@ class ModelPackage:
         try:
             # A batch loads them hours after the file was opened, and reports what it was then.
             if check_weights(self.path)[1] != self.sha256:
-                raise DamagedFileError("it has been replaced since it was opened")
+                raise _replaced(self.path)
             network = build()
             network.load_state_dict(read_weights(self.path, part + "."))
         except DamagedFileError as error:
@@ -168,6 +168,15 @@ def _check_network(path: Path, part: str, build: Callable[[], Network]) -> None:
         try_out(network)
     except TrialError as error:
         raise DamagedFileError(f"its {part} cannot run as its card describes it ({error})") from error
+
+
+def _replaced(path: Path) -> UserError:
+    return UserError(
+        f"The model file {path} has been replaced since it was opened.",
+        why="The report would name the former weights.",
+        fix="Run again, with the file as it is now; a batch then also makes anew what the former one made.",
+        code=ExitCode.MODEL_UNUSABLE,
+    )
 
 
 def _damaged(path: Path, reason: str) -> UserError:

@@ -83,9 +83,7 @@ def test_one_flipped_bit_in_the_weights_is_noticed(a_package: ModelPackage, tmp_
     refuse(changed, "SHA-256")
 
 
-def test_weights_that_were_replaced_since_their_file_was_opened_are_refused(
-    tmp_path: Path,
-) -> None:
+def test_weights_that_were_replaced_since_their_file_was_opened_are_refused(tmp_path: Path) -> None:
     opened = small_package(tmp_path / "mine.safetensors")
     generator, segmenter = opened.generator().state_dict(), opened.segmenter().state_dict()
     write_package(opened.path, replace(opened.card, name="of the same weights"), generator, segmenter)
@@ -94,6 +92,7 @@ def test_weights_that_were_replaced_since_their_file_was_opened_are_refused(
     with pytest.raises(UserError, match="has been replaced since it was opened") as caught:
         opened.segmenter()
     assert caught.value.code == ExitCode.MODEL_UNUSABLE
+    assert "Run again" in caught.value.fix, "the file may be whole"
 
 
 def test_weights_without_a_card_are_refused(tmp_path: Path) -> None:
