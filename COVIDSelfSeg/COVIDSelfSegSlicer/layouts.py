@@ -69,7 +69,7 @@ def showConventional() -> None:
     layoutManager = slicer.app.layoutManager()
     fourViews = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
     if isOnly3D():
-        _shrink()
+        layoutManager.layoutLogic().GetLayoutNode().RemoveAllMaximizedViewNodes()
     if isCompare():
         place = _placeShown(CT_VIEW)
         layoutManager.setLayout(fourViews)
@@ -141,18 +141,7 @@ def _threeDViews() -> list:
 def _enlargedView():
     """Node of the view that a double click enlarged over the others of the layout, None if there is none."""
     layoutNode = slicer.app.layoutManager().layoutLogic().GetLayoutNode()
-    if hasattr(layoutNode, "GetNumberOfMaximizedViewNodes"):
-        return layoutNode.GetMaximizedViewNode(0) if layoutNode.GetNumberOfMaximizedViewNodes() else None
-    return layoutNode.GetMaximizedViewNode()  # in older versions of Slicer there is one at most
-
-
-def _shrink() -> None:
-    """Show all views of the layout again, where one was enlarged."""
-    layoutNode = slicer.app.layoutManager().layoutLogic().GetLayoutNode()
-    if hasattr(layoutNode, "RemoveAllMaximizedViewNodes"):
-        layoutNode.RemoveAllMaximizedViewNodes()
-    else:
-        layoutNode.SetMaximizedViewNode(None)
+    return layoutNode.GetMaximizedViewNode(0) if layoutNode.GetNumberOfMaximizedViewNodes() else None
 
 
 def sliceCompositeNodes() -> dict:
