@@ -10,8 +10,10 @@ from .hounsfield import HIGHEST_HU, LOWEST_HU
 
 _PIXEL_MM = 4.0
 """Slices are compared at about such distances."""
-_LEAST_MM = 100.0
-"""In a thinner slab no two slices lie so far apart that they must differ."""
+_LEAST_MM = 150.0
+"""In a thinner slab no two slices lie so far apart that they must differ more than neighbours. Of three real
+scans, parts of 100 to 120 mm in slices of 6 or 10 mm had two or more such neighbours; no longer part had.
+"""
 _FAR_SHARE = 1 / 3
 """Slices that lie this share of the scan apart show other parts of the body."""
 _LEAST_FAR_HU = 100.0

@@ -178,6 +178,16 @@ def test_slices_that_follow_each_other_are_not_refused_for_padding_noise_or_thic
         assert jumps_between_slices(one) == 0
 
 
+@pytest.mark.parametrize(("name", "count"), [("lungdx_A0001", 10), ("lung1_001", 19)])
+def test_a_short_slab_of_thick_slices_is_not_refused_for_their_order(
+    real_scans: Path, name: str, count: int
+) -> None:
+    """Neighbours may differ as much there as slices that are 40 mm apart."""
+    scan = sitk.ReadImage(str(real_scans / "ct_cropped" / f"{name}.nii.gz"))[:, :, ::2]
+    for first in range(scan.GetDepth() - count + 1):
+        assert jumps_between_slices(scan[:, :, first : first + count]) < 2
+
+
 def test_a_soft_tissue_window_has_no_air(a_phantom: Phantom) -> None:
     assert "no air" in refusal(with_values(a_phantom.scan, lambda hu: hu.clip(-160, 240))).what
 
@@ -428,10 +438,14 @@ def test_every_real_scan_passes_and_is_turned_only_where_it_lies_upside_down(rea
         examination = examine(scan)
         examination.refuse()
         assert examination.flipped == (False, False, False), path.name
+        assert "By the header" not in said(examination, Severity.WARNING), path.name
+        assert examination.padding is None, path.name
         few = thinned(scan)
         for end, share in CROPS:
-            flipped = examine(part_of(few, end, share)).flipped
-            assert flipped == (False, False, False), (path.name, end, share)
+            examination = examine(part_of(few, end, share))
+            assert examination.flipped == (False, False, False), (path.name, end, share)
+            assert "do not follow" not in said(examination, Severity.REFUSED), (path.name, end, share)
+            assert "By the header" not in said(examination, Severity.WARNING), (path.name, end, share)
         assert examine(upside_down(scan)).flipped == (True, False, False), path.name
         turned = examine(upside_down(part_of(few, "upper", 0.5))).flipped
         assert turned in ((False, False, False), (True, False, False)), path.name
