@@ -6,6 +6,7 @@ import argparse
 import re
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from ..batch import Outcome, name_jobs, part_of, segment_batch, write_table
@@ -84,8 +85,10 @@ def _meant_by(typed: Path) -> list[Path]:
     if not {"*", "?"} & set(str(typed)) or typed.exists():
         return [typed]
     start = Path(typed.anchor)
-    found = start.glob(str(typed.relative_to(start)))
-    return sorted(scan for scan in found if not scan.name.startswith(".")) or [typed]  # as shells have it
+    found: list[Path] = []
+    with suppress(ValueError):  # of "**" in a name
+        found = sorted(start.glob(str(typed.relative_to(start))))
+    return [scan for scan in found if not scan.name.startswith(".")] or [typed]  # as shells have it
 
 
 def _listed(file: Path) -> list[Path]:

@@ -366,14 +366,15 @@ def test_a_pattern_stands_for_its_files_where_no_shell_has_put_them_in_its_place
     monkeypatch.setattr(batch_command, "segment_batch", lambda jobs, *_, **__: asked.extend(jobs) or [])
     monkeypatch.chdir(tmp_path.parent)
     relative = Path(tmp_path.name)
-    patterns = [tmp_path / "?.nii.gz", relative / "*.txt", tmp_path / "what?.nii.gz", tmp_path / "no*.mha"]
+    none = [tmp_path / "no*.mha", tmp_path / "no**.mha"]
+    patterns = [tmp_path / "?.nii.gz", relative / "*.txt", tmp_path / "what?.nii.gz", *none]
     assert main(["batch", "--output", str(tmp_path), *map(str, patterns)]) == ExitCode.DONE
     assert [job.scan for job in asked] == [
         tmp_path / "a.nii.gz",
         tmp_path / "b.nii.gz",
         relative / "notes.txt",
         tmp_path / "what?.nii.gz",
-        tmp_path / "no*.mha",
+        *none,
     ]
 
 
