@@ -21,7 +21,7 @@ from .dicom import described
 from .doctor import examine, mend
 from .events import Progress
 from .file_errors import writing_to
-from .finding import Finding, Severity
+from .finding import Finding, warning
 from .lung_masks.sides import are_told_apart
 from .lungs import GIVEN, WITHOUT_NETWORK, LungMask, find_lungs
 from .memory import fitting_into_memory, is_out_of_memory, not_enough_memory
@@ -235,8 +235,7 @@ def segment(
 
 def _findings_of(lungs: LungMask) -> Iterator[Finding]:
     if lungs.source == WITHOUT_NETWORK:
-        yield Finding(
-            Severity.WARNING,
+        yield warning(
             "The lungs were found without the network for dense lung, which is missing or damaged.",
             "Consolidated lung may have fallen out of the mask, and what lies outside it is never found.",
             "Install COVIDSelfSeg again. A file lungs/covidselfseg-lungs.safetensors in a model folder of "
@@ -244,8 +243,7 @@ def _findings_of(lungs: LungMask) -> Iterator[Finding]:
         )
 
     if lungs.source == GIVEN and not are_told_apart(lungs.image):
-        yield Finding(
-            Severity.WARNING,
+        yield warning(
             "What the lung mask labels right does not lie right of what it labels left.",
             "The numbers of each lung may be of the other one, or of something else that has a label.",
             "Label the right lung 1 and the left one 2; the patient's right is where the liver is.",
