@@ -64,20 +64,35 @@ def run(arguments: list[str]) -> tuple[int, list[Event]]:
     return run_here(arguments, main)
 
 
-def test_a_scan_for_which_memory_ran_out_is_tried_again_the_next_time(
-    scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def read_with_little_memory(_path: Path) -> sitk.Image:
+    return sitk.Image(100_000, 100_000, 100_000, sitk.sitkUInt8)
+
+
+def read_from_nowhere(path: Path) -> sitk.Image:
+    """As when a file server goes away after the search."""
+    with reading_from(path):
+        raise OSError(errno.EIO, "Input/output error")
+
+
+@pytest.mark.parametrize(
+    ("read", "reason"),
+    [(read_with_little_memory, "not enough memory"), (read_from_nowhere, "Input/output error")],
+    ids=["little memory", "no file server"],
+)
+def test_a_scan_that_is_not_at_fault_itself_is_tried_again_the_next_time(
+    read: Callable[[Path], sitk.Image],
+    reason: str,
+    scans: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Only what is rejected for a reason of its own is not."""
-
-    def read_with_little_memory(_path: Path) -> sitk.Image:
-        return sitk.Image(100_000, 100_000, 100_000, sitk.sitkUInt8)
-
-    monkeypatch.setattr(cutting, "read_scan", read_with_little_memory)
+    monkeypatch.setattr(cutting, "read_scan", read)
     source = Source("a", "healthy", "CC BY-NC 4.0", str(scans / "healthy" / "a.nii.gz"))
     row = preparation._cut(Found(source, ()), tmp_path, Inference(), LungChoice(builtin=True))
     assert isinstance(row, Row)
     assert row.verdict == "failed"
-    assert "not enough memory" in row.reason
+    assert reason in row.reason
 
 
 def wait_for_all(process: subprocess.Popen[bytes]) -> bytes:
@@ -355,23 +370,6 @@ def test_a_scan_that_cannot_be_read_fails_alone_and_keeps_what_was_cut_of_it(
     code, events = run(typed(scans, target))
     assert result_of(events)["worked"] == 0
     assert content(target) == content(cohort)
-
-
-def test_what_the_system_does_not_let_be_read_is_tried_again_the_next_time(
-    scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As when a file server goes away after the search."""
-
-    def read_from_nowhere(path: Path) -> sitk.Image:
-        with reading_from(path):
-            raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr(cutting, "read_scan", read_from_nowhere)
-    source = Source("a", "healthy", "CC BY-NC 4.0", str(scans / "healthy" / "a.nii.gz"))
-    row = preparation._cut(Found(source, ()), tmp_path, Inference(), LungChoice(builtin=True))
-    assert isinstance(row, Row)
-    assert row.verdict == "failed"
-    assert "Input/output error" in row.reason
 
 
 def test_a_cohort_is_cut_for_the_preset_that_is_named(scans: Path, tmp_path: Path) -> None:
