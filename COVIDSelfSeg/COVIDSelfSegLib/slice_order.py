@@ -11,16 +11,16 @@ from .hounsfield import HIGHEST_HU, LOWEST_HU
 _PIXEL_MM = 4.0
 """Slices are compared at about such distances."""
 _LEAST_MM = 150.0
-"""In a thinner slab no two slices lie so far apart that they must differ more than neighbours. Of three real
-scans, parts of 100 to 120 mm in slices of 6 or 10 mm had two or more such neighbours; no longer part had.
+"""In a thinner slab no two slices lie so far apart that they must differ more than neighbours, if
+slices are thick (``test_doctor.py`` holds parts of real scans for which 100 mm were too few).
 """
 _FAR_SHARE = 1 / 3
 """Slices that lie this share of the scan apart show other parts of the body."""
 _LEAST_FAR_HU = 100.0
-"""Usual difference between such slices, at least; less may be noise. It is 200 to 450 in real scans."""
+"""Usual difference between such slices, at least; less may be noise."""
 _JUMP = 0.75
-"""Share of the usual difference between such slices from which on neighbours differ too much. Neighbours in
-real scans reach 0.5, in slices of 8 mm or with a noise of 150 HU; where an order is wrong, 1.0 and more."""
+"""Share of the usual difference between such slices from which on neighbours differ too much. Neighbours of a
+whole scan differ less, and where an order is wrong as much as any two slices do, which is about 1."""
 
 
 def jumps_between_slices(scan: sitk.Image) -> int:
