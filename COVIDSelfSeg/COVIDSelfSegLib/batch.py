@@ -21,13 +21,13 @@ import SimpleITK as sitk
 
 from . import __version__, results
 from .devices import choose_device
-from .dicom import described
 from .errors import ExitCode, UserError
 from .file_errors import reading_from, writing_to
 from .lungs import lung_weights_sha256
 from .memory import fitting_into_memory
 from .models import ModelPackage, find_package
 from .pipeline import Options, Run, StageClock, segment, write_results
+from .scan_files.dicom import described
 from .volume import bare_name, files_of, read_scan
 from .whole_files import write_whole
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import SimpleITK as sitk
 
-from .anatomy_findings import airless_finding, anatomy_findings, flip_finding
-from .chest_look import ChestLook
 from .errors import UserError
-from .finding import Finding, Severity
+from .findings.anatomy_findings import airless_finding, anatomy_findings, flip_finding
+from .findings.chest_look import ChestLook
+from .findings.finding import Finding, Severity
+from .findings.padding import padding_of, without_padding
+from .findings.scan_findings import grid_findings, order_findings, padding_finding, value_findings
 from .frame import LungFrame
-from .padding import padding_of, without_padding
-from .scan_findings import grid_findings, order_findings, padding_finding, value_findings
 
 _LEAST_LUNG_ML = 250.0
 

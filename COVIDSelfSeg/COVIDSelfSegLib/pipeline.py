@@ -17,11 +17,10 @@ import torch
 from . import __version__, results
 from .cancelling import end_if_asked
 from .devices import Device, choose_device
-from .dicom import described
 from .doctor import examine, mend
 from .events import Progress
 from .file_errors import writing_to
-from .finding import Finding, warning
+from .findings.finding import Finding, warning
 from .lung_masks.sides import are_told_apart
 from .lungs import GIVEN, WITHOUT_NETWORK, LungMask, find_lungs
 from .memory import fitting_into_memory, is_out_of_memory, not_enough_memory
@@ -29,6 +28,7 @@ from .models import DEFAULT_PACKAGE, ModelPackage, find_package
 from .partial_volume import without_partial_volume
 from .picture import draw_overview
 from .quantification import Numbers, measure, threshold_curve
+from .scan_files.dicom import described
 from .segmentation import (
     STEP_MM,
     Calibration,

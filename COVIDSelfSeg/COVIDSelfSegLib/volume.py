@@ -20,13 +20,13 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from .dicom import read_chest_ct
 from .errors import UserError
 from .file_errors import output_not_writable, reading_from, writing_to
 from .file_names import files_below, itk_name, too_long
 from .memory import fitting_into_memory, is_out_of_memory
-from .nifti_checks import check_nifti
-from .scan_refusals import refuse_unreadable
+from .scan_files.dicom import read_chest_ct
+from .scan_files.nifti_checks import check_nifti
+from .scan_files.scan_refusals import refuse_unreadable
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from COVIDSelfSegLib.nrrd import read_nrrd
+from COVIDSelfSegLib.scan_files.nrrd import read_nrrd
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import slicer
 import vtk
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.lung_labels import LEFT, RIGHT
-from COVIDSelfSegLib.nrrd import write_nrrd
+from COVIDSelfSegLib.scan_files.nrrd import write_nrrd
 from slicer.i18n import tr as _
 
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .distributed import mean, total
 from .options import AdversarialLoss
+from .training_run.distributed import mean, total
 
 
 def discriminator_loss(kind: AdversarialLoss, real: Tensor, fake: Tensor) -> Tensor:

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from . import adversarial
 from .averaging import frozen_copy, update_average
-from .checkpoint import load_checkpoint, save_checkpoint
 from .cohorts.cohort import CohortScan
-from .distributed import mean, rows, seed_dropout, shared, total
 from .gan_batches import GanBatch, GanBatches
 from .losses import masked_l1, masked_mse, masked_norm
 from .presets import Preset
+from .training_run.checkpoint import load_checkpoint, save_checkpoint
+from .training_run.distributed import mean, rows, seed_dropout, shared, total
 
 _PHASE = 1
 _RECONSTRUCTION = {"l1": masked_l1, "mse": masked_mse, "norm": masked_norm}

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from .cohorts.cohort import CohortScan
 from .corruption import paint_volumes
-from .distributed import rows
 from .noise_corruption import add_slice_noise, draw_slice_noise
 from .options import GanPreset
-from .residence import Residence
+from .training_run.distributed import rows
+from .training_run.residence import Residence
 
 
 @dataclass(frozen=True)

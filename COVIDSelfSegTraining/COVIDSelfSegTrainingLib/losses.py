@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .distributed import mean, total
+from .training_run.distributed import mean, total
 
 TEMPERATURES = (0.01, 0.5)
 """Bounds of a learned temperature."""

@@ -21,9 +21,9 @@ from COVIDSelfSegLib.networks.generator import VolumeGenerator
 from COVIDSelfSegLib.whole_files import put_in_place
 
 from .cohorts.cohort import CohortScan, mapped_array
-from .distributed import rows, wait_for_all
 from .options import PseudoMaskPreset
 from .pseudo_masks import PseudoMask, make_pseudo_mask
+from .training_run.distributed import rows, wait_for_all
 
 _ARRAYS = ("target", "burden", "spread")
 

@@ -15,11 +15,11 @@ from COVIDSelfSegLib.devices import Device
 
 from .cohorts.cohort import CohortScan
 from .gan import GanTrainer
-from .phase_run import Trainer
 from .presets import Preset
 from .pseudo_masks import make_pseudo_mask
 from .segmenter import SegmenterTrainer
 from .training import check_cohort
+from .training_run.phase_run import Trainer
 
 _STEPS = 3
 _BYTES_PER_WEIGHT = 4

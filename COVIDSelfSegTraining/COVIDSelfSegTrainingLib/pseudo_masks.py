@@ -19,8 +19,8 @@ from COVIDSelfSegLib.synthesis import Expectation, expected_lung
 from scipy import ndimage
 
 from .cohorts.cohort import CohortScan
-from .distributed import gathered_lists, rows
 from .options import PseudoMaskPreset
+from .training_run.distributed import gathered_lists, rows
 
 _VESSEL_HU = 120.0
 

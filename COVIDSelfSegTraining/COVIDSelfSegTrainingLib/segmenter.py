@@ -17,9 +17,7 @@ from torch import Tensor, nn
 
 from .averaging import frozen_copy, update_average
 from .calibration import Judged, calibrate, stored_threshold
-from .checkpoint import load_checkpoint, save_checkpoint
 from .cohorts.cohort import CohortScan
-from .distributed import joint_rows, seed_dropout, shared, with_joint_norms
 from .losses import (
     bce_and_dice,
     enhanced_contrastive,
@@ -32,6 +30,8 @@ from .losses import (
 from .presets import Preset
 from .segmenter_batches import SegmenterBatch, SegmenterBatches
 from .slice_selection import CLASSES, Diseased
+from .training_run.checkpoint import load_checkpoint, save_checkpoint
+from .training_run.distributed import joint_rows, seed_dropout, shared, with_joint_norms
 
 log = logging.getLogger(__name__)
 

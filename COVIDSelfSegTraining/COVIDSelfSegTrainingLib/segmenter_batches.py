@@ -16,9 +16,7 @@ from .augmentation import draw_variation, rows_of, vary_intensity, vary_mask, wa
 from .cohorts.cohort import CohortScan
 from .cohorts.slabs import Slab
 from .corruption import paint_slabs
-from .distributed import rows
 from .options import SegmenterPreset
-from .residence import Residence
 from .slice_selection import (
     CLASSES,
     PAINTED,
@@ -30,6 +28,8 @@ from .slice_selection import (
     scan_chances,
     some,
 )
+from .training_run.distributed import rows
+from .training_run.residence import Residence
 
 log = logging.getLogger(__name__)
 

@@ -13,23 +13,23 @@ from COVIDSelfSegLib.models import ModelPackage, open_package, write_package
 from COVIDSelfSegLib.networks.generator import VolumeGenerator
 from COVIDSelfSegLib.package_card import Inference, ModelCard, TrainingScan
 
-from .checkpoint import checkpoint_of, remove_leftovers
 from .cohorts.card_names import card_name
 from .cohorts.cohort import CohortScan, check_grids
-from .collapse import CollapseWatch
-from .curves import PAGE, State, write_page
-from .distributed import joined, rank, size, size_of_launcher, wait_for_all
 from .gan import GanTrainer, generator_architecture
 from .mask_files import StoredMask, make_pseudo_masks
-from .phase_run import PhaseRun, Report, Running, disk_error
 from .preset_checks import check_preset
 from .presets import Preset
 from .pseudo_masks import residual_hu
-from .resuming import check_resumable, recipe_of
 from .samples import gan_picture, segmenter_picture
 from .segmenter import SegmenterTrainer, segmenter_architecture
 from .slice_selection import most_infected
-from .starting import check_start, learned_from, start_generator, start_segmenter
+from .training_run.checkpoint import checkpoint_of, remove_leftovers
+from .training_run.collapse import CollapseWatch
+from .training_run.curves import PAGE, State, write_page
+from .training_run.distributed import joined, rank, size, size_of_launcher, wait_for_all
+from .training_run.phase_run import PhaseRun, Report, Running, disk_error
+from .training_run.resuming import check_resumable, recipe_of
+from .training_run.starting import check_start, learned_from, start_generator, start_segmenter
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from ..doctor import examine
-from ..finding import Severity
+from ..findings.finding import Severity
 from ..volume import read_scan
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 from COVIDSelfSegLib.devices import choose_device
-from COVIDSelfSegLib.dicom import choose_chest_ct, read_series
 from COVIDSelfSegLib.doctor import examine, mend
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.file_errors import writing_to
@@ -23,6 +22,7 @@ from COVIDSelfSegLib.package_card import Inference
 from COVIDSelfSegLib.phantom import make_phantom
 from COVIDSelfSegLib.phantom_parts.scanner import draw_acquisition
 from COVIDSelfSegLib.results import results_folder
+from COVIDSelfSegLib.scan_files.dicom import choose_chest_ct, read_series
 from COVIDSelfSegLib.segmentation import LungSlices
 from COVIDSelfSegLib.volume import compact, read_scan
 from scipy import ndimage

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from COVIDSelfSegLib.dicom import Series, damaged_files, stacked
-from COVIDSelfSegLib.dicom_header import NoSlice, Slice, not_readable, read_header
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.file_names import files_below
+from COVIDSelfSegLib.scan_files.dicom import Series, damaged_files, stacked
+from COVIDSelfSegLib.scan_files.dicom_header import NoSlice, Slice, not_readable, read_header
 
 
 def list_readable_series(folder: Path) -> tuple[list[Series], list[NoSlice]]:

@@ -12,11 +12,11 @@ from itertools import zip_longest
 from pathlib import Path
 
 import SimpleITK as sitk
-from COVIDSelfSegLib.dicom import Series, choose_chest_ct
-from COVIDSelfSegLib.dicom_header import NoSlice
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.file_names import files_below, itk_name
 from COVIDSelfSegLib.results import HEATMAP, LESIONS, LUNGS, PROBABILITY, PSEUDO_HEALTHY, REPORT, UNCERTAINTY
+from COVIDSelfSegLib.scan_files.dicom import Series, choose_chest_ct
+from COVIDSelfSegLib.scan_files.dicom_header import NoSlice
 from COVIDSelfSegLib.volume import FILE_ENDINGS, bare_name, files_of, has_scan_ending
 
 from .layouts import MaskKind, count_below, patient_folder, stated_class

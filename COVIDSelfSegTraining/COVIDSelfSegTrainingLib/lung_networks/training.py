@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..averaging import frozen_copy, update_average
-from ..checkpoint import load_checkpoint, read_recipe, save_checkpoint
+from ..training_run.checkpoint import load_checkpoint, read_recipe, save_checkpoint
 from .batches import Chest, LungBatches
 
 _STREAM = 5

@@ -9,8 +9,8 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
-from COVIDSelfSegLib.dicom import list_series
 from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.scan_files.dicom import list_series
 from COVIDSelfSegLib.volume import read_scan
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib import file_names
-from COVIDSelfSegLib.dicom import list_series
 from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.scan_files.dicom import list_series
 from COVIDSelfSegLib.volume import read_scan
 
 from ..dicom_files import lowest_and_highest, write_series

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from COVIDSelfSegLib.chest_look import ChestLook
 from COVIDSelfSegLib.doctor import Examination, examine, mend, mend_orientation
 from COVIDSelfSegLib.errors import ExitCode, UserError
-from COVIDSelfSegLib.finding import Severity
+from COVIDSelfSegLib.findings.chest_look import ChestLook
+from COVIDSelfSegLib.findings.finding import Severity
+from COVIDSelfSegLib.findings.slice_order import jumps_between_slices
 from COVIDSelfSegLib.phantom import Phantom
-from COVIDSelfSegLib.slice_order import jumps_between_slices
 from COVIDSelfSegLib.volume import image_like
 
 CROPS = [("lower", 0.25), ("lower", 0.3), ("lower", 0.4)] + [

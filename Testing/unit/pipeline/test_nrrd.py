@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from COVIDSelfSegLib.nrrd import read_nrrd, write_nrrd
+from COVIDSelfSegLib.scan_files.nrrd import read_nrrd, write_nrrd
 from COVIDSelfSegLib.volume import grid_difference, write_image
 
 TYPES = [np.uint8, np.int16, np.uint16, np.int32, np.float32, np.float64]

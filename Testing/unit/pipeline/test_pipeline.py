@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from COVIDSelfSegLib import pipeline
 from COVIDSelfSegLib.doctor import Examination
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.finding import Finding, Severity
+from COVIDSelfSegLib.findings.finding import Finding, Severity
 from COVIDSelfSegLib.frame import LungFrame
 from COVIDSelfSegLib.lungs import GIVEN, LungMask
 from COVIDSelfSegLib.models import ModelPackage

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from COVIDSelfSegLib.array_types import FloatArray
-from COVIDSelfSegLib.trachea import find_trachea
+from COVIDSelfSegLib.findings.trachea import find_trachea
 
 VOXEL_MM = (4.0, 3.0, 2.5)
 MIDDLE = 30.0

@@ -347,7 +347,7 @@ def test_no_socket_is_opened(a_coarse_scan_file: Path, a_package: ModelPackage, 
 
 def test_importing_what_slicers_process_uses_brings_no_torch() -> None:
     code = (
-        "import sys, COVIDSelfSegLib.events, COVIDSelfSegLib.errors, COVIDSelfSegLib.nrrd;"
+        "import sys, COVIDSelfSegLib.events, COVIDSelfSegLib.errors, COVIDSelfSegLib.scan_files.nrrd;"
         "import COVIDSelfSegLib.colors, COVIDSelfSegLib.threshold_curve, COVIDSelfSegLib.status;"
         "assert not {'torch', 'SimpleITK', 'lungmask'} & set(sys.modules), sorted(sys.modules)"
     )

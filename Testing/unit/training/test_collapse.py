@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from COVIDSelfSegTrainingLib.collapse import CollapseWatch
+from COVIDSelfSegTrainingLib.training_run.collapse import CollapseWatch
 
 WELL = {"accuracy": 0.7, "texture": 0.9, "error_left": 0.4}
 

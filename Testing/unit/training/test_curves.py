@@ -10,8 +10,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from COVIDSelfSegTrainingLib.curves import PAGE, SAMPLES, State, write_page
-from COVIDSelfSegTrainingLib.training_log import LOG, TrainingLog, read_log
+from COVIDSelfSegTrainingLib.training_run.curves import PAGE, SAMPLES, State, write_page
+from COVIDSelfSegTrainingLib.training_run.training_log import LOG, TrainingLog, read_log
 from PIL import Image
 
 STATE = State("A <title>", [("preset", "tiny")], 0.5, "gan: step 3 of 6", finished=False)

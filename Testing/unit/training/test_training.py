@@ -14,7 +14,6 @@ from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.models import open_package
 from COVIDSelfSegTrainingLib import segmenter, segmenter_batches, training
 from COVIDSelfSegTrainingLib.augmentation import draw_variation, vary_intensity, vary_mask, warp
-from COVIDSelfSegTrainingLib.checkpoint import load_checkpoint, save_checkpoint
 from COVIDSelfSegTrainingLib.cohorts import cutting
 from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan, open_cohort
 from COVIDSelfSegTrainingLib.cohorts.shipped import shipped_sources
@@ -27,6 +26,7 @@ from COVIDSelfSegTrainingLib.pseudo_masks import PseudoMask
 from COVIDSelfSegTrainingLib.segmenter import SegmenterTrainer
 from COVIDSelfSegTrainingLib.segmenter_batches import SegmenterBatch, SegmenterBatches
 from COVIDSelfSegTrainingLib.slice_selection import CLASSES, scan_chances
+from COVIDSelfSegTrainingLib.training_run.checkpoint import load_checkpoint, save_checkpoint
 from torch import nn
 
 from ..conftest import SMALL, TINY, cut_scans

@@ -25,14 +25,19 @@ from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.models import open_package
 from COVIDSelfSegTrainingLib import training
-from COVIDSelfSegTrainingLib.checkpoint import load_checkpoint, read_recipe, remove_leftovers, save_checkpoint
 from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan, open_cohort
 from COVIDSelfSegTrainingLib.gan import GanTrainer
 from COVIDSelfSegTrainingLib.gan_batches import GanBatches
-from COVIDSelfSegTrainingLib.phase_run import Running
 from COVIDSelfSegTrainingLib.preset_files import write_preset
 from COVIDSelfSegTrainingLib.presets import Preset
 from COVIDSelfSegTrainingLib.segmenter import SegmenterTrainer
+from COVIDSelfSegTrainingLib.training_run.checkpoint import (
+    load_checkpoint,
+    read_recipe,
+    remove_leftovers,
+    save_checkpoint,
+)
+from COVIDSelfSegTrainingLib.training_run.phase_run import Running
 from torch import distributed, multiprocessing, nn, optim
 
 from ..conftest import TINY, cut_scans

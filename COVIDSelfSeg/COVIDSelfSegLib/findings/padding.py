@@ -10,8 +10,8 @@ import numpy as np
 import SimpleITK as sitk
 from scipy import ndimage
 
-from .frame import AIR_HU, LungFrame
-from .volume import image_like
+from ..frame import AIR_HU, LungFrame
+from ..volume import image_like
 
 _AIR_BELOW_HU = -700.0
 """What is darker reads as air, which is right beyond the body."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import SimpleITK as sitk
 
-from .frame import LungFrame
-from .hounsfield import HIGHEST_HU, LOWEST_HU
+from ..frame import LungFrame
+from ..hounsfield import HIGHEST_HU, LOWEST_HU
 
 _PIXEL_MM = 4.0
 """Slices are compared at about such distances."""

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
+from ..scan_files.slice_stack import LEAST_SLICES
+from ..volume import array_view
 from .finding import Finding, note, refusal, warning
 from .slice_order import jumps_between_slices
-from .slice_stack import LEAST_SLICES
-from .volume import array_view
 
 _LEAST_PIXELS = 32
 _LARGEST_SPACING_MM = 10.0

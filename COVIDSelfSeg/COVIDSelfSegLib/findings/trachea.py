@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from .array_types import FloatArray
+from ..array_types import FloatArray
 
 _AIR_HU = -600.0
 """Pooled to millimetres, the air of a trachea is brighter than air."""

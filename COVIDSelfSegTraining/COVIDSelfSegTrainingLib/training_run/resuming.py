@@ -9,10 +9,10 @@ from pathlib import Path
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.models import ModelPackage
 
+from ..cohorts.cohort import CohortScan
+from ..preset_files import differences, preset_from_dict, preset_to_dict
+from ..presets import Preset
 from .checkpoint import read_recipe
-from .cohorts.cohort import CohortScan
-from .preset_files import differences, preset_from_dict, preset_to_dict
-from .presets import Preset
 
 log = logging.getLogger(__name__)
 

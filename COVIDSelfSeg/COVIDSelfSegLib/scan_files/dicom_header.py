@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from .errors import UserError
-from .file_names import itk_name, too_long, unusual_letters
+from ..errors import UserError
+from ..file_names import itk_name, too_long, unusual_letters
 
 log = logging.getLogger(__name__)
 

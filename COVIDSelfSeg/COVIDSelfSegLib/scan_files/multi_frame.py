@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from .errors import UserError
-from .file_names import itk_name
+from ..errors import UserError
+from ..file_names import itk_name
 from .slice_stack import check_stack, pixel_sizes_differ, several_stacks
 
 log = logging.getLogger(__name__)

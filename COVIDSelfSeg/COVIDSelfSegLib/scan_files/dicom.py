@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from ..errors import UserError
+from ..file_names import files_below, itk_name
+from ..memory import is_out_of_memory
 from .dicom_header import NoSlice, Slice, not_readable, read_header
-from .errors import UserError
-from .file_names import files_below, itk_name
-from .memory import is_out_of_memory
 from .multi_frame import read_multi_frame
 from .slice_stack import LEAST_SLICES, check_stack, pixel_sizes_differ, several_stacks
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from .errors import UserError
+from ..errors import UserError
 
 LEAST_SLICES = 8
 """Fewer slices do not show a lung in three dimensions."""

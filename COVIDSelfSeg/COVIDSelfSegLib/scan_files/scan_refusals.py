@@ -6,8 +6,8 @@ import logging
 from pathlib import Path
 from typing import NoReturn
 
-from .errors import UserError
-from .file_names import unusual_letters
+from ..errors import UserError
+from ..file_names import unusual_letters
 
 log = logging.getLogger(__name__)
 

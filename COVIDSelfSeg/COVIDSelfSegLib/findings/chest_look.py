@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from .array_types import BoolArray, FloatArray
-from .frame import LungFrame
-from .lung_labels import LEFT, RIGHT
-from .lung_masks.classical import label_lungs
-from .lung_masks.pooled_scan import PooledScan
+from ..array_types import BoolArray, FloatArray
+from ..frame import LungFrame
+from ..lung_labels import LEFT, RIGHT
+from ..lung_masks.classical import label_lungs
+from ..lung_masks.pooled_scan import PooledScan
 from .trachea import find_trachea
 
 _LOOK_MM = 4.0

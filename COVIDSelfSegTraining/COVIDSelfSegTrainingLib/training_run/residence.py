@@ -10,8 +10,8 @@ import torch
 from COVIDSelfSegLib.devices import Device
 from torch import Tensor
 
-from .cohorts.cohort import CohortScan
-from .cohorts.slabs import Slab
+from ..cohorts.cohort import CohortScan
+from ..cohorts.slabs import Slab
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from COVIDSelfSegLib.whole_files import appearing_whole
 
-from .samples import GAN_PANELS, SEGMENTER_PANELS
+from ..samples import GAN_PANELS, SEGMENTER_PANELS
 from .training_log import LOG, read_log
 
 log = logging.getLogger(__name__)
