@@ -9,8 +9,11 @@ From Slicer's Python console::
 See :class:`COVIDSelfSegLogic` for what else it does.
 """
 
+from __future__ import annotations
+
 import logging
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 if sys.version_info < (3, 11):  # noqa: UP036 (Slicer 5.8 has Python 3.9)
@@ -19,6 +22,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 (Slicer 5.8 has Python 3.9)
 import qt
 import slicer
 from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.events import Failure
 from COVIDSelfSegSlicer import (
     display,
     layouts,
@@ -32,7 +36,9 @@ from COVIDSelfSegSlicer import (
 from COVIDSelfSegSlicer.background import giveWay
 from COVIDSelfSegSlicer.enabling import enable
 from COVIDSelfSegSlicer.findingsSection import FindingsSection
+from COVIDSelfSegSlicer.lungSegments import LungSegments
 from COVIDSelfSegSlicer.runFailures import asError
+from COVIDSelfSegSlicer.runFiles import RunFiles
 from COVIDSelfSegSlicer.runSection import RunSection
 from COVIDSelfSegSlicer.segmentationRun import Listeners, Progress, SegmentationRun
 from COVIDSelfSegSlicer.setupSection import SetupSection
@@ -59,7 +65,7 @@ POLL_MS = 50
 class COVIDSelfSeg(ScriptedLoadableModule):
     """What Slicer shows of the module."""
 
-    def __init__(self, parent):
+    def __init__(self, parent: object) -> None:
         ScriptedLoadableModule.__init__(self, parent)
         self.parent.title = _("COVIDSelfSeg")
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
@@ -86,7 +92,7 @@ class COVIDSelfSeg(ScriptedLoadableModule):
 #
 
 
-def registerSampleData():
+def registerSampleData() -> None:
     """Offer a phantom in the Sample Data module: made on the spot, nothing is downloaded."""
     import SampleData
 
@@ -109,27 +115,25 @@ def registerSampleData():
 class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """The panel: connects widgets, sections and logic."""
 
-    def __init__(self, parent=None):
+    def __init__(self, parent: object = None) -> None:
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
-        self.logic = None
-        self._parameterNode = None
-        self._tableNode = None
-        self._shownID = None
+        self.logic = COVIDSelfSegLogic()
+        self._parameterNode: slicer.vtkMRMLScriptedModuleNode | None = None
+        self._tableNode: slicer.vtkMRMLTableNode | None = None
+        self._shownID: str | None = None
         self._updating = False
         self._sceneChanged = False
-        self._shortcuts = []
-        self._lungItems = []
-        self._listed = (None, [], [])
+        self._shortcuts: list[qt.QShortcut] = []
 
-    def setup(self):
+    def setup(self) -> None:
         ScriptedLoadableModuleWidget.setup(self)
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/COVIDSelfSeg.ui"))
         self.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
-        self.logic = COVIDSelfSegLogic()
         self._fillSelectors()
+        self.lungSegments = LungSegments(self.ui)
         self.runSection = RunSection(self.ui)
         self.thresholdSection = ThresholdSection(self.ui, self.onThreshold)
         self.findingsSection = FindingsSection(self.ui)
@@ -163,15 +167,15 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.initializeParameterNode()
         self.setupSection.refresh()
 
-    def enter(self):
+    def enter(self) -> None:
         self.initializeParameterNode()
         self._installShortcuts()
 
-    def exit(self):
+    def exit(self) -> None:
         self._removeShortcuts()
         self.thresholdSection.settle()
 
-    def cleanup(self):
+    def cleanup(self) -> None:
         self._timer.stop()
         self.setupSection.stop()
         self.logic.abandon()
@@ -179,7 +183,7 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.setParameterNode(None)
         self.removeObservers()
 
-    def onReload(self):
+    def onReload(self) -> None:
         """Reload the helpers too, which Slicer's own reload does not know."""
         for name in list(sys.modules):
             if name.split(".")[0] in ("COVIDSelfSegSlicer", "COVIDSelfSegLib"):
@@ -188,11 +192,11 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     # Scene and parameter node
 
-    def initializeParameterNode(self):
+    def initializeParameterNode(self) -> None:
         self.setParameterNode(self.logic.getParameterNode())
         self._chooseCT()
 
-    def setParameterNode(self, node):
+    def setParameterNode(self, node: slicer.vtkMRMLScriptedModuleNode | None) -> None:
         if self._parameterNode is not None:
             self.removeObserver(self._parameterNode, "ModifiedEvent", self.updateGUIFromParameterNode)
         self._parameterNode = node
@@ -200,7 +204,7 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.addObserver(node, "ModifiedEvent", self.updateGUIFromParameterNode)
         self.updateGUIFromParameterNode()
 
-    def updateGUIFromParameterNode(self, caller=None, event=None):
+    def updateGUIFromParameterNode(self, caller: object = None, event: object = None) -> None:
         if self._updating:
             return
         self._updating = True
@@ -211,13 +215,13 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if chosenID != self._shownID:
             self._shownID = chosenID
             self.runSection.forgetError()
-        self._listLungSegments()
+        self.lungSegments.show(self._lungMaskNode)
         self._observeTable(resultNodes.findNode(self.ctNode, resultNodes.TABLE))
         self.thresholdSection.showResults(self.ctNode)
         self.findingsSection.showResults(self.ctNode)
         self.updateButtons()
 
-    def _observeTable(self, node):
+    def _observeTable(self, node: slicer.vtkMRMLTableNode | None) -> None:
         """Let the slider follow when a lesion is written otherwise than by it."""
         if node is self._tableNode:
             return
@@ -227,10 +231,10 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if node is not None:
             self.addObserver(node, "ModifiedEvent", self.onTableModified)
 
-    def onTableModified(self, caller, event):
+    def onTableModified(self, caller: object, event: object) -> None:
         self.thresholdSection.follow()
 
-    def updateParameterNodeFromGUI(self, caller=None, event=None):
+    def updateParameterNodeFromGUI(self, caller: object = None, event: object = None) -> None:
         if self._parameterNode is None or self._updating:
             return
         before = self.ctNode
@@ -241,32 +245,32 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if switched and slicer.app.layoutManager() is not None:
             display.follow(self.ctNode)
 
-    def onLungMaskRemoved(self, node):
+    def onLungMaskRemoved(self, node: slicer.vtkMRMLNode) -> None:
         """Choose none instead: by itself the selector goes to the next segmentation, whatever that holds."""
         if node is self.ui.lungMaskSelector.currentNode():
             self.ui.lungMaskSelector.setCurrentNode(None)
 
-    def onSceneStartClose(self, caller, event):
+    def onSceneStartClose(self, caller: object, event: object) -> None:
         self.thresholdSection.forget()
         self.logic.abandon()
         self.runSection.showEnded()
         self.setParameterNode(None)
 
-    def onSceneEndClose(self, caller, event):
+    def onSceneEndClose(self, caller: object, event: object) -> None:
         self.initializeParameterNode()
 
-    def onNodesChanged(self, caller, event):
+    def onNodesChanged(self, caller: object, event: object) -> None:
         # A node that is added gets its image and its references later, and many may come at once.
         if not self._sceneChanged:
             self._sceneChanged = True
             qt.QTimer.singleShot(0, self._followScene)
 
-    def _followScene(self):
+    def _followScene(self) -> None:
         self._sceneChanged = False
         self._chooseCT()
         self.updateGUIFromParameterNode()
 
-    def _chooseCT(self):
+    def _chooseCT(self) -> None:
         """Choose the first volume that could be a CT where none is chosen."""
         if self._parameterNode is None or self.ctNode is not None:
             return
@@ -276,13 +280,18 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
                 return
 
     @property
-    def ctNode(self):
+    def ctNode(self) -> slicer.vtkMRMLScalarVolumeNode | None:
         """The chosen CT, or None."""
         return self._parameterNode.GetNodeReference("CT") if self._parameterNode is not None else None
 
+    @property
+    def _lungMaskNode(self) -> slicer.vtkMRMLNode | None:
+        """The lung mask that the user gives, or None."""
+        return self._parameterNode.GetNodeReference("LungMask") if self._parameterNode is not None else None
+
     # What can be pressed, and why not
 
-    def updateButtons(self):
+    def updateButtons(self) -> None:
         problem = self.setupSection.problem or self.logic.isReady(self.ctNode)[1]
         self.runSection.showReady(problem, self._isConsoleRunning)
         ui = self.ui
@@ -306,11 +315,11 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     # Running
 
     @property
-    def _isConsoleRunning(self):
+    def _isConsoleRunning(self) -> bool:
         """Whether a run is going on that this panel did not start."""
         return self.logic.isRunning and not self.runSection.isRunning
 
-    def onSegmentButton(self):
+    def onSegmentButton(self) -> None:
         if self._isConsoleRunning:  # since a moment ago; it is not the panel's to cancel
             self.updateButtons()
             return
@@ -329,8 +338,8 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         try:
             self.logic.start(
                 self.ctNode,
-                self._parameterNode.GetNodeReference("LungMask"),
-                lungSegmentIDs=self._chosenLungSegments(),
+                self._lungMaskNode,
+                lungSegmentIDs=self.lungSegments.chosenIDs,
                 model=self.ui.modelSelector.currentData,
                 builtinLungs=self.ui.lungSourceSelector.currentData == "builtin",
                 device=self._chosenDevice(),
@@ -342,7 +351,7 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             if not self.logic.isRunning:
                 self._endRun()
 
-    def onTimer(self):
+    def onTimer(self) -> None:
         self.setupSection.poll()
         try:
             self.logic.poll()
@@ -355,9 +364,11 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.logic.hasThread:
             giveWay()
 
-    def onFinished(self, files):
+    def onFinished(self, files: RunFiles) -> None:
         self.thresholdSection.settle()
         ctNode = self.logic.runningCT
+        assert ctNode is not None  # the run that has ended is one of a CT
+        assert self._parameterNode is not None  # a scene that closes would have ended the run
         try:
             results.checkFit(ctNode, files)
             overwrite = mayOverwrite(ctNode, files)
@@ -373,47 +384,47 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if not display.whyNotShown(ctNode, display.OVERLAY):
             display.showFirstTime(ctNode)
 
-    def onFailed(self, failure):
+    def onFailed(self, failure: Failure) -> None:
         self._showErrorOf(self.logic.runningCT, failure)
         self._endRun()
 
-    def onCancelled(self):
+    def onCancelled(self) -> None:
         self._endRun()
 
-    def _showErrorOf(self, ctNode, error):
+    def _showErrorOf(self, ctNode: slicer.vtkMRMLScalarVolumeNode, error: UserError | Failure) -> None:
         """Show an error of a run, and of which CT where another one was chosen meanwhile."""
         self.runSection.showError(error, "" if ctNode is self.ctNode else ctNode.GetName())
 
-    def _endRun(self):
+    def _endRun(self) -> None:
         self.runSection.showEnded()
         self.updateGUIFromParameterNode()
 
     # Threshold and display
 
-    def onThreshold(self, ctNode, threshold):
+    def onThreshold(self, ctNode: slicer.vtkMRMLScalarVolumeNode, threshold: float) -> None:
         overwrite = mayOverwrite(ctNode)
         with slicer.util.WaitCursor():
             results.writeLesion(ctNode, threshold, overwriteEdits=overwrite)
 
-    def onBlink(self):
+    def onBlink(self) -> None:
         display.blink(self.ctNode)
 
-    def onCloud(self, shown):
+    def onCloud(self, shown: bool) -> None:
         if not display.whyNotShown(self.ctNode, display.CLOUD):
             display.showCloud(self.ctNode, visible=shown)
 
-    def onHeatmapKey(self):
+    def onHeatmapKey(self) -> None:
         self.thresholdSection.settle()
         if not display.whyNotShown(self.ctNode, display.HEATMAP):
             display.toggleHeatmap(self.ctNode)
 
-    def _show(self, what):
+    def _show(self, what: str) -> None:
         if display.whyNotShown(self.ctNode, what):
             return
         self.thresholdSection.settle()
         self.logic.show(self.ctNode, what, volumeRendering=self.ui.volumeRenderingCheckBox.checked)
 
-    def _installShortcuts(self):
+    def _installShortcuts(self) -> None:
         if self._shortcuts or slicer.util.mainWindow() is None:
             return
         actions = {
@@ -428,7 +439,7 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             shortcut.connect("activated()", action)
             self._shortcuts.append(shortcut)
 
-    def _removeShortcuts(self):
+    def _removeShortcuts(self) -> None:
         for shortcut in self._shortcuts:
             shortcut.disconnect("activated()")
             shortcut.setParent(None)
@@ -437,49 +448,15 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     # Selectors
 
-    def _fillSelectors(self):
+    def _fillSelectors(self) -> None:
         for text, value in ((_("automatic"), "auto"), (_("GPU"), "cuda"), (_("CPU"), "cpu")):
             self.ui.deviceSelector.addItem(text, value)
         for text, value in ((_("lungmask if it is there"), "auto"), (_("the built-in method"), "builtin")):
             self.ui.lungSourceSelector.addItem(text, value)
 
-    def _listLungSegments(self):
-        """List the segments of the lung mask; those named lung are ticked at first, else all."""
-        node = self._parameterNode.GetNodeReference("LungMask") if self._parameterNode is not None else None
-        listWidget = self.ui.lungSegmentsList
-        isSegmentation = node is not None and node.IsA("vtkMRMLSegmentationNode")
-        listWidget.visible = isSegmentation
-        self.ui.inputsLayoutLabel2.visible = isSegmentation
-        segmentIDs = list(node.GetSegmentation().GetSegmentIDs()) if isSegmentation else []
-        names = [node.GetSegmentation().GetSegment(segmentID).GetName() for segmentID in segmentIDs]
-        # The segments of another mask may have the same IDs: Slicer calls the first one of each Segment_1.
-        before, self._listed = self._listed, (node, segmentIDs, names)
-        if self._listed == before:
-            return
-        ticks = {}
-        if node is before[0]:  # what the user chose stays where segments were added or renamed
-            items = [listWidget.item(row) for row in range(listWidget.count)]
-            ticks = {item.data(qt.Qt.UserRole): item.checkState() for item in items}
-        listWidget.clear()
-        self._lungItems = []
-        anyLung = any("lung" in name.lower() for name in names)
-        for segmentID, name in zip(segmentIDs, names):
-            item = qt.QListWidgetItem(name)
-            item.setData(qt.Qt.UserRole, segmentID)
-            isLung = "lung" in name.lower() or not anyLung
-            item.setCheckState(ticks.get(segmentID, qt.Qt.Checked if isLung else qt.Qt.Unchecked))
-            listWidget.addItem(item)
-            # The list owns its items, but older PythonQt may delete one with the last reference in Python.
-            self._lungItems.append(item)
-
-    def _chosenDevice(self):
+    def _chosenDevice(self) -> str:
         """What the user chose, as long as there is a choice: a GPU that was chosen may be gone."""
         return self.ui.deviceSelector.currentData if self.setupSection.hasGPU else "auto"
-
-    def _chosenLungSegments(self):
-        listWidget = self.ui.lungSegmentsList
-        items = [listWidget.item(row) for row in range(listWidget.count)]
-        return [item.data(qt.Qt.UserRole) for item in items if item.checkState() == qt.Qt.Checked]
 
 
 #
@@ -499,22 +476,22 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
     The results lie beside the CT in the subject hierarchy; ``resultNodes.findNode(ct, role)`` finds them.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
-        self._run = None
-        self.runningCT = None
+        self._run: SegmentationRun | None = None
+        self.runningCT: slicer.vtkMRMLScalarVolumeNode | None = None
 
     @property
-    def isRunning(self):
+    def isRunning(self) -> bool:
         """Whether a run is going on."""
         return self._run is not None and self._run.isRunning
 
     @property
-    def hasThread(self):
+    def hasThread(self) -> bool:
         """Whether a thread of a run writes or reads files at the moment."""
         return self._run is not None and self._run.hasThread
 
-    def isReady(self, ctNode):
+    def isReady(self, ctNode: slicer.vtkMRMLScalarVolumeNode) -> tuple[bool, str]:
         """Whether a CT can be segmented, and the reason if not: ``(bool, str)``."""
         if ctNode is None:
             return False, _("Choose a CT first.")
@@ -530,17 +507,17 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
 
     def segment(
         self,
-        ctNode,
-        lungMaskNode=None,
+        ctNode: slicer.vtkMRMLScalarVolumeNode,
+        lungMaskNode: slicer.vtkMRMLNode | None = None,
         *,
-        lungSegmentIDs=None,
-        model=None,
-        builtinLungs=False,
-        device="auto",
-        threshold=None,
-        onProgress=None,
-        overwriteEdits=False,
-    ):
+        lungSegmentIDs: Sequence[str] | None = None,
+        model: str | Path | None = None,
+        builtinLungs: bool = False,
+        device: str = "auto",
+        threshold: float | None = None,
+        onProgress: Callable[[float, str], None] | None = None,
+        overwriteEdits: bool = False,
+    ) -> slicer.vtkMRMLSegmentationNode:
         """Segment a CT and wait for the result; the application stays alive meanwhile.
 
         Args:
@@ -563,10 +540,10 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
         """
         outcome = {}
 
-        def keep(name):
+        def keep(name: str) -> Callable[..., None]:
             return lambda value=None: outcome.update({name: value})
 
-        def tell(progress: Progress):
+        def tell(progress: Progress) -> None:
             if onProgress is not None:
                 onProgress(progress.fraction, progress.message)
 
@@ -592,16 +569,16 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
 
     def start(
         self,
-        ctNode,
-        lungMaskNode=None,
+        ctNode: slicer.vtkMRMLScalarVolumeNode,
+        lungMaskNode: slicer.vtkMRMLNode | None = None,
         *,
-        listeners,
-        lungSegmentIDs=None,
-        model=None,
-        builtinLungs=False,
-        device="auto",
-        threshold=None,
-    ):
+        listeners: Listeners,
+        lungSegmentIDs: Sequence[str] | None = None,
+        model: str | Path | None = None,
+        builtinLungs: bool = False,
+        device: str = "auto",
+        threshold: float | None = None,
+    ) -> None:
         """Start a run that :meth:`poll` moves on; ``listeners`` are told what comes of it.
 
         Raises:
@@ -628,19 +605,19 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
         self._run = SegmentationRun(files, arguments, setup.workerPython(), listeners)
         self.runningCT = ctNode
 
-    def poll(self):
+    def poll(self) -> None:
         """Move a run on as far as can be without waiting."""
         self._act(SegmentationRun.poll)
 
-    def cancel(self):
+    def cancel(self) -> None:
         """End the run; the scene stays as it was before."""
         self._act(SegmentationRun.cancel)
 
-    def abandon(self):
+    def abandon(self) -> None:
         """End the run at once without telling anybody; for when the panel or the scene goes."""
         self._act(SegmentationRun.abandon)
 
-    def _act(self, act):
+    def _act(self, act: Callable[[SegmentationRun], None]) -> None:
         """Do something with the run, and let go of it and of its CT once it has ended."""
         run = self._run
         if run is None:
@@ -654,11 +631,13 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
             if self._run is run and not run.isRunning:  # a listener may have started the next one
                 self._run = self.runningCT = None
 
-    def setThreshold(self, ctNode, threshold, overwriteEdits=False):
+    def setThreshold(
+        self, ctNode: slicer.vtkMRMLScalarVolumeNode, threshold: float, overwriteEdits: bool = False
+    ) -> None:
         """Write the lesion segment anew at a threshold of 0 .. 1; no network runs."""
         results.writeLesion(ctNode, threshold, overwriteEdits=overwriteEdits)
 
-    def show(self, ctNode, what, volumeRendering=False):
+    def show(self, ctNode: slicer.vtkMRMLScalarVolumeNode, what: str, volumeRendering: bool = False) -> None:
         """Show the results in one of the ways of :mod:`COVIDSelfSegSlicer.display`."""
         if what == display.HEATMAP:
             display.showHeatmap(ctNode)
@@ -669,19 +648,19 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
         else:
             display.showOverlay(ctNode)
 
-    def showOverlay(self, ctNode):
+    def showOverlay(self, ctNode: slicer.vtkMRMLScalarVolumeNode) -> None:
         """Lesions over the CT."""
         display.showOverlay(ctNode)
 
-    def showHeatmap(self, ctNode):
+    def showHeatmap(self, ctNode: slicer.vtkMRMLScalarVolumeNode) -> None:
         """HU above expected healthy over the CT, with a color bar."""
         display.showHeatmap(ctNode)
 
-    def showCompare(self, ctNode):
+    def showCompare(self, ctNode: slicer.vtkMRMLScalarVolumeNode) -> None:
         """CT, pseudo-healthy and difference in three linked views."""
         display.showCompare(ctNode)
 
-    def showLesions3D(self, ctNode, volumeRendering=False):
+    def showLesions3D(self, ctNode: slicer.vtkMRMLScalarVolumeNode, volumeRendering: bool = False) -> None:
         """Translucent lungs and red lesions in 3D."""
         display.show3D(ctNode, volumeRendering)
 
@@ -694,15 +673,15 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
 class COVIDSelfSegTest(ScriptedLoadableModuleTest):
     """Runs in a real Slicer, with or without PyTorch, a model or a main window."""
 
-    def setUp(self):
+    def setUp(self) -> None:
         slicer.mrmlScene.Clear()
 
-    def runTest(self):
+    def runTest(self) -> None:
         for test in (self.test_resultsAreShownAndMoved, self.test_phantomIsSegmented):
             self.setUp()
             test()
 
-    def test_resultsAreShownAndMoved(self):
+    def test_resultsAreShownAndMoved(self) -> None:
         """Nodes, segments, surfaces, threshold and displays; no worker is needed for them."""
         self.delayDisplay("Showing made-up results")
         ct, files = selfTestData.madeUpRun()
@@ -712,7 +691,7 @@ class COVIDSelfSegTest(ScriptedLoadableModuleTest):
         results.setResults(ct, files)
         self._checkAndShow(logic, ct)
 
-    def test_phantomIsSegmented(self):
+    def test_phantomIsSegmented(self) -> None:
         """The whole way: a phantom, the worker, its results."""
         problem = selfTestData.whatTheWorkerLacks()
         if problem:
@@ -726,8 +705,9 @@ class COVIDSelfSegTest(ScriptedLoadableModuleTest):
         self.assertEqual(segmentation.GetSegmentation().GetNumberOfSegments(), 3)
         self._checkAndShow(logic, ct)
 
-    def _checkAndShow(self, logic, ct):
+    def _checkAndShow(self, logic: COVIDSelfSegLogic, ct: slicer.vtkMRMLScalarVolumeNode) -> None:
         curve = resultNodes.curveOf(ct)
+        assert curve is not None
         self.assertGreater(curve.infected_ml(0.1), curve.infected_ml(0.9))
         logic.setThreshold(ct, 0.3)
         self.assertAlmostEqual(resultNodes.thresholdOf(ct), 0.3)

@@ -10,9 +10,13 @@ The result is a model package that COVIDSelfSeg uses like the shipped one. See
 :class:`COVIDSelfSegTrainingLogic` for what else it does.
 """
 
+from __future__ import annotations
+
 import logging
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if sys.version_info < (3, 11):  # noqa: UP036 (Slicer 5.8 has Python 3.9)
     raise RuntimeError("COVIDSelfSeg needs 3D Slicer 5.10 or later, with Python 3.11 or later.")
@@ -25,6 +29,10 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleLogic,
     ScriptedLoadableModuleTest,
 )
+
+if TYPE_CHECKING:
+    from COVIDSelfSegLib.events import StageProgress
+    from COVIDSelfSegSlicer.workerProcess import WorkerProcess
 
 FOLDER = Path(__file__).resolve().parent
 _KILLED = (-9, 128 + 9)
@@ -39,7 +47,7 @@ _KILLED = (-9, 128 + 9)
 class COVIDSelfSegTraining(ScriptedLoadableModule):
     """What Slicer knows of the module; it is hidden, since it has no panel."""
 
-    def __init__(self, parent):
+    def __init__(self, parent: object) -> None:
         ScriptedLoadableModule.__init__(self, parent)
         self.parent.title = _("COVIDSelfSeg Training")
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
@@ -73,19 +81,26 @@ class COVIDSelfSegTrainingLogic(ScriptedLoadableModuleLogic):
     work was cancelled or ended unexpectedly, or Slicer was closed.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
-        self._worker = None
+        self._worker: WorkerProcess | None = None
         self._isCancelled = False  # its exit code does not tell: Windows ends a process as if it had failed
 
     @property
-    def isRunning(self):
+    def isRunning(self) -> bool:
         """Whether a child process works."""
         return self._worker is not None and self._worker.isRunning
 
     def prepare(
-        self, healthyFolder, covidFolder, cohortFolder, preset="default", *, callback=None, options=()
-    ):
+        self,
+        healthyFolder: str | Path,
+        covidFolder: str | Path,
+        cohortFolder: str | Path,
+        preset: str | Path = "default",
+        *,
+        callback: Callable[[StageProgress], None] | None = None,
+        options: Sequence[str] = (),
+    ) -> dict[str, object]:
         """Make a cohort of two folders of scans (DICOM, NIfTI, NRRD, MHA), with a verdict on every scan.
 
         Args:
@@ -111,7 +126,14 @@ class COVIDSelfSegTrainingLogic(ScriptedLoadableModuleLogic):
         ]
         return self._run(["prepare", *folders, *options], callback)
 
-    def train(self, cohortFolder, outputFolder, preset="default", callback=None, options=()):
+    def train(
+        self,
+        cohortFolder: str | Path,
+        outputFolder: str | Path,
+        preset: str | Path = "default",
+        callback: Callable[[StageProgress], None] | None = None,
+        options: Sequence[str] = (),
+    ) -> dict[str, object]:
         """Train both networks; a folder that holds checkpoints of the same preset is gone on with.
 
         Args:
@@ -128,7 +150,14 @@ class COVIDSelfSegTrainingLogic(ScriptedLoadableModuleLogic):
         folders = [str(cohortFolder), str(outputFolder)]
         return self._run(["train", *folders, "--preset", str(preset), *options], callback)
 
-    def evaluate(self, cohortFolder, outputFolder, model=None, callback=None, options=()):
+    def evaluate(
+        self,
+        cohortFolder: str | Path,
+        outputFolder: str | Path,
+        model: str | Path | None = None,
+        callback: Callable[[StageProgress], None] | None = None,
+        options: Sequence[str] = (),
+    ) -> dict[str, object]:
         """Score a model package on the held-out scans of a cohort; writes a page with tables and figures.
 
         Args:
@@ -145,21 +174,23 @@ class COVIDSelfSegTrainingLogic(ScriptedLoadableModuleLogic):
         folders = [str(cohortFolder), "--output", str(outputFolder)]
         return self._run(["evaluate", *folders, *named, *options], callback)
 
-    def cancel(self):
+    def cancel(self) -> None:
         """End the work; checkpoints and finished scans stay and are gone on with next time."""
-        if self.isRunning:
+        if self._worker is not None and self._worker.isRunning:
             self._isCancelled = True
             self._worker.cancel()
 
-    def cleanup(self):
+    def cleanup(self) -> None:
         """End the work at once, as closing Slicer does."""
-        if self.isRunning:
+        if self._worker is not None and self._worker.isRunning:
             self._worker.kill()
 
-    def _run(self, arguments, callback):
+    def _run(
+        self, arguments: Sequence[str], callback: Callable[[StageProgress], None] | None
+    ) -> dict[str, object]:
         # With COVIDSelfSeg's folder on the path, which Slicer sees to before it makes this logic.
         from COVIDSelfSegLib.errors import ExitCode, UserError
-        from COVIDSelfSegLib.events import Failure, Result, StageProgress
+        from COVIDSelfSegLib.events import Event, Failure, Result, StageProgress
         from COVIDSelfSegSlicer import setup
         from COVIDSelfSegSlicer.runFailures import asError, startFailure
         from COVIDSelfSegSlicer.waiting import waitFor
@@ -167,16 +198,18 @@ class COVIDSelfSegTrainingLogic(ScriptedLoadableModuleLogic):
 
         if self.isRunning:
             raise RuntimeError("A child process is already running.")
-        outcome, log, codes = [], [], []
+        outcome: list[Failure | Result] = []
+        log: list[str] = []
+        codes: list[int] = []
         self._isCancelled = False
 
-        def onEvent(event):
+        def onEvent(event: Event) -> None:
             if not isinstance(event, StageProgress):
                 outcome.append(event)
             elif callback is not None:
                 callback(event)
 
-        def onLog(line):
+        def onLog(line: str) -> None:
             log.append(line)
             logging.info(line)
 
@@ -215,14 +248,14 @@ class COVIDSelfSegTrainingLogic(ScriptedLoadableModuleLogic):
 class COVIDSelfSegTrainingTest(ScriptedLoadableModuleTest):
     """Runs in a real Slicer, with or without PyTorch: the worker says what is wrong with an empty folder."""
 
-    def setUp(self):
+    def setUp(self) -> None:
         slicer.mrmlScene.Clear()
 
-    def runTest(self):
+    def runTest(self) -> None:
         self.setUp()
         self.test_aFolderWithoutCohortIsRefused()
 
-    def test_aFolderWithoutCohortIsRefused(self):
+    def test_aFolderWithoutCohortIsRefused(self) -> None:
         from COVIDSelfSegLib.errors import UserError
         from COVIDSelfSegSlicer import selfTestData
 

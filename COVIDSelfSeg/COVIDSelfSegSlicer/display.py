@@ -30,7 +30,7 @@ _LEGEND_SIZE, _LEGEND_PLACE = (0.06, 0.4), (0.97, 0.5)
 """Shares of a view."""
 
 
-def whyNotShown(ctNode, what: str) -> str:
+def whyNotShown(ctNode: slicer.vtkMRMLScalarVolumeNode | None, what: str) -> str:
     """Why the results of a CT cannot be shown in one of the ways; empty where they can."""
     missing = resultNodes.whyNoResults(ctNode)
     if missing:
@@ -44,16 +44,16 @@ def whyNotShown(ctNode, what: str) -> str:
     return next((gone[role] for role in _NEEDED[what] if resultNodes.findNode(ctNode, role) is None), "")
 
 
-def prepareVolumes(ctNode) -> None:
+def prepareVolumes(ctNode: slicer.vtkMRMLScalarVolumeNode) -> None:
     """Give CT and results the window, colors and thresholds that they are read with."""
     low, high = colors.LUNG_WINDOW_HU
-    healthy = resultNodes.findNode(ctNode, resultNodes.PSEUDO_HEALTHY)
+    healthy = resultNodes.nodeOf(ctNode, resultNodes.PSEUDO_HEALTHY)
     healthy.CreateDefaultDisplayNodes()
     healthyDisplay = healthy.GetDisplayNode()
     healthyDisplay.AutoWindowLevelOff()
     healthyDisplay.SetWindowLevelMinMax(low, high)
 
-    heatmap = resultNodes.findNode(ctNode, resultNodes.HEATMAP)
+    heatmap = resultNodes.nodeOf(ctNode, resultNodes.HEATMAP)
     heatmap.CreateDefaultDisplayNodes()
     heatDisplay = heatmap.GetDisplayNode()
     heatDisplay.SetAndObserveColorNodeID(_heatColors().GetID())
@@ -62,7 +62,7 @@ def prepareVolumes(ctNode) -> None:
     heatDisplay.SetThreshold(_LEAST_HEAT_HU, 4000)
     heatDisplay.ApplyThresholdOn()
 
-    probability = resultNodes.findNode(ctNode, resultNodes.PROBABILITY)
+    probability = resultNodes.nodeOf(ctNode, resultNodes.PROBABILITY)
     probability.CreateDefaultDisplayNodes()
     display = probability.GetDisplayNode()
     display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeRed")
@@ -71,7 +71,7 @@ def prepareVolumes(ctNode) -> None:
     display.ApplyThresholdOn()
 
 
-def prepareSegments(segmentationNode) -> None:
+def prepareSegments(segmentationNode: slicer.vtkMRMLSegmentationNode) -> None:
     """Let the lungs be translucent in 3D, so that lesions inside are seen."""
     display = segmentationNode.GetDisplayNode()
     display.SetPreferredDisplayRepresentationName3D(
@@ -81,14 +81,14 @@ def prepareSegments(segmentationNode) -> None:
         display.SetSegmentOpacity3D(segmentID, _LUNG_OPACITY_3D)
 
 
-def showLungWindow(ctNode) -> None:
+def showLungWindow(ctNode: slicer.vtkMRMLScalarVolumeNode) -> None:
     """Show a CT in the lung window."""
     ctNode.CreateDefaultDisplayNodes()
     ctNode.GetDisplayNode().AutoWindowLevelOff()
     ctNode.GetDisplayNode().SetWindowLevelMinMax(*colors.LUNG_WINDOW_HU)
 
 
-def follow(ctNode) -> None:
+def follow(ctNode: slicer.vtkMRMLScalarVolumeNode) -> None:
     """Show another CT than before: in the way in which the former one is shown, if it has results."""
     if whyNotShown(ctNode, OVERLAY):
         # It may lie beneath the lesions of another CT already: Slicer shows what was loaded last.
@@ -107,7 +107,7 @@ def follow(ctNode) -> None:
         showOverlay(ctNode)
 
 
-def showOverlay(ctNode) -> None:
+def showOverlay(ctNode: slicer.vtkMRMLScalarVolumeNode) -> None:
     """Lesions as an outline with a light fill over the CT."""
     layouts.showConventional()
     _hideOthers(ctNode)
@@ -117,24 +117,24 @@ def showOverlay(ctNode) -> None:
     _showLegend(ctNode, visible=False)
 
 
-def showHeatmap(ctNode) -> None:
+def showHeatmap(ctNode: slicer.vtkMRMLScalarVolumeNode) -> None:
     """HU above expected healthy over the CT, with a color bar; lesions as an outline."""
     layouts.showConventional()
     _hideOthers(ctNode)
     showLungWindow(ctNode)
-    heatmap = resultNodes.findNode(ctNode, resultNodes.HEATMAP)
+    heatmap = resultNodes.nodeOf(ctNode, resultNodes.HEATMAP)
     _setLayers(ctNode, foreground=heatmap, opacity=_HEAT_OPACITY)
     _showSegments2D(ctNode, lesionFill=0.0)
     _showLegend(ctNode, visible=True)
 
 
-def showCompare(ctNode) -> None:
+def showCompare(ctNode: slicer.vtkMRMLScalarVolumeNode) -> None:
     """CT, pseudo-healthy and difference in three views that move together."""
     layouts.showCompare()
     _hideOthers(ctNode)
     showLungWindow(ctNode)
-    heatmap = resultNodes.findNode(ctNode, resultNodes.HEATMAP)
-    healthy = resultNodes.findNode(ctNode, resultNodes.PSEUDO_HEALTHY)
+    heatmap = resultNodes.nodeOf(ctNode, resultNodes.HEATMAP)
+    healthy = resultNodes.nodeOf(ctNode, resultNodes.PSEUDO_HEALTHY)
     nodes = layouts.sliceCompositeNodes()
     for name, background, foreground in (
         (layouts.CT_VIEW, ctNode, None),
@@ -146,14 +146,14 @@ def showCompare(ctNode) -> None:
     _showLegend(ctNode, visible=True)
 
 
-def show3D(ctNode, volumeRendering: bool = False) -> None:
+def show3D(ctNode: slicer.vtkMRMLScalarVolumeNode, volumeRendering: bool = False) -> None:
     """Translucent lungs and red lesions from the front; optionally the heatmap, if there, as a cloud."""
     volumeRendering = volumeRendering and not whyNotShown(ctNode, CLOUD)
     layouts.showOnly3D()
     _hideOthers(ctNode)
-    segmentation = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
+    segmentation = resultNodes.nodeOf(ctNode, resultNodes.SEGMENTATION)
     # Not the grid of the CT, which may have been moved since.
-    lesionSegments.ensureSurfaces(segmentation, resultNodes.findNode(ctNode, resultNodes.PROBABILITY))
+    lesionSegments.ensureSurfaces(segmentation, resultNodes.nodeOf(ctNode, resultNodes.PROBABILITY))
     display = segmentation.GetDisplayNode()
     display.SetVisibility(True)
     display.SetVisibility3D(True)
@@ -164,24 +164,24 @@ def show3D(ctNode, volumeRendering: bool = False) -> None:
     layouts.afterLayout(lambda: layouts.frame3D(resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)))
 
 
-def showCloud(ctNode, visible: bool) -> None:
+def showCloud(ctNode: slicer.vtkMRMLScalarVolumeNode, visible: bool) -> None:
     """Show the heatmap as a cloud in place of the lesions, or these again, wherever 3D is seen."""
-    segmentation = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
+    segmentation = resultNodes.nodeOf(ctNode, resultNodes.SEGMENTATION)
     segmentation.GetDisplayNode().SetSegmentVisibility3D(lesionSegments.LESION, not visible)
     _renderCloud(ctNode, visible)
 
 
-def showFirstTime(ctNode) -> None:
+def showFirstTime(ctNode: slicer.vtkMRMLScalarVolumeNode) -> None:
     """After a run: lesions over the CT, at the slice with most of them, and lungs in the 3D view."""
     showOverlay(ctNode)
-    segmentation = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
+    segmentation = resultNodes.nodeOf(ctNode, resultNodes.SEGMENTATION)
     layouts.frame3D(segmentation)
     place = lesionSegments.largestSliceCenter(segmentation)
     if place is not None:
         layouts.jumpTo(place)
 
 
-def blink(ctNode) -> None:
+def blink(ctNode: slicer.vtkMRMLScalarVolumeNode) -> None:
     """Exchange the CT for its pseudo-healthy twin in the slice views, or back."""
     healthy = resultNodes.findNode(ctNode, resultNodes.PSEUDO_HEALTHY)
     if healthy is None:
@@ -196,9 +196,9 @@ def blink(ctNode) -> None:
             composite.SetBackgroundVolumeID(ctNode.GetID())
 
 
-def toggleHeatmap(ctNode) -> None:
+def toggleHeatmap(ctNode: slicer.vtkMRMLScalarVolumeNode) -> None:
     """Show the heatmap where it is not shown, else the lesions alone."""
-    heatmap = resultNodes.findNode(ctNode, resultNodes.HEATMAP)
+    heatmap = resultNodes.nodeOf(ctNode, resultNodes.HEATMAP)
     composites = layouts.sliceCompositeNodes().values()
     if any(composite.GetForegroundVolumeID() == heatmap.GetID() for composite in composites):
         showOverlay(ctNode)
@@ -212,9 +212,9 @@ class ThresholdPreview:
     Only a display threshold changes from step to step; the lesion segment is out of sight meanwhile.
     """
 
-    def __init__(self, ctNode) -> None:
-        self._probability = resultNodes.findNode(ctNode, resultNodes.PROBABILITY)
-        segmentation = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
+    def __init__(self, ctNode: slicer.vtkMRMLScalarVolumeNode) -> None:
+        self._probability = resultNodes.nodeOf(ctNode, resultNodes.PROBABILITY)
+        segmentation = resultNodes.nodeOf(ctNode, resultNodes.SEGMENTATION)
         self._segmentDisplay = segmentation.GetDisplayNode()
         self._before = {}
         # Blink may show the twin in place of the CT.
@@ -269,7 +269,7 @@ def _shownNow() -> str:
     return HEATMAP if isHeat else OVERLAY
 
 
-def _hideOthers(ctNode) -> None:
+def _hideOthers(ctNode: slicer.vtkMRMLScalarVolumeNode) -> None:
     """Hide the results of all other CTs: Slicer draws what is visible in every view, over any CT."""
     for segmentation in _nodesOfOthers(ctNode, resultNodes.SEGMENTATION):
         if segmentation.GetDisplayNode() is not None:
@@ -278,8 +278,9 @@ def _hideOthers(ctNode) -> None:
         legend = slicer.modules.colors.logic().GetColorLegendDisplayNode(heatmap)
         if legend is not None:
             legend.SetVisibility(False)
-        if _isCloudShown(heatmap):
-            _cloudOf(heatmap).SetVisibility(False)
+        cloud = _cloudOf(heatmap)
+        if cloud is not None and cloud.GetVisibility():
+            cloud.SetVisibility(False)
             segmentation = resultNodes.findNode(
                 heatmap.GetNodeReference(resultNodes.CT_REFERENCE), resultNodes.SEGMENTATION
             )
@@ -287,24 +288,33 @@ def _hideOthers(ctNode) -> None:
                 segmentation.GetDisplayNode().SetSegmentVisibility3D(lesionSegments.LESION, True)
 
 
-def _nodesOfOthers(ctNode, role: str) -> list:
+def _nodesOfOthers(ctNode: slicer.vtkMRMLScalarVolumeNode, role: str) -> list[slicer.vtkMRMLNode]:
     """The nodes of this role that belong to other CTs."""
     return [node for node in resultNodes.allNodes(role) if not resultNodes.belongsTo(node, ctNode)]
 
 
-def _setLayers(ctNode, foreground=None, opacity: float = 0.0) -> None:
+def _setLayers(
+    ctNode: slicer.vtkMRMLScalarVolumeNode,
+    foreground: slicer.vtkMRMLScalarVolumeNode | None = None,
+    opacity: float = 0.0,
+) -> None:
     for composite in layouts.sliceCompositeNodes().values():
         _layer(composite, ctNode, foreground, opacity)
 
 
-def _layer(composite, background, foreground, opacity: float) -> None:
+def _layer(
+    composite: slicer.vtkMRMLSliceCompositeNode,
+    background: slicer.vtkMRMLScalarVolumeNode,
+    foreground: slicer.vtkMRMLScalarVolumeNode | None,
+    opacity: float,
+) -> None:
     composite.SetBackgroundVolumeID(background.GetID())
     composite.SetForegroundVolumeID(foreground.GetID() if foreground is not None else None)
     composite.SetForegroundOpacity(opacity if foreground is not None else 0.0)
 
 
-def _showSegments2D(ctNode, lesionFill: float) -> None:
-    segmentation = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
+def _showSegments2D(ctNode: slicer.vtkMRMLScalarVolumeNode, lesionFill: float) -> None:
+    segmentation = resultNodes.nodeOf(ctNode, resultNodes.SEGMENTATION)
     display = segmentation.GetDisplayNode()
     display.SetVisibility(True)
     display.SetVisibility2D(True)
@@ -318,7 +328,7 @@ def _showSegments2D(ctNode, lesionFill: float) -> None:
     display.SetSegmentOpacity2DOutline(lesionSegments.LESION, 1.0)
 
 
-def _showLegend(ctNode, visible: bool) -> None:
+def _showLegend(ctNode: slicer.vtkMRMLScalarVolumeNode, visible: bool) -> None:
     heatmap = resultNodes.findNode(ctNode, resultNodes.HEATMAP)
     if heatmap is None:
         return
@@ -346,7 +356,7 @@ def _showLegend(ctNode, visible: bool) -> None:
     legend.SetVisibility(True)
 
 
-def _renderCloud(ctNode, visible: bool) -> None:
+def _renderCloud(ctNode: slicer.vtkMRMLScalarVolumeNode, visible: bool) -> None:
     """Volume rendering of the heatmap."""
     heatmap = resultNodes.findNode(ctNode, resultNodes.HEATMAP)
     rendering = _cloudOf(heatmap)
@@ -365,17 +375,17 @@ def _renderCloud(ctNode, visible: bool) -> None:
     rendering.SetVisibility(visible)
 
 
-def _cloudOf(heatmap):
+def _cloudOf(heatmap: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLVolumeRenderingDisplayNode | None:
     """What draws a heatmap as a cloud, None if nothing did so far."""
     return slicer.modules.volumerendering.logic().GetFirstVolumeRenderingDisplayNode(heatmap)
 
 
-def _isCloudShown(heatmap) -> bool:
+def _isCloudShown(heatmap: slicer.vtkMRMLScalarVolumeNode) -> bool:
     cloud = _cloudOf(heatmap)
     return cloud is not None and bool(cloud.GetVisibility())
 
 
-def _heatColors():
+def _heatColors() -> slicer.vtkMRMLColorNode:
     """The color table of the heatmap, one for the whole scene."""
     role = "heatColors"
     for node in slicer.util.getNodesByClass("vtkMRMLColorTableNode"):

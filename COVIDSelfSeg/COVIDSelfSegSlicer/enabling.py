@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import qt
+
 _READY = "COVIDSelfSegReadyToolTip"
 
 
-def enable(widget, reasonNot: str = "") -> None:
+def enable(widget: qt.QWidget, reasonNot: str = "") -> None:
     """Enable a widget with its own tooltip, or disable it with the reason as tooltip.
 
     Args:

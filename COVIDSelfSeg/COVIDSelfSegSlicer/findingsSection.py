@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import slicer
 from slicer.i18n import tr as _
 
 from . import resultNodes
@@ -20,7 +21,7 @@ class FindingsSection:
     def __init__(self, ui: Any) -> None:
         self._ui = ui
 
-    def showResults(self, ctNode) -> None:
+    def showResults(self, ctNode: slicer.vtkMRMLScalarVolumeNode | None) -> None:
         """Follow a CT; where its run had nothing to say, no room is taken."""
         report = resultNodes.reportOf(ctNode) if resultNodes.hasResults(ctNode) else None
         findings = report["findings"] if report is not None else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import qt
@@ -83,7 +83,7 @@ def showOnly3D() -> None:
     slicer.app.layoutManager().setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutOneUp3DView)
 
 
-def afterLayout(function) -> None:
+def afterLayout(function: Callable[[], object]) -> None:
     """Call a function as soon as the views of a new layout have their sizes."""
     qt.QTimer.singleShot(0, function)
 
@@ -95,15 +95,17 @@ def jumpTo(place: Sequence[float]) -> None:
         layoutManager.sliceWidget(name).mrmlSliceNode().JumpSliceByOffsetting(*place)
 
 
-def frame3D(segmentationNode) -> None:
+def frame3D(segmentationNode: slicer.vtkMRMLSegmentationNode | None) -> None:
     """Look at a segmentation from the front, head up, as large as the 3D view allows.
 
-    The camera is placed by hand: Slicer's reset counts the box around the scene, and turns the view.
+    The camera is placed by hand: Slicer's reset counts the box around the scene, and turns the view. Does
+    nothing for a segmentation that is gone by now.
     """
+    if segmentationNode is None:
+        return
     bounds = [0.0] * 6
-    if segmentationNode is not None:
-        segmentationNode.GetRASBounds(bounds)
-    for view in _threeDViews() if segmentationNode is not None else ():
+    segmentationNode.GetRASBounds(bounds)
+    for view in _threeDViews():
         viewNode = view.mrmlViewNode()
         viewNode.SetBoxVisible(False)
         viewNode.SetAxisLabelsVisible(False)
@@ -113,7 +115,7 @@ def frame3D(segmentationNode) -> None:
             _placeCamera(view, bounds)
 
 
-def _placeCamera(view, bounds: Sequence[float]) -> None:
+def _placeCamera(view: slicer.qMRMLThreeDView, bounds: Sequence[float]) -> None:
     """Look at a box (RAS, mm) from the front."""
     center = [(bounds[axis] + bounds[axis + 1]) / 2 for axis in (0, 2, 4)]
     width, depth, height = (bounds[axis + 1] - bounds[axis] for axis in (0, 2, 4))
@@ -127,7 +129,7 @@ def _placeCamera(view, bounds: Sequence[float]) -> None:
     camera.ResetClippingRange()
 
 
-def _threeDViews() -> list:
+def _threeDViews() -> list[slicer.qMRMLThreeDView]:
     """The 3D views that are shown; where none is, all, one of which will be shown next.
 
     Slicer's numbers of views follow no order, and views of former layouts stay among them.
@@ -138,13 +140,13 @@ def _threeDViews() -> list:
     return [widget.threeDView() for widget in shown or widgets]
 
 
-def _enlargedView():
+def _enlargedView() -> slicer.vtkMRMLAbstractViewNode | None:
     """Node of the view that a double click enlarged over the others of the layout, None if there is none."""
     layoutNode = slicer.app.layoutManager().layoutLogic().GetLayoutNode()
     return layoutNode.GetMaximizedViewNode(0) if layoutNode.GetNumberOfMaximizedViewNodes() else None
 
 
-def sliceCompositeNodes() -> dict:
+def sliceCompositeNodes() -> dict[str, slicer.vtkMRMLSliceCompositeNode]:
     """Composite nodes of all slice views, also of those that the layout hides, by the name of the view."""
     layoutManager = slicer.app.layoutManager()
     if layoutManager is None:  # there is none without a main window

@@ -35,7 +35,7 @@ _editedAt: dict[tuple[str, str], tuple[int, bytes]] = {}
 """The same of segments that were found to be edited, and where the grids lay that they were looked at on."""
 
 
-def prepare(segmentationNode, ctNode) -> None:
+def prepare(segmentationNode: slicer.vtkMRMLSegmentationNode, ctNode: slicer.vtkMRMLScalarVolumeNode) -> None:
     """Give a segmentation node its display, its reference geometry and the three empty segments."""
     segmentationNode.CreateDefaultDisplayNodes()
     # First the transform: the geometry is taken as it looks from under that of the segmentation.
@@ -54,7 +54,12 @@ def loadTerminology() -> None:
         logic.LoadTerminologyFromFile(str(_TERMINOLOGY))
 
 
-def write(segmentationNode, segmentID: str, mask: CutMask, gridNode) -> None:
+def write(
+    segmentationNode: slicer.vtkMRMLSegmentationNode,
+    segmentID: str,
+    mask: CutMask,
+    gridNode: slicer.vtkMRMLScalarVolumeNode,
+) -> None:
     """Replace a segment by a mask on the grid of a volume, and make its surface.
 
     One that the user deleted is made anew. Other segments, also a user's own, stay as they are.
@@ -85,7 +90,9 @@ def write(segmentationNode, segmentID: str, mask: CutMask, gridNode) -> None:
     segmentationNode.Modified()
 
 
-def ensureSurfaces(segmentationNode, gridNode) -> None:
+def ensureSurfaces(
+    segmentationNode: slicer.vtkMRMLSegmentationNode, gridNode: slicer.vtkMRMLScalarVolumeNode
+) -> None:
     """Make the surfaces that are missing; without one of them Slicer draws no segment in 3D.
 
     They go when *Show 3D* of Segment Editor is switched off, and when labels are written from Python.
@@ -110,7 +117,11 @@ def ensureSurfaces(segmentationNode, gridNode) -> None:
         segmentationNode.EndModify(wasModifying)
 
 
-def isEdited(segmentationNode, segmentID: str, *gridNodes) -> bool:
+def isEdited(
+    segmentationNode: slicer.vtkMRMLSegmentationNode,
+    segmentID: str,
+    *gridNodes: slicer.vtkMRMLScalarVolumeNode,
+) -> bool:
     """Whether someone changed a segment since :func:`write` wrote it on the grid of a volume.
 
     See :func:`maskOf` for more than one.
@@ -136,7 +147,7 @@ def isEdited(segmentationNode, segmentID: str, *gridNodes) -> bool:
     return edited
 
 
-def _segmentOf(segmentationNode, segmentID: str):
+def _segmentOf(segmentationNode: slicer.vtkMRMLSegmentationNode, segmentID: str) -> slicer.vtkSegment:
     """The segment of ours with an ID, made empty if there is none."""
     segmentation = segmentationNode.GetSegmentation()
     if segmentation.GetSegment(segmentID) is None:
@@ -151,14 +162,18 @@ def _segmentOf(segmentationNode, segmentID: str):
     return segmentation.GetSegment(segmentID)
 
 
-def _changedAt(segment) -> int:
+def _changedAt(segment: slicer.vtkSegment) -> int:
     """When the labels that a segment may share with others changed last, as VTK counts in a process."""
     name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     labels = segment.GetRepresentation(name)
     return labels.GetMTime() if labels is not None else 0
 
 
-def maskOf(segmentationNode, segmentID: str, *gridNodes) -> CutMask:
+def maskOf(
+    segmentationNode: slicer.vtkMRMLSegmentationNode,
+    segmentID: str,
+    *gridNodes: slicer.vtkMRMLScalarVolumeNode,
+) -> CutMask:
     """What a segment covers of the grid of a volume, whatever grid Segment Editor keeps it on.
 
     Args:
@@ -180,7 +195,7 @@ def maskOf(segmentationNode, segmentID: str, *gridNodes) -> CutMask:
     return CutMask.of(values > 0).moved((k, j, i))
 
 
-def _isOnGrid(labels, toSegments) -> bool:
+def _isOnGrid(labels: slicer.vtkOrientedImageData, toSegments: vtk.vtkMatrix4x4) -> bool:
     """Whether the voxels of labels are those of a grid, which is a matrix as of :func:`_ijkToSegments`."""
     matrix = vtk.vtkMatrix4x4()
     labels.GetImageToWorldMatrix(matrix)
@@ -191,7 +206,9 @@ def _isOnGrid(labels, toSegments) -> bool:
     return bool(np.abs(np.linalg.solve(grid, own @ corners) - corners).max() < _SAME_PLACE)
 
 
-def _resampled(labels, toSegments):
+def _resampled(
+    labels: slicer.vtkOrientedImageData, toSegments: vtk.vtkMatrix4x4
+) -> slicer.vtkOrientedImageData:
     """Labels on another grid, each voxel as the one of the labels in which its middle lies."""
     grid, moved = slicer.vtkOrientedImageData(), slicer.vtkOrientedImageData()
     grid.SetImageToWorldMatrix(toSegments)
@@ -203,7 +220,7 @@ def _resampled(labels, toSegments):
     return moved
 
 
-def largestSliceCenter(segmentationNode) -> list[float] | None:
+def largestSliceCenter(segmentationNode: slicer.vtkMRMLSegmentationNode) -> list[float] | None:
     """Where the lesion covers most of a slice of the CT (RAS, mm, in the world), None if there is none."""
     labels = slicer.vtkOrientedImageData()
     segmentationNode.GetBinaryLabelmapRepresentation(LESION, labels)
@@ -225,7 +242,7 @@ def largestSliceCenter(segmentationNode) -> list[float] | None:
     return list(toWorld.TransformPoint(place))
 
 
-def _arrayOf(labels) -> np.ndarray | None:
+def _arrayOf(labels: slicer.vtkOrientedImageData) -> np.ndarray | None:
     """Voxels (k, j, i) of an oriented image, None where it has none."""
     scalars = labels.GetPointData().GetScalars()
     if scalars is None or labels.GetNumberOfPoints() == 0:
@@ -240,7 +257,9 @@ def _fingerprint(mask: CutMask) -> str:
     return f"{list(mask.corner)} {mask.inside.shape} {zlib.crc32(np.packbits(mask.inside).data)}"
 
 
-def _ijkToSegments(gridNode, segmentationNode):
+def _ijkToSegments(
+    gridNode: slicer.vtkMRMLScalarVolumeNode, segmentationNode: slicer.vtkMRMLSegmentationNode
+) -> vtk.vtkMatrix4x4:
     """Matrix from a volume's voxels to a segmentation's own coordinates (RAS).
 
     The two lie under different transforms where one of them was hardened.
@@ -254,7 +273,7 @@ def _ijkToSegments(gridNode, segmentationNode):
     return matrix
 
 
-def _orientedImage(mask: CutMask, toSegments):
+def _orientedImage(mask: CutMask, toSegments: vtk.vtkMatrix4x4) -> slicer.vtkOrientedImageData:
     """A mask as VTK keeps labels: with its extent in the grid that it is of."""
     image = slicer.vtkOrientedImageData()
     image.SetImageToWorldMatrix(toSegments)
@@ -269,7 +288,9 @@ def _orientedImage(mask: CutMask, toSegments):
     return image
 
 
-def _surface(mask: CutMask, toSegments, spacing: Sequence[float], voxelMm: float):
+def _surface(
+    mask: CutMask, toSegments: vtk.vtkMatrix4x4, spacing: Sequence[float], voxelMm: float
+) -> vtk.vtkPolyData:
     """Smooth closed surface of a mask, in the segmentation's coordinates (RAS)."""
     if mask.isEmpty:
         return vtk.vtkPolyData()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import slicer
 
 from . import lesionSegments
 from .cutMask import CutMask
@@ -12,7 +13,10 @@ from .lesionSegments import LEFT_LUNG, RIGHT_LUNG
 
 
 def lesionBySide(
-    segmentationNode, lesion: CutMask, gridNodes: Sequence, spacing: Sequence[float]
+    segmentationNode: slicer.vtkMRMLSegmentationNode,
+    lesion: CutMask,
+    gridNodes: Sequence[slicer.vtkMRMLScalarVolumeNode],
+    spacing: Sequence[float],
 ) -> dict[str, np.ndarray | None]:
     """Tell the voxels of a lesion in the right lung from those in the left one.
 
@@ -42,7 +46,11 @@ def lesionBySide(
     return {"right": inRight, "left": ~inRight}
 
 
-def _lungOf(segmentationNode, segmentID: str, gridNodes: Sequence) -> CutMask | None:
+def _lungOf(
+    segmentationNode: slicer.vtkMRMLSegmentationNode,
+    segmentID: str,
+    gridNodes: Sequence[slicer.vtkMRMLScalarVolumeNode],
+) -> CutMask | None:
     if segmentationNode.GetSegmentation().GetSegment(segmentID) is None:
         return None
     lung = lesionSegments.maskOf(segmentationNode, segmentID, *gridNodes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import slicer
@@ -20,7 +21,7 @@ from .lungSides import lesionBySide
 from .runFiles import RunFiles
 
 
-def checkFit(ctNode, files: RunFiles) -> None:
+def checkFit(ctNode: slicer.vtkMRMLScalarVolumeNode, files: RunFiles) -> None:
     """Make sure that a CT is still what was segmented.
 
     Raises:
@@ -39,7 +40,9 @@ def checkFit(ctNode, files: RunFiles) -> None:
         )
 
 
-def setResults(ctNode, files: RunFiles, *, overwriteEdits: bool = False) -> None:
+def setResults(
+    ctNode: slicer.vtkMRMLScalarVolumeNode, files: RunFiles, *, overwriteEdits: bool = False
+) -> None:
     """Make or update the nodes of a run.
 
     One action for undo. Writing the segments takes a moment; see :func:`writeLesion`.
@@ -58,7 +61,7 @@ def setResults(ctNode, files: RunFiles, *, overwriteEdits: bool = False) -> None
         (resultNodes.PROBABILITY, files.probability),
     ):
         resultNodes.setVolume(resultNodes.getNode(ctNode, role), array, ctNode)
-    resultNodes.setCurve(resultNodes.findNode(ctNode, resultNodes.PROBABILITY), files.report)
+    resultNodes.setCurve(resultNodes.nodeOf(ctNode, resultNodes.PROBABILITY), files.report)
     display.prepareVolumes(ctNode)
     isFirst = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION) is None
     segmentationNode = resultNodes.getNode(ctNode, resultNodes.SEGMENTATION)
@@ -73,7 +76,9 @@ def setResults(ctNode, files: RunFiles, *, overwriteEdits: bool = False) -> None
     enableUndo(ctNode)
 
 
-def writeLesion(ctNode, threshold: float, *, overwriteEdits: bool = False) -> None:
+def writeLesion(
+    ctNode: slicer.vtkMRMLScalarVolumeNode, threshold: float, *, overwriteEdits: bool = False
+) -> None:
     """Write the lesion segment, its surface and the table for a threshold of 0 .. 1; one action for undo.
 
     The marked step: it takes up to two seconds on a scan of 512 x 512 x 300.
@@ -85,20 +90,20 @@ def writeLesion(ctNode, threshold: float, *, overwriteEdits: bool = False) -> No
     saveStateForUndo(ctNode)
     if not overwriteEdits:
         _keepEdits(ctNode, editsAtStake(ctNode))
-    probabilityNode = resultNodes.findNode(ctNode, resultNodes.PROBABILITY)
+    probabilityNode = resultNodes.nodeOf(ctNode, resultNodes.PROBABILITY)
     probability = slicer.util.arrayFromVolume(probabilityNode)
     # As the worker measured it: under a transform that scales, a voxel is not what the CT's spacing says.
     voxelMl = curve.voxel_ml
     found = CutMask.of(probability, level_of(threshold))
     mask = _withoutSpecks(found, report["least_lesion_ml"] / voxelMl)
-    segmentationNode = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
+    segmentationNode = resultNodes.nodeOf(ctNode, resultNodes.SEGMENTATION)
     # Not the grid of the CT, which may have been hardened or centered since and is elsewhere then.
     lesionSegments.write(segmentationNode, lesionSegments.LESION, mask, probabilityNode)
     numbers = _numbers(ctNode, mask, voxelMl, report["numbers"])
     resultNodes.setTable(resultNodes.getNode(ctNode, resultNodes.TABLE), numbers, threshold)
 
 
-def _lastRunOn(ctNode) -> tuple[ThresholdCurve, dict]:
+def _lastRunOn(ctNode: slicer.vtkMRMLScalarVolumeNode) -> tuple[ThresholdCurve, dict[str, Any]]:
     """Curve and report of the last run on a CT.
 
     Raises:
@@ -114,7 +119,7 @@ def _lastRunOn(ctNode) -> tuple[ThresholdCurve, dict]:
     return curve, report
 
 
-def editsAtStake(ctNode, files: RunFiles | None = None) -> list[str]:
+def editsAtStake(ctNode: slicer.vtkMRMLScalarVolumeNode, files: RunFiles | None = None) -> list[str]:
     """IDs of the segments that were edited by hand and are about to change.
 
     Lungs that were corrected and then handed over as lung mask come back as they are: nothing is lost.
@@ -138,7 +143,7 @@ def editsAtStake(ctNode, files: RunFiles | None = None) -> list[str]:
     ]
 
 
-def editedSegments(ctNode) -> list[str]:
+def editedSegments(ctNode: slicer.vtkMRMLScalarVolumeNode) -> list[str]:
     """Names of the segments of ours that differ from what the numbers in the table are of."""
     segmentationNode = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
     if segmentationNode is None:
@@ -151,19 +156,19 @@ def editedSegments(ctNode) -> list[str]:
     ]
 
 
-def saveStateForUndo(ctNode) -> None:
+def saveStateForUndo(ctNode: slicer.vtkMRMLScalarVolumeNode) -> None:
     """Remember the results as they are, once for an action; does nothing where Slicer's undo is off."""
     if any(resultNodes.findNode(ctNode, role) is not None for role in resultNodes.ROLES):
         slicer.mrmlScene.SaveStateForUndo()
 
 
-def enableUndo(ctNode) -> None:
+def enableUndo(ctNode: slicer.vtkMRMLScalarVolumeNode) -> None:
     """Let undo bring back the segmentation and the table."""
     for role in (resultNodes.SEGMENTATION, resultNodes.TABLE):
-        resultNodes.findNode(ctNode, role).SetUndoEnabled(True)
+        resultNodes.nodeOf(ctNode, role).SetUndoEnabled(True)
 
 
-def _gridNodesOf(ctNode) -> list:
+def _gridNodesOf(ctNode: slicer.vtkMRMLScalarVolumeNode) -> list[slicer.vtkMRMLScalarVolumeNode]:
     """The volumes whose voxels those of a run are, its probability first; any may have been moved since."""
     roles = (resultNodes.PROBABILITY, resultNodes.HEATMAP, resultNodes.PSEUDO_HEALTHY)
     made = (resultNodes.findNode(ctNode, role) for role in roles)
@@ -179,10 +184,10 @@ def _masksOf(files: RunFiles) -> dict[str, CutMask]:
     }
 
 
-def _keepEdits(ctNode, segmentIDs: Sequence[str]) -> None:
+def _keepEdits(ctNode: slicer.vtkMRMLScalarVolumeNode, segmentIDs: Sequence[str]) -> None:
     """Copy segments to segments of their own, as opaque as they are."""
-    segmentationNode = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
     for segmentID in segmentIDs:
+        segmentationNode = resultNodes.nodeOf(ctNode, resultNodes.SEGMENTATION)
         segmentation, display = segmentationNode.GetSegmentation(), segmentationNode.GetDisplayNode()
         copy = slicer.vtkSegment()
         copy.DeepCopy(segmentation.GetSegment(segmentID))
@@ -197,7 +202,7 @@ def _keepEdits(ctNode, segmentIDs: Sequence[str]) -> None:
         display.SetSegmentOpacity2DOutline(copyID, display.GetSegmentOpacity2DOutline(segmentID))
 
 
-def _nameOfCopy(segmentation, edited: str) -> str:
+def _nameOfCopy(segmentation: slicer.vtkSegmentation, edited: str) -> str:
     name, number = _("{name} (edited by hand)").format(name=edited), 2
     names = {segmentation.GetSegment(segmentID).GetName() for segmentID in segmentation.GetSegmentIDs()}
     while name in names:
@@ -211,15 +216,17 @@ def _withoutSpecks(mask: CutMask, leastVoxels: float) -> CutMask:
     return CutMask.of(large_parts(mask.inside, leastVoxels)).moved(mask.corner)
 
 
-def _numbers(ctNode, mask: CutMask, voxelMl: float, before: dict) -> dict:
+def _numbers(
+    ctNode: slicer.vtkMRMLScalarVolumeNode, mask: CutMask, voxelMl: float, before: dict[str, Any]
+) -> dict[str, Any]:
     """The numbers of the table for another lesion; lung volumes stay those of the run.
 
     None of a lung whose segment is gone.
     """
-    segmentationNode = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
+    segmentationNode = resultNodes.nodeOf(ctNode, resultNodes.SEGMENTATION)
     hu = slicer.util.arrayFromVolume(ctNode)[mask.box][mask.inside]
     sides = lesionBySide(segmentationNode, mask, _gridNodesOf(ctNode), ctNode.GetSpacing())
-    numbers: dict = {}
+    numbers: dict[str, Any] = {}
     for side, chosen in (*sides.items(), ("both", np.ones(len(hu), bool))):
         if chosen is None:
             numbers[side] = dict.fromkeys(before[side])

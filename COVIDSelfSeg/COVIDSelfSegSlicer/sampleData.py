@@ -18,7 +18,7 @@ from .workerProcess import WorkerProcess
 _NAME = "COVIDSelfSegPhantom"
 
 
-def offerPhantom(_source=None):
+def offerPhantom(_source: object = None) -> slicer.vtkMRMLScalarVolumeNode:
     """What the button in Sample Data calls, which itself shows no error; None where there is no phantom."""
     try:
         return makePhantom()
@@ -27,7 +27,7 @@ def offerPhantom(_source=None):
         return None
 
 
-def makePhantom():
+def makePhantom() -> slicer.vtkMRMLScalarVolumeNode:
     """Make the phantom (seed 7, severity 2 of 4) and load it; returns its volume node.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,14 +26,18 @@ class ScanFiles:
     lungs: np.ndarray | None
     ijkToLps: np.ndarray
 
-    def write(self, folder: Path, stop) -> None:
+    def write(self, folder: Path, stop: Callable[[], bool]) -> None:
         """Write ``scan.nrrd`` and, where there is a mask, ``lung_mask.nrrd``."""
         write_nrrd(folder / "scan.nrrd", self.scan, self.ijkToLps, stop)
         if self.lungs is not None:
             write_nrrd(folder / "lung_mask.nrrd", self.lungs, self.ijkToLps, stop)
 
 
-def scanFiles(ctNode, lungMaskNode=None, lungSegmentIDs=None) -> ScanFiles:
+def scanFiles(
+    ctNode: slicer.vtkMRMLScalarVolumeNode,
+    lungMaskNode: slicer.vtkMRMLNode | None = None,
+    lungSegmentIDs: Sequence[str] | None = None,
+) -> ScanFiles:
     """Collect what the worker needs of a CT node.
 
     Args:
@@ -52,7 +57,7 @@ def scanFiles(ctNode, lungMaskNode=None, lungSegmentIDs=None) -> ScanFiles:
     return ScanFiles(slicer.util.arrayFromVolume(ctNode), lungs, ijkToLpsOfWorld(ctNode))
 
 
-def whyItCannotStay(ctNode) -> str:
+def whyItCannotStay(ctNode: slicer.vtkMRMLScalarVolumeNode) -> str:
     """Why results would not stay with what is seen of a CT; empty where they do."""
     browsers = slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode")
     if any(browser.GetSequenceNode(ctNode) is not None for browser in browsers):
@@ -66,7 +71,7 @@ def whyItCannotStay(ctNode) -> str:
     return ""
 
 
-def ijkToLpsOfWorld(ctNode) -> np.ndarray:
+def ijkToLpsOfWorld(ctNode: slicer.vtkMRMLScalarVolumeNode) -> np.ndarray:
     """Matrix from voxel indices of a volume to positions in the world, with its transform applied.
 
     Raises:
@@ -90,7 +95,11 @@ def ijkToLpsOfWorld(ctNode) -> np.ndarray:
     return np.diag([-1.0, -1.0, 1.0, 1.0]) @ slicer.util.arrayFromVTKMatrix(matrix)
 
 
-def _lungsOfSegments(segmentationNode, segmentIDs, ctNode) -> np.ndarray:
+def _lungsOfSegments(
+    segmentationNode: slicer.vtkMRMLSegmentationNode,
+    segmentIDs: Sequence[str] | None,
+    ctNode: slicer.vtkMRMLScalarVolumeNode,
+) -> np.ndarray:
     """Labels of the chosen segments on the CT's grid: sides where their names tell them, else all right."""
     segmentation = segmentationNode.GetSegmentation()
     chosen = list(segmentation.GetSegmentIDs() if segmentIDs is None else segmentIDs)
@@ -106,7 +115,7 @@ def _lungsOfSegments(segmentationNode, segmentIDs, ctNode) -> np.ndarray:
     return lungs
 
 
-def _sideOf(segment) -> int:
+def _sideOf(segment: slicer.vtkSegment) -> int:
     """Right, left, or 0 where the name does not tell."""
     name = segment.GetName().lower()
     if "right" in name:
@@ -114,7 +123,9 @@ def _sideOf(segment) -> int:
     return LEFT if "left" in name else 0
 
 
-def _lungsOfLabels(labelNode, ctNode) -> np.ndarray:
+def _lungsOfLabels(
+    labelNode: slicer.vtkMRMLLabelMapVolumeNode, ctNode: slicer.vtkMRMLScalarVolumeNode
+) -> np.ndarray:
     labels, scan = slicer.util.arrayFromVolume(labelNode), slicer.util.arrayFromVolume(ctNode)
     sameGrid = labels.shape == scan.shape and np.allclose(
         ijkToLpsOfWorld(labelNode), ijkToLpsOfWorld(ctNode), rtol=0, atol=1e-4
@@ -132,7 +143,7 @@ def _lungsOfLabels(labelNode, ctNode) -> np.ndarray:
     return np.where((labels < 0) | (labels > 255), 255, labels).astype(np.uint8)
 
 
-def _emptyMask(node) -> UserError:
+def _emptyMask(node: slicer.vtkMRMLNode) -> UserError:
     return UserError(
         _("The lung mask {name} is empty.").format(name=node.GetName()),
         why=_("Lesions are looked for inside the lungs only."),

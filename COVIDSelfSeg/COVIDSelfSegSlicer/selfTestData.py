@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import slicer
 from COVIDSelfSegLib.lung_labels import LEFT, RIGHT
@@ -11,7 +13,7 @@ from .runFiles import RunFiles
 from .waiting import waitFor
 
 
-def madeUpRun():
+def madeUpRun() -> tuple[slicer.vtkMRMLScalarVolumeNode, RunFiles]:
     """A small CT in the scene, and what a run could leave for it: two lungs, a ball of a lesion.
 
     Returns:
@@ -48,7 +50,7 @@ def whatTheWorkerLacks() -> str:
     """Why no scan can be segmented here; empty where one can."""
     answers: list[str] = []
 
-    def take(status, reason: str) -> None:
+    def take(status: dict[str, Any] | None, reason: str) -> None:
         if status is None:
             answers.append(reason)
         elif status["torch"] is None or "error" in status["torch"] or status["missing"]:

@@ -15,7 +15,9 @@ _SHOWN_FROM = 0.05
 """Below this threshold nearly all lung counts, which would squeeze the rest of the curve flat."""
 
 
-def drawCurve(curve: ThresholdCurve | None, threshold: float, calibrated: float, width: int, height: int):
+def drawCurve(
+    curve: ThresholdCurve | None, threshold: float, calibrated: float, width: int, height: int
+) -> qt.QPixmap:
     """Draw the curve with the threshold (solid) and the model's calibrated one (dashed).
 
     Args:
@@ -65,7 +67,9 @@ def drawCurve(curve: ThresholdCurve | None, threshold: float, calibrated: float,
     return pixmap
 
 
-def _drawThreshold(painter, pen, style, x: float, ends: tuple[float, float]) -> None:
+def _drawThreshold(
+    painter: qt.QPainter, pen: qt.QPen, style: int, x: float, ends: tuple[float, float]
+) -> None:
     pen.setStyle(style)
     painter.setPen(pen)
     painter.drawLine(qt.QPointF(x, ends[0]), qt.QPointF(x, ends[1]))

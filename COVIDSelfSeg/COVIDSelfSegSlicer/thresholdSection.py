@@ -54,7 +54,7 @@ class ThresholdSection:
         ui.thresholdSlider.connect("valueChanged(double)", self._onReleased)
         ui.calibratedButton.connect("clicked(bool)", self._onCalibrated)
 
-    def showResults(self, ctNode) -> None:
+    def showResults(self, ctNode: slicer.vtkMRMLScalarVolumeNode | None) -> None:
         """Follow a CT: its curve, its threshold, its table; without results all is disabled."""
         self.settle()
         self._endPreview()
@@ -209,7 +209,7 @@ class ThresholdSection:
         table.setFixedHeight(rows.length() + header.sizeHint.height() + frame)
 
 
-def mayOverwrite(ctNode, files: RunFiles | None = None) -> bool:
+def mayOverwrite(ctNode: slicer.vtkMRMLScalarVolumeNode, files: RunFiles | None = None) -> bool:
     """Ask before hand edits go; they are kept as copies unless the user says so.
 
     Args:
@@ -219,7 +219,7 @@ def mayOverwrite(ctNode, files: RunFiles | None = None) -> bool:
     edited = results.editsAtStake(ctNode, files)
     if not edited:
         return True
-    segmentation = resultNodes.findNode(ctNode, resultNodes.SEGMENTATION).GetSegmentation()
+    segmentation = resultNodes.nodeOf(ctNode, resultNodes.SEGMENTATION).GetSegmentation()
     names = ", ".join(segmentation.GetSegment(segmentID).GetName() for segmentID in edited)
     return slicer.util.confirmYesNoDisplay(
         _(

@@ -426,7 +426,7 @@ def test_the_segments_are_those_of_the_chosen_mask(a_panel):
     for mask in masks:
         user.choose(a_panel.ui.lungMaskSelector, mask.GetName())
         assert what_is_listed(a_panel) == {"lung": True, "tumor": False}
-    assert a_panel._chosenLungSegments() == ["Segment_2"]
+    assert a_panel.lungSegments.chosenIDs == ["Segment_2"]
 
 
 def test_what_was_ticked_stays_when_segments_are_renamed_or_added(a_panel):
