@@ -19,7 +19,7 @@ from .cohorts.cohort import CohortScan, check_grids
 from .preset_files import preset_from_dict
 from .presets import Preset
 from .segmenter import SegmenterTrainer
-from .training_run.starting import own_recipe
+from .starting import own_recipe
 
 What = Literal["all", "equalised"]
 """Every calibration and the threshold, or the calibration of equalised pictures alone."""

@@ -22,9 +22,6 @@ from .slice_selection import MaskedSlice
 Picture = npt.NDArray[np.uint8]
 """(rows, columns, 3)."""
 
-GAN_PANELS = ("diseased", "pseudo-healthy", "excess", "painted", "mended", "original")
-SEGMENTER_PANELS = ("slice", "pseudo-mask", "probability")
-
 _LOWEST, _HIGHEST = -1000.0, 0.0
 _EXCESS_HU = 400.0
 
@@ -32,7 +29,7 @@ _EXCESS_HU = 400.0
 def gan_picture(
     generator: VolumeGenerator, healthy: CohortScan, diseased: CohortScan, device: Device
 ) -> Image.Image:
-    """A strip of :data:`GAN_PANELS`: the densest slice of a diseased scan, and painted lesions mended.
+    """A strip of the GAN's :data:`.curves.PANELS`: a diseased scan's densest slice, and painted lesions mended.
 
     Args:
         generator: in evaluation mode.
@@ -66,7 +63,7 @@ def gan_picture(
 
 
 def segmenter_picture(network: SliceNetwork, chosen: MaskedSlice, device: Device) -> Image.Image:
-    """A strip of :data:`SEGMENTER_PANELS` of a diseased slice.
+    """A strip of the segmenter's :data:`.curves.PANELS` of a diseased slice.
 
     Args:
         network: in evaluation mode.

@@ -23,13 +23,13 @@ from .pseudo_masks import residual_hu
 from .samples import gan_picture, segmenter_picture
 from .segmenter import SegmenterTrainer, segmenter_architecture
 from .slice_selection import most_infected
+from .starting import check_start, learned_from, start_generator, start_segmenter
 from .training_run.checkpoint import checkpoint_of, remove_leftovers
 from .training_run.collapse import CollapseWatch
 from .training_run.curves import PAGE, State, write_page
 from .training_run.distributed import joined, rank, size, size_of_launcher, wait_for_all
 from .training_run.phase_run import PhaseRun, Report, Running, disk_error
 from .training_run.resuming import check_resumable, recipe_of
-from .training_run.starting import check_start, learned_from, start_generator, start_segmenter
 
 log = logging.getLogger(__name__)
 

@@ -20,9 +20,9 @@ from COVIDSelfSegLib.models import ModelPackage, write_package
 from torch import Tensor
 
 from .cohorts.cohort import CohortScan
+from .lineage import check_in_common, origin
 from .recalibration import fitted
-from .training_run.lineage import check_in_common, origin
-from .training_run.starting import learned_from, own_recipe
+from .starting import learned_from, own_recipe
 
 
 @dataclass(frozen=True)

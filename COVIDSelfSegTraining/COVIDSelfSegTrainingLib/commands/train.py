@@ -21,11 +21,11 @@ from ..plan import make_plan
 from ..preset_checks import check_preset
 from ..preset_files import find_preset, write_preset
 from ..presets import PRESETS, Preset
+from ..starting import check_start
 from ..training import PHASES, Outcome, train
 from ..training_run.checkpoint import checkpoint_of
 from ..training_run.distributed import rank_of_launcher
 from ..training_run.phase_run import Report, Running
-from ..training_run.starting import check_start
 from .arguments import for_the_card
 
 _SPANS = {"gan": (0.0, 0.6), "masks": (0.6, 0.65), "segmenter": (0.65, 1.0)}

@@ -18,6 +18,7 @@ from COVIDSelfSegLib.networks.lung_unet import widths_of
 from COVIDSelfSegLib.weight_file import DamagedFileError, check_weights, write_weights
 
 from ..cohorts.shipped import data_folder
+from ..lineage import origin, start_sha256
 from ..lung_networks.chests import shipped_chest_names, shipped_chests
 from ..lung_networks.training import (
     SLICE_PRESET,
@@ -27,7 +28,6 @@ from ..lung_networks.training import (
     read_network,
     read_start,
 )
-from ..training_run.lineage import origin, start_sha256
 from .arguments import for_the_card
 
 log = logging.getLogger(__name__)

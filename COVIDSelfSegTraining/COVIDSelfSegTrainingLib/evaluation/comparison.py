@@ -9,7 +9,7 @@ import numpy as np
 from COVIDSelfSegLib.quantification import dice
 
 from ..preset_files import flat
-from ..training_run.starting import own_recipe
+from ..starting import own_recipe
 from .cases import Case, table_suffix
 from .evaluated import Contender, Evaluated
 from .score_tables import INTERVAL_NOTE, PHANTOM_NOTE, best_level, with_lesions

@@ -11,7 +11,7 @@ from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.file_errors import writing_to
 from COVIDSelfSegLib.weight_file import write_weights
 
-from ..training_run.lineage import check_in_common, origin
+from ..lineage import check_in_common, origin
 from ..weight_mean import check_shares, mean_of
 from .training import TrainedLungs
 

@@ -14,7 +14,6 @@ from typing import Any
 
 from COVIDSelfSegLib.whole_files import appearing_whole
 
-from ..samples import GAN_PANELS, SEGMENTER_PANELS
 from .training_log import LOG, read_log
 
 log = logging.getLogger(__name__)
@@ -25,7 +24,11 @@ SAMPLES = "samples"
 _WIDTH, _HEIGHT = 300, 120
 _REFRESH_S = 20
 _PHASES = {"gan": "Phase 1: generator and discriminator", "segmenter": "Phase 3: 2D network"}
-_PANELS = {"gan": GAN_PANELS, "segmenter": SEGMENTER_PANELS}
+PANELS = {
+    "gan": ("diseased", "pseudo-healthy", "excess", "painted", "mended", "original"),
+    "segmenter": ("slice", "pseudo-mask", "probability"),
+}
+"""What a sample picture of each phase shows, from left to right."""
 _MEANING = {
     "accuracy": "of the discriminator; .5 is guessing, pinned at 1 it has won",
     "error_left": "1: the generator restores nothing, 0: a perfect healthy twin",
@@ -136,7 +139,7 @@ def _samples(folder: Path, phase: str) -> list[str]:
     files = sorted((folder / SAMPLES).glob(f"{phase}-*.png"))
     if not files:
         return []
-    rows = [f"<p>{' | '.join(_PANELS[phase])}</p>"]
+    rows = [f"<p>{' | '.join(PANELS[phase])}</p>"]
     for file in files:
         picture = base64.b64encode(file.read_bytes()).decode()
         step = int(file.stem.rsplit("-", 1)[1])

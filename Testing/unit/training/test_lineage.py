@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.lung_masks.network import LungCard
+from COVIDSelfSegTrainingLib.lineage import check_in_common, lineage, origin, start_sha256
 from COVIDSelfSegTrainingLib.lung_networks.training import TrainedLungs
-from COVIDSelfSegTrainingLib.training_run.lineage import check_in_common, lineage, origin, start_sha256
 
 
 def named(sha256: str, **recipe: Any) -> TrainedLungs:

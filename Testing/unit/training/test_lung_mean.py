@@ -13,8 +13,8 @@ from COVIDSelfSegLib.lung_masks.network import LungCard, LungNetwork
 from COVIDSelfSegLib.networks.lung_unet import LungUNet, widths_of
 from COVIDSelfSegLib.weight_file import check_weights, read_weights, write_weights
 from COVIDSelfSegTrainingLib.cli import main
+from COVIDSelfSegTrainingLib.lineage import lineage, origin
 from COVIDSelfSegTrainingLib.lung_networks.training import read_network
-from COVIDSelfSegTrainingLib.training_run.lineage import lineage, origin
 
 
 def a_network(path: Path, seed: int, *, started_from: Path | None = None, flat: bool = False) -> Path:

@@ -19,9 +19,9 @@ from COVIDSelfSegTrainingLib.calibration import Judged
 from COVIDSelfSegTrainingLib.cli import main
 from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan
 from COVIDSelfSegTrainingLib.evaluation.model_card import card_text
+from COVIDSelfSegTrainingLib.lineage import lineage
 from COVIDSelfSegTrainingLib.presets import Preset
 from COVIDSelfSegTrainingLib.segmenter import SegmenterTrainer
-from COVIDSelfSegTrainingLib.training_run.lineage import lineage
 
 from ..conftest import TINY
 

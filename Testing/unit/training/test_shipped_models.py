@@ -29,9 +29,9 @@ from COVIDSelfSegTrainingLib.cohorts.shipped import shipped_sources
 from COVIDSelfSegTrainingLib.evaluation.baselines import THRESHOLDS_HU, hu_threshold
 from COVIDSelfSegTrainingLib.evaluation.model_card import card_text
 from COVIDSelfSegTrainingLib.evaluation.slice_ranking import slice_auc
+from COVIDSelfSegTrainingLib.lineage import start_sha256
 from COVIDSelfSegTrainingLib.lung_networks.training import SLICE_PRESET
 from COVIDSelfSegTrainingLib.preset_files import read_preset
-from COVIDSelfSegTrainingLib.training_run.lineage import start_sha256
 
 FOLDER = Path(__file__).resolve().parents[3] / "COVIDSelfSeg" / "Resources" / "Models"
 RECIPES = FOLDER.parents[2] / "Resources" / "Recipes"

@@ -15,7 +15,7 @@ from COVIDSelfSegTrainingLib.cli import main
 from COVIDSelfSegTrainingLib.cohorts.card_names import card_name
 from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan
 from COVIDSelfSegTrainingLib.evaluation.model_card import card_text
-from COVIDSelfSegTrainingLib.training_run.lineage import lineage
+from COVIDSelfSegTrainingLib.lineage import lineage
 from COVIDSelfSegTrainingLib.weight_mean import Part, check_parts, write_mean
 
 from ..conftest import TINY

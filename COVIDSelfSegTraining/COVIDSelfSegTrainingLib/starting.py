@@ -10,10 +10,10 @@ from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.package_card import Architecture, ModelCard, TrainingScan
 from torch import nn
 
-from ..gan import GanTrainer, generator_architecture
-from ..presets import Preset
-from ..segmenter import SegmenterTrainer, segmenter_architecture
+from .gan import GanTrainer, generator_architecture
 from .lineage import origin
+from .presets import Preset
+from .segmenter import SegmenterTrainer, segmenter_architecture
 
 HISTORY = ("started_from", "mean_of", "calibrated_by")
 """What a recipe holds beside its preset."""
