@@ -29,7 +29,7 @@ _EXCESS_HU = 400.0
 def gan_picture(
     generator: VolumeGenerator, healthy: CohortScan, diseased: CohortScan, device: Device
 ) -> Image.Image:
-    """A strip of the GAN's :data:`.curves.PANELS`: a diseased scan's densest slice, and painted lesions mended.
+    """A strip of the GAN's :data:`.curves.PANELS`: a diseased scan's densest slice, painted lesions mended.
 
     Args:
         generator: in evaluation mode.
