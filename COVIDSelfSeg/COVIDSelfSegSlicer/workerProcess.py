@@ -68,7 +68,8 @@ class WorkerProcess:
         onEvent: called with each event of the worker.
         onLog: called with each line of its log.
         onExit: called once with its exit code, after its last event.
-        folders: put on the worker's ``PYTHONPATH``, besides the folder of this module.
+        folders: put on the worker's ``PYTHONPATH``, besides the folder of this module. The worker then
+            starts in Slicer's current folder, from which relative paths among its arguments are seen.
     """
 
     def __init__(
@@ -88,13 +89,14 @@ class WorkerProcess:
         environment = environmentFor(python)
         if folders:
             paths = [str(MODULE_FOLDER), *(str(folder) for folder in folders)]
-            environment["PYTHONPATH"] = os.pathsep.join([*paths, environment.get("PYTHONPATH", "")])
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, [*paths, environment.get("PYTHONPATH")]))
+            environment["PYTHONSAFEPATH"] = "1"  # no file of the current folder stands in for a package
         self._process = subprocess.Popen(  # noqa: S603 (no shell; the interpreter is the user's choice)
             [python, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            cwd=MODULE_FOLDER,
+            cwd=None if folders else MODULE_FOLDER,
             env=environment,
             text=True,
             encoding="utf-8",

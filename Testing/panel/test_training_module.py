@@ -47,6 +47,19 @@ def test_what_the_worker_refuses_reaches_the_console_with_its_three_lines(
     assert not a_logic.isRunning
 
 
+def test_relative_paths_are_seen_from_the_folder_that_the_console_is_in(
+    a_logic: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from COVIDSelfSegLib.errors import UserError
+
+    (tmp_path / "hospital.toml").write_text('based_on = "default"\nname = "hospital"\n')
+    (tmp_path / "random.py").write_text("raise RuntimeError('the worker imports what lies around')\n")
+    (tmp_path / "cohort").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="cohort holds no cohort"):
+        a_logic.train("cohort", "model", preset="hospital.toml")
+
+
 def test_a_python_that_is_gone_is_told_with_what_to_do(a_module: Any, tmp_path: Path) -> None:
     from COVIDSelfSegLib.errors import UserError
     from COVIDSelfSegSlicer import setup
