@@ -44,7 +44,7 @@ def parse(commands: Sequence[Command], arguments: Sequence[str]) -> argparse.Nam
     asked = next((word for word in arguments if not word.startswith("-")), None)
     speaking = parser
     for command in commands:
-        its_own = parsers.add_parser(command.name, help=command.help)
+        its_own = parsers.add_parser(command.name, help=command.help, description=_sentence(command.help))
         if command.name == asked:
             getattr(import_module(command.module), command.function)(its_own)
             speaking = its_own
@@ -53,6 +53,11 @@ def parse(commands: Sequence[Command], arguments: Sequence[str]) -> argparse.Nam
         # argparse itself would say this with the usage of the whole command line, which lists no option.
         speaking.error(f"unrecognized arguments: {' '.join(unknown)}{_meant(unknown[0], speaking)}")
     return parsed
+
+
+def _sentence(words: str) -> str:
+    """What is said above the options of a command that says no more of itself."""
+    return words[0].upper() + words[1:] + "." * (not words.endswith("?"))
 
 
 def _meant(typed: str, parser: argparse.ArgumentParser) -> str:

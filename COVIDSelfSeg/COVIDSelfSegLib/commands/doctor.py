@@ -14,7 +14,9 @@ from ..volume import read_scan
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``doctor`` takes."""
     parser.add_argument("scan", type=Path, help="NIfTI, NRRD or MHA file, or a folder of DICOM slices")
-    parser.add_argument("--series", metavar="ID", help="DICOM series to take, if the folder holds several")
+    parser.add_argument(
+        "--series", metavar="ID", help="DICOM series to take; default: the chest CT with the most slices"
+    )
     parser.set_defaults(command=_doctor)
 
 

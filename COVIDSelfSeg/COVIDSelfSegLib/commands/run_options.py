@@ -12,15 +12,27 @@ from .number_types import share
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add what a user may choose of how a scan is segmented."""
-    parser.add_argument("--model", default=DEFAULT_PACKAGE, metavar="NAME|FILE", help="model package")
+    parser.add_argument(
+        "--model", default=DEFAULT_PACKAGE, metavar="NAME|FILE", help=f"model package ({DEFAULT_PACKAGE})"
+    )
     parser.add_argument("--threshold", type=share, metavar="T", help="0..1; default: the model's own")
     parser.add_argument("--lung-model", type=Path, metavar="FILE", help="R231 weights for lungmask")
     parser.add_argument("--builtin-lungs", action="store_true", help="do not use lungmask")
     parser.add_argument(
         "--plain-lungmask", action="store_true", help="lungmask on every slice in float32 (slow)"
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add_device(parser)
     parser.add_argument("--events", action="store_true", help="progress as JSON lines on stdout")
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add the choice of where networks run."""
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="where networks run; auto: on a GPU if there is one",
+    )
 
 
 def chosen_options(

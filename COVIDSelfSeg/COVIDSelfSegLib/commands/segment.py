@@ -15,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``segment`` takes."""
     parser.add_argument("scan", type=Path, help="NIfTI, NRRD or MHA file, or a folder of DICOM slices")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for the results")
-    parser.add_argument("--series", metavar="ID", help="DICOM series to take, if the folder holds several")
+    parser.add_argument(
+        "--series", metavar="ID", help="DICOM series to take; default: the chest CT with the most slices"
+    )
     parser.add_argument(
         "--lung-mask",
         type=Path,

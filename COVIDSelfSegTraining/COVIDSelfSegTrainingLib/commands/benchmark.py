@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``benchmark`` takes."""
     parser.description = (
         "Runs packages and baselines on the shared real scans and annotated slices and on "
-        "held-out phantoms, and writes every table to one page, with CSV files beside it. Stopped and run "
-        "again, or with further packages, it scores no scan again that it has scored."
+        "held-out phantoms, and writes every table to one page, with CSV files beside it. If "
+        "stopped and run again, or run with further packages, it scores no scan twice."
     )
     parser.add_argument(
         "--model", action="append", metavar="[LABEL=]NAME|FILE", help="package; may be given several times"

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from COVIDSelfSegLib.commands.number_types import whole_number
+from COVIDSelfSegLib.commands.run_options import add_device
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.models import find_package
 
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="painted batches to calibrate by, instead of the preset's (a fifth are equalised)",
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add_device(parser)
     parser.set_defaults(command=_calibrate)
 
 

@@ -16,8 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``card`` takes."""
     parser.description = (
         "Prints the card as Markdown. With --sheet, the figures that 'covidselfseg benchmark' "
-        "measured for these very weights are written into the package first; with --threshold, another "
-        "threshold is. Both change the file that is named."
+        "measured for these very weights are first written into the package; --threshold gives it another "
+        "threshold. Both change the file that is named."
     )
     parser.add_argument(
         "package", nargs="?", default=DEFAULT_PACKAGE, metavar="NAME|FILE", help="default: the shipped one"

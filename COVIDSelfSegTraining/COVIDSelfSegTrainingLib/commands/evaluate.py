@@ -11,6 +11,7 @@ from typing import Any
 
 from COVIDSelfSegLib.commands.console import print_line
 from COVIDSelfSegLib.commands.number_types import count, share
+from COVIDSelfSegLib.commands.run_options import add_device
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.errors import UserError, stopped_saying
 from COVIDSelfSegLib.events import EventWriter, Progress
@@ -62,7 +63,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--slices", type=Path, action="append", default=[], metavar="DIR|NPZ", help="annotated single slices"
     )
-    parser.add_argument("--slice-labels", type=Path, metavar="JSON", help="labels of slices (see the docs)")
+    parser.add_argument(
+        "--slice-labels",
+        type=Path,
+        metavar="JSON",
+        help="labels of slices; see docs/cohorts-and-evaluation.md",
+    )
     add_sheet_options(parser)
 
 
@@ -74,7 +80,7 @@ def add_sheet_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threshold", type=share, metavar="T", help="0..1; default: each model's own")
     parser.add_argument("--lung-model", type=Path, metavar="FILE", help="R231 weights for lungmask")
     parser.add_argument("--builtin-lungs", action="store_true", help="do not use lungmask")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add_device(parser)
     parser.add_argument("--pictures", type=count, default=12, metavar="N", help="scans to show (12)")
     parser.add_argument("--events", action="store_true", help="progress as JSON lines on stdout")
 

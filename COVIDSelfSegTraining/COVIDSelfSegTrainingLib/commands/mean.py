@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from COVIDSelfSegLib.commands.run_options import add_device
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.models import find_package
@@ -28,7 +29,7 @@ def add_mean(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("cohort", type=Path, help="folder that 'prepare' wrote")
     parser.add_argument("output", type=Path, help="package to write, a .safetensors file")
     _add_parts(parser, "PACKAGE", "a package's name or file")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add_device(parser)
     parser.set_defaults(command=_mean)
 
 

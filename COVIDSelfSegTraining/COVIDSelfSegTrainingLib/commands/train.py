@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from COVIDSelfSegLib.commands.number_types import whole_number
+from COVIDSelfSegLib.commands.run_options import add_device
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.errors import UserError, stopped_saying
 from COVIDSelfSegLib.events import EventWriter
@@ -50,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start-from",
         metavar="NAME|FILE",
-        help="package whose weights to start from, as for a hospital's own scans; --gan-iterations 0 then "
-        "keeps its generator",
+        help="package whose weights to start from, for example with a hospital's own scans; "
+        "--gan-iterations 0 then keeps its generator",
     )
     parser.add_argument("--gan-iterations", type=int, metavar="N", help="instead of the preset's")
     parser.add_argument(
@@ -61,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="instead of the preset's; the warm-up of its rate then takes a quarter of them at most",
     )
     parser.add_argument("--seed", type=int, metavar="N", help="instead of the preset's")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add_device(parser)
     parser.add_argument(
         "--precision",
         choices=("auto", "float32"),
@@ -79,7 +80,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--save-every", type=whole_number, default=200, metavar="N", help="steps between checkpoints (200)"
     )
     parser.add_argument("--compile", action="store_true", help="torch.compile; for long runs on a GPU")
-    parser.add_argument("--plan", action="store_true", help="print expected time and memory, and stop")
+    parser.add_argument(
+        "--plan", action="store_true", help="print expected time, memory and disk space, and stop"
+    )
     parser.add_argument("--write-preset", type=Path, metavar="FILE", help="write the preset, and stop")
     parser.add_argument("--events", action="store_true", help="progress as JSON lines on stdout")
     parser.set_defaults(command=_train)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from COVIDSelfSegLib import __version__
 from COVIDSelfSegLib.commands.number_types import positive_number, whole_number
+from COVIDSelfSegLib.commands.run_options import add_device
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.errors import stopped_saying
 from COVIDSelfSegLib.file_errors import writing_to
@@ -56,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="learn from diseased scans too, whose lungs this network of whole chests finds",
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add_device(parser)
     parser.set_defaults(command=_train)
 
 
