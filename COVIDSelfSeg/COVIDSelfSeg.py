@@ -72,9 +72,9 @@ class COVIDSelfSeg(ScriptedLoadableModule):
         self.parent.dependencies = []
         self.parent.contributors = [_("The COVIDSelfSeg developers")]
         self.parent.helpText = _(
-            "Finds COVID-19 lesions in a chest CT without hand-drawn labels. A 3D generator paints the lung "
-            "healthy; the difference is a heatmap in HU; a TransUNet trained on such differences gives the "
-            "lesion probability; a threshold gives the segmentation.<br>"
+            "Finds COVID-19 lesions in a chest CT; trained without hand-drawn labels. A 3D network paints "
+            "the lung as it would look healthy; the difference is a heatmap in HU. A 2D network, trained on "
+            "such differences, gives the lesion probability; a threshold gives the segmentation.<br>"
             "Load a CT, press <b>Segment infection</b>, move the threshold, look in 3D.<br>"
             "<b>For research use only. Not a medical device.</b> Nothing leaves this computer."
         )
@@ -304,7 +304,7 @@ class COVIDSelfSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             (ui.volumeRenderingCheckBox, display.CLOUD),
         ):
             enable(widget, display.whyNotShown(self.ctNode, what))
-        noGPU = "" if self.setupSection.hasGPU else _("The worker's Python finds no GPU; it uses the CPU.")
+        noGPU = "" if self.setupSection.hasGPU else _("Set-up shows no GPU; the CPU is used.")
         enable(ui.deviceSelector, noGPU)
         noLungmask = _(
             "lungmask or its weights are missing or damaged (see Set-up); the built-in method is used."

@@ -174,7 +174,7 @@ def _replaced(path: Path) -> UserError:
     return UserError(
         f"The model file {path} has been replaced since it was opened.",
         why="The report would name the former weights.",
-        fix="Run again, with the file as it is now; a batch then also makes anew what the former one made.",
+        fix="Run again, with the file as it is now; a batch then also repeats what the former weights made.",
         code=ExitCode.MODEL_UNUSABLE,
     )
 

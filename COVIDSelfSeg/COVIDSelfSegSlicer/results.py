@@ -113,7 +113,7 @@ def _lastRunOn(ctNode: slicer.vtkMRMLScalarVolumeNode) -> tuple[ThresholdCurve, 
     if not resultNodes.hasResults(ctNode) or curve is None or report is None:
         raise UserError(
             _("The threshold cannot be changed: there are no results."),
-            why=_("It decides what of the probability that a run leaves with its CT is lesion."),
+            why=_("It is applied to the lesion probability, which only a run gives."),
             fix=_("Segment the infection of this CT, then change the threshold."),
         )
     return curve, report

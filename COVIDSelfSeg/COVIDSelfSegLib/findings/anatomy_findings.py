@@ -80,8 +80,8 @@ def _size_findings(lung_box_mm: tuple[float, float, float]) -> Iterator[Finding]
         yield warning(
             f"By the header, the lungs are {wide / 10:.0f} cm wide, {deep / 10:.0f} cm deep and "
             f"{tall / 10:.0f} cm tall.",
-            "Hardly any lungs are so. The size of the voxels may be wrong, and all volumes in ml with it; or "
-            "a large part of the lungs holds no air and was not seen.",
-            "Compare the spacing with that of the DICOM source, also if pixels were merged or slices left "
-            "out. If it is right, check the lung mask.",
+            "Lungs are hardly ever like this. The size of the voxels may be wrong, and with it all volumes "
+            "in ml; or a large part of the lungs holds no air and was not seen.",
+            "Compare the spacing with that of the DICOM source: where pixels were merged or slices left out, "
+            "it must be larger. If it is right, check the lung mask.",
         )

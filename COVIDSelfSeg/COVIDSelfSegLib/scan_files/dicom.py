@@ -250,7 +250,7 @@ def _check_headers(series: Series) -> None:
             f"The series '{series.description}' does not say how large its pixels are.",
             why="Volumes in ml and the model's scale both depend on the size of a voxel in millimetres.",
             fix="Export the series again from the scanner or its archive: PixelSpacing in the header is "
-            "missing, or holds no two numbers above zero (a decimal comma makes none).",
+            "missing, or is not two numbers above zero (a decimal comma is no part of a number).",
         )
 
 

@@ -155,6 +155,6 @@ def not_readable(path: Path, error: OSError) -> UserError:
     not_found = too_long(path) if isinstance(error, FileNotFoundError) else None
     return not_found or UserError(
         f"{path} cannot be read: {error.strerror or error}.",
-        why="It may be or hold slices of the scan; without them lungs would be cut short without a word.",
+        why="It may be, or hold, slices of the scan; without them, lungs would be cut short unnoticed.",
         fix="Copy it again, or make it readable; if it belongs to no scan, move it out of the folder.",
     )

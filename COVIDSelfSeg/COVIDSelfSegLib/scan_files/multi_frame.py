@@ -183,7 +183,7 @@ def _value(groups: Sequence[Any], macro: str, keyword: str) -> Any:
 
 def _places_unknown(name: str) -> UserError:
     return UserError(
-        f"The file of many frames '{name}' does not say of each frame where it lies.",
+        f"The file of many frames '{name}' does not say where each frame lies.",
         why="Without its functional groups, distances and the order of its slices are guesswork.",
         fix="Export the CT again as a series of single slices, or as an NRRD, NIfTI or MHA file.",
     )

@@ -63,7 +63,7 @@ def refuse_nifti2(path: Path) -> NoReturn:
     """
     raise UserError(
         f"{path.name} is NIfTI-2, which is not read.",
-        why="Its header is laid out otherwise than that of NIfTI-1, so size and spacing cannot be known.",
+        why="Its header has another layout than that of NIfTI-1, so size and spacing cannot be known.",
         fix="Export the scan again from its DICOM source as NIfTI-1 or NRRD (3D Slicer writes both), or "
         "convert the file to NIfTI-1 (with nibabel: Nifti1Image.from_image).",
     )

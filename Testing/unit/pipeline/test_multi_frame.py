@@ -197,7 +197,7 @@ def test_frames_whose_places_are_not_known_are_refused(
     hu: np.ndarray, tmp_path: Path, change: object
 ) -> None:
     write_enhanced(tmp_path / "scan.dcm", hu, change=change)
-    error = refused(tmp_path, "'Chest enhanced' does not say of each frame where it lies")
+    error = refused(tmp_path, "'Chest enhanced' does not say where each frame lies")
     assert "series of single slices" in error.fix
 
 
