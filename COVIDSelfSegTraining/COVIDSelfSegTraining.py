@@ -75,7 +75,7 @@ class COVIDSelfSegTrainingLogic(ScriptedLoadableModuleLogic):
     Slicer stays alive meanwhile. ``callback`` is called with each step of progress; it has ``stage``,
     ``fraction`` (0 .. 1), ``message`` and, while training, ``values`` (the losses by name). :meth:`cancel`,
     called in it or from a button, ends the work within two seconds, and closing Slicer ends it at once.
-    Called again, each goes on where it was.
+    Called again, each continues where it stopped. Relative paths are seen from Slicer's current folder.
 
     All raise ``UserError`` with what, why and fix when something can be mended, and ``RuntimeError`` when the
     work was cancelled or ended unexpectedly, or Slicer was closed.
@@ -134,7 +134,7 @@ class COVIDSelfSegTrainingLogic(ScriptedLoadableModuleLogic):
         callback: Callable[[StageProgress], None] | None = None,
         options: Sequence[str] = (),
     ) -> dict[str, object]:
-        """Train both networks; a folder that holds checkpoints of the same preset is gone on with.
+        """Train both networks; continues from checkpoints of the same preset in the output folder.
 
         Args:
             cohortFolder: that :meth:`prepare` made.
@@ -175,7 +175,7 @@ class COVIDSelfSegTrainingLogic(ScriptedLoadableModuleLogic):
         return self._run(["evaluate", *folders, *named, *options], callback)
 
     def cancel(self) -> None:
-        """End the work; checkpoints and finished scans stay and are gone on with next time."""
+        """End the work; checkpoints and finished scans stay, and the next call continues from them."""
         if self._worker is not None and self._worker.isRunning:
             self._isCancelled = True
             self._worker.cancel()

@@ -162,7 +162,7 @@ def segment_batch(
         output: folder for one folder of results each.
         options: of every run; a lung mask or a series cannot be named.
         tell: see :data:`Tell`.
-        old_table: deleted before the first result is replaced, of which it would say something else.
+        old_table: deleted before the first result is replaced, since it would no longer be true.
 
     Returns:
         One outcome a job, in their order.

@@ -36,7 +36,7 @@ def lungmask_version() -> str | None:
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is such a file; not where its folder may not be entered, of which pathlib would raise."""
+    """Whether there is such a file; False where its folder may not be entered, for which pathlib raises."""
     return os.path.isfile(path)  # noqa: PTH113
 
 

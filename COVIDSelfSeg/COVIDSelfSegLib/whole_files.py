@@ -15,7 +15,7 @@ _TRIES, _APART_S = 10, 0.1
 
 @contextmanager
 def appearing_whole(path: Path) -> Iterator[Path]:
-    """Where to write a file; what is there takes its place at ``path`` when the block ends without error.
+    """Where to write a file; what is written moves to ``path`` when the block ends without error.
 
     Raises:
         OSError: it cannot be put there.

@@ -46,8 +46,8 @@ def scanFiles(
         lungSegmentIDs: which of its segments are lungs; all by default.
 
     Raises:
-        UserError: the CT lies under a transform that bends it, or the mask is empty, be it for want of a
-            chosen segment.
+        UserError: the CT lies under a transform that bends it, or the mask is empty, perhaps because
+            no segment was chosen.
     """
     lungs = None
     if lungMaskNode is not None and lungMaskNode.IsA("vtkMRMLSegmentationNode"):

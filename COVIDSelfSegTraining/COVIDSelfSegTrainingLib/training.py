@@ -61,7 +61,7 @@ def train(
     running: Running | None = None,
     start: ModelPackage | None = None,
 ) -> Outcome:
-    """Train both networks and write their package; a folder with checkpoints is gone on with.
+    """Train both networks and write their package; continues from checkpoints in the output folder.
 
     Under ``torchrun`` every process calls this; they train as one, and the first of them writes.
 
@@ -158,7 +158,7 @@ class _Training:
         self.recipe = recipe_of(preset, scans, start)
 
     def run(self, command: str) -> Outcome:
-        """All phases; what is there already is gone on with."""
+        """All phases; continues from what is there already."""
         preset, running = self.preset, self.running
         for phase in PHASES:
             if checkpoint_of(self.folder, phase).is_file():

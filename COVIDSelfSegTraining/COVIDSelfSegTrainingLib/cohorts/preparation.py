@@ -113,7 +113,7 @@ def prepare(
     progress: Progress = lambda _stage, _fraction, _message: None,
     notes: Sequence[str] = (),
 ) -> Outcome:
-    """Make a cohort, or go on with one.
+    """Make a cohort, or continue one.
 
     Args:
         found: the scans.

@@ -85,7 +85,7 @@ class Case:
 
     @property
     def known_as(self) -> frozenset[str]:
-        """Names by which what has learnt from this scan may call it, be it from one lung or from both."""
+        """Names that this scan may have on the card of a model that learnt from it, from one lung or both."""
         file = bare_name(Path(self.source.path or self.source.name))
         return frozenset({self.source.name, file, card_name(self.source, self.scan_sha256)})
 
