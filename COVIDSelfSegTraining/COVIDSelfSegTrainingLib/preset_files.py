@@ -99,7 +99,7 @@ def write_preset(preset: Preset, path: Path) -> None:
     if path.suffix.lower() not in _ENDINGS:
         raise UserError(
             f"{path} does not end in .toml or .json.",
-            why="By its ending a preset file is written, and read again.",
+            why="The ending decides how a preset file is written and read.",
             fix="Give the file one of these endings.",
         )
     if path.exists():

@@ -51,7 +51,7 @@ def check_start(preset: Preset, start: ModelPackage | None) -> None:
                 f"The training cannot start from '{card.name}': its {name} is {theirs}, and the preset "
                 f"'{preset.name}' wants {ours}.",
                 why="Weights fit only the network and the grid that they were trained for.",
-                fix=f"Use the preset that it was trained with ('{card.preset}'), or start from nothing.",
+                fix=f"Use the preset that it was trained with ('{card.preset}'), or leave --start-from out.",
             )
 
 

@@ -88,7 +88,7 @@ def why_lost(files: Sequence[NoSlice]) -> UserError:
     if not others:
         return first
     many = UserError(
-        f"{first.what} So it is with {len(others)} more beside it.", why=first.why, fix=first.fix
+        f"{first.what} The same holds for {len(others)} more beside it.", why=first.why, fix=first.fix
     )
     many.__cause__ = first.__cause__
     return many
