@@ -37,12 +37,12 @@ def add_prepare(parser: argparse.ArgumentParser) -> None:
         "run again, it continues where it stopped."
     )
     for option, text in (
-        ("--healthy", "scans without disease"),
+        ("--healthy", "scans without disease; may be given several times, as the next two"),
         ("--covid", "scans with COVID-19"),
         ("--mosmed", "scans in folders CT-0 .. CT-4, laid out as MosMedData"),
     ):
         parser.add_argument(option, type=Path, action="append", default=[], metavar="DIR", help=text)
-    parser.add_argument("--licence", metavar="TEXT", help="of the scans, for the model card")
+    parser.add_argument("--licence", metavar="TEXT", help="of all these scans, for the model card")
     parser.add_argument(
         "--corrections",
         type=Path,
