@@ -163,11 +163,13 @@ def cases_of_cohort(folder: Path, split: Split | None, labels: Path | None = Non
             continue
         if source.is_phantom:
             continue  # a cohort's phantoms were made to train on; held-out ones have other seeds
-        content = row.facts.content_sha256
+        voxels = row.facts.content_sha256
+        # A scan whose spacing was put right has the same voxels, and other volumes and distances.
+        content = f"{voxels} {row.facts.spacing_mm}{_stamp(source.lesion_mask)}"
         labels_of_scan = of_slices.get(source.name)
         if labels_of_scan is None and called[_file_name(source)] == 1:
             labels_of_scan = of_slices.get(_file_name(source))
-        cases.append(Case(source.name, source, content + _stamp(source.lesion_mask), labels_of_scan, content))
+        cases.append(Case(source.name, source, content, labels_of_scan, voxels))
     if labels and cases and all(case.slice_labels is None for case in cases):
         raise UserError(
             f"{labels} has labels of none of the scans to evaluate.",

@@ -39,7 +39,7 @@ from COVIDSelfSegTrainingLib.evaluation.cases import (
     read_slice_labels,
 )
 from COVIDSelfSegTrainingLib.evaluation.comparison import differing_settings
-from COVIDSelfSegTrainingLib.evaluation.evaluated import evaluate
+from COVIDSelfSegTrainingLib.evaluation.evaluated import evaluate, result_key
 from COVIDSelfSegTrainingLib.evaluation.evaluation_sheet import FurtherFindings, draw_sheet
 from COVIDSelfSegTrainingLib.evaluation.scoring import LoadedCase, score_case
 
@@ -383,6 +383,30 @@ def test_what_was_scored_with_another_lung_network_is_scored_anew(
     assert [scored(), scored()] == [1, 1]
     another_lung_network()
     assert scored() == 2
+
+
+@pytest.mark.parametrize("change", ["spacing", "lesion mask"])
+def test_a_scan_is_scored_anew_when_its_spacing_or_its_mask_was_put_right(
+    cohort: Path, models: dict[str, ModelPackage], tmp_path: Path, change: str
+) -> None:
+    copy = shutil.copytree(cohort, tmp_path / "cohort")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (sick,) = (one for one in manifest["scans"] if one["source"]["lesion_mask"])
+    mask = Path(shutil.copy(sick["source"]["lesion_mask"], tmp_path / "mask.nii.gz"))
+    sick["source"]["lesion_mask"] = str(mask)
+
+    def key() -> str:
+        (copy / "manifest.json").write_text(json.dumps(manifest))
+        (case,) = (one for one in cases_of_cohort(copy, None) if one.source.lesion_mask)
+        return result_key(case, models["old"], OPTIONS)
+
+    before = key()
+    assert key() == before
+    if change == "spacing":
+        sick["facts"]["spacing_mm"][2] *= 2
+    else:
+        sitk.WriteImage(sitk.ReadImage(str(mask)) * 0, str(mask))
+    assert key() != before
 
 
 def test_the_lungs_of_a_scan_are_found_once_for_all_packages(
