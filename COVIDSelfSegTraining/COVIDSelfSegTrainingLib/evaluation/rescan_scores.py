@@ -18,13 +18,14 @@ from COVIDSelfSegLib.events import Progress
 from COVIDSelfSegLib.lungs import LungMask
 from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.pipeline import Options, Run, segment
-from COVIDSelfSegLib.volume import array_view, voxel_volume_ml
+from COVIDSelfSegLib.volume import voxel_volume_ml
 
-from .cases import Case
+from .cases import Case, bool_view
 from .evaluated import Contender, Evaluated, result_key
 from .overlap import overlap
 from .rescans import OF_DISEASED, OF_HEALTHY, Rescan
 from .result_files import load_rows, save_rows
+from .scoring import of_one_lung
 from .sheet import Cell, Sheet
 from .statistics import summarise
 
@@ -142,9 +143,8 @@ def _segmented(
 def _score(label: str, case: Case, rescan: Rescan, run: Run | str) -> RescanScore:
     found, share = np.zeros_like(rescan.expected), float("nan")
     if isinstance(run, Run):
-        lungs = array_view(run.lungs.image)
-        inside = lungs == case.source.only_side if case.source.only_side else lungs > 0
-        found = (array_view(run.lesions) > 0) & inside
+        counted = of_one_lung(run, case.source.only_side)
+        inside, found = bool_view(counted.lungs.image), bool_view(counted.lesions)
         share = int(np.count_nonzero(found)) / max(1, int(np.count_nonzero(inside)))
     ml = voxel_volume_ml(rescan.scan) if case.has_true_size else float("nan")
     return RescanScore(

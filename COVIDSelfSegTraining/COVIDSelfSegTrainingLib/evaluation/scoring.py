@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
+import SimpleITK as sitk
 from COVIDSelfSegLib.array_types import BoolArray, FloatArray
 from COVIDSelfSegLib.hounsfield import to_unit
 from COVIDSelfSegLib.lungs import LungMask
@@ -95,14 +96,30 @@ class LoadedCase:
         self._lungs: LungMask | None = None
 
     def run(self, package: ModelPackage) -> Run:
-        """Segment it.
+        """Segment it; see :func:`of_one_lung`.
 
         Raises:
             UserError: the scan cannot be used.
         """
         run = segment(self.images.scan, package, self.options, lungs=self._lungs)
         self._lungs = run.lungs
+        return of_one_lung(run, self.case.source.only_side)
+
+
+def of_one_lung(run: Run, side: int) -> Run:
+    """A run of which one lung alone counts: no figure and no picture is of the other, which is not healthy.
+
+    Args:
+        run: of both lungs; its numbers and its report stay theirs.
+        side: 1 right, 2 left; 0 leaves the run as it is.
+    """
+    if not side:
         return run
+    own = run.lungs.image == side
+    lungs, probability, lesions = (
+        sitk.Mask(image, own) for image in (run.lungs.image, run.probability, run.lesions)
+    )
+    return replace(run, lungs=replace(run.lungs, image=lungs), probability=probability, lesions=lesions)
 
 
 def score_case(package: ModelPackage, loaded: LoadedCase, look: Look) -> CaseResult:
@@ -119,12 +136,9 @@ def score_case(package: ModelPackage, loaded: LoadedCase, look: Look) -> CaseRes
     case, images = loaded.case, loaded.images
     run = loaded.run(package)
     look(images, run)
-    # Of a scan with one healthy lung that lung alone.
-    side = run.lungs.image == case.source.only_side if case.source.only_side else run.lungs.image > 0
-    lungs = bool_view(side)
-    found = bool_view(run.lesions) & lungs
+    lungs, found = bool_view(run.lungs.image), bool_view(run.lesions)
     made = run.synthesis
-    inside = made.frame.to_network(side, "nearest", fill=0) > 0
+    inside = made.frame.to_network(run.lungs.image, "nearest", fill=0) > 0
     scores: ScanScores | None = None
     slices: tuple[SliceScores, ...] = ()
     histogram: ProbabilityHistogram | None = None

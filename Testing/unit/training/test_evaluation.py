@@ -23,7 +23,7 @@ from COVIDSelfSegLib.events import Failure, Result, StageProgress, parse_event
 from COVIDSelfSegLib.lungs import LungMask, find_lungs
 from COVIDSelfSegLib.models import ModelPackage, open_package
 from COVIDSelfSegLib.phantom import Phantom
-from COVIDSelfSegLib.pipeline import Options, segment
+from COVIDSelfSegLib.pipeline import Options, Run, segment
 from COVIDSelfSegLib.volume import array_view, image_like, read_scan
 from COVIDSelfSegTrainingLib.cli import main
 from COVIDSelfSegTrainingLib.cohorts.card_names import card_name
@@ -143,10 +143,11 @@ def test_of_a_scan_with_one_healthy_lung_no_figure_is_of_the_other(
 ) -> None:
     sitk.WriteImage(a_coarse_phantom.scan, str(tmp_path / "scan.nrrd"))
     results = []
+    drawn: list[Run] = []
     for side in (0, 1, 2):
         source = Source("scan", "healthy", "none needed", str(tmp_path / "scan.nrrd"), only_side=side)
         loaded = LoadedCase(Case("scan", source, ""), OPTIONS)
-        results.append(score_case(models["old"], loaded, lambda *_: None))
+        results.append(score_case(models["old"], loaded, lambda _, run: drawn.append(run)))
     both, right, left = results
     lungs = array_view(find_lungs(a_coarse_phantom.scan, builtin=True).image)
     share = (lungs == 1).sum() / (lungs > 0).sum()
@@ -157,6 +158,12 @@ def test_of_a_scan_with_one_healthy_lung_no_figure_is_of_the_other(
     middle = both.features.shape[3] // 2
     assert np.array_equal(right.features[..., : middle - 3], both.features[..., : middle - 3])
     assert not right.features[..., middle + 3 :].any()
+    # A picture that shows what was found in the other lung would call it wrong.
+    for image in ("lesions", "probability"):
+        both_lungs, *lung = (array_view(getattr(one, image)) for one in drawn)
+        for side, own in zip((1, 2), lung, strict=True):
+            assert np.array_equal(own, np.where(lungs == side, both_lungs, 0))
+    assert [set(np.unique(array_view(one.lungs.image))) for one in drawn[1:]] == [{0, 1}, {0, 2}]
 
 
 def test_the_page_has_every_section_and_needs_nothing_beside_it(sheet: Path) -> None:

@@ -108,16 +108,16 @@ def a_run(lungs: np.ndarray, lesions: np.ndarray) -> Run:
     """One of which nothing else is looked at."""
     mask, found = (sitk.GetImageFromArray(part.astype(np.uint8)) for part in (lungs, lesions))
     parts: dict[str, Any] = dict.fromkeys(field.name for field in fields(Run))
-    return Run(**parts | {"lungs": LungMask(mask, "known"), "lesions": found})
+    return Run(**parts | {"lungs": LungMask(mask, "known"), "probability": found, "lesions": found})
 
 
 def test_where_one_lung_is_looked_at_no_figure_is_of_the_other() -> None:
-    lungs, lesions = np.array([[[0, 1, 1, 1, 1, 2, 2]]]), np.array([[[1, 1, 0, 0, 0, 1, 1]]])
+    lungs, lesions = np.array([[[0, 1, 1, 1, 1, 2, 2]]]), np.array([[[0, 1, 0, 0, 0, 1, 1]]])
     rescan = Rescan("r", sitk.GetImageFromArray(lungs.astype(np.int16)), lesions > 0, 3.0)
     for side, share, voxels in ((0, 3 / 6, 3), (1, 1 / 4, 1), (2, 1.0, 2)):
         score = rescan_scores._score("m", a_case(only_side=side), rescan, a_run(lungs, lesions))
         assert (score.found_share, score.found_ml) == (share, pytest.approx(voxels / 1000))
-        assert score.dice == pytest.approx(2 * voxels / (voxels + 4))
+        assert score.dice == pytest.approx(2 * voxels / (voxels + 3))
     unknown = replace(a_case(), has_true_size=False)
     score = rescan_scores._score("m", unknown, rescan, a_run(lungs, lesions))
     assert np.isnan([score.found_ml, score.expected_ml]).all()
