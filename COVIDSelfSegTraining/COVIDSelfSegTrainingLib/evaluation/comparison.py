@@ -12,7 +12,7 @@ from ..preset_files import flat
 from ..starting import own_recipe
 from .cases import Case, table_suffix
 from .evaluated import Contender, Evaluated
-from .score_tables import INTERVAL_NOTE, PHANTOM_NOTE, best_level, with_lesions
+from .score_tables import INTERVAL_NOTE, begin_section, best_level, with_lesions
 from .scoring import DIFFERENCE, CaseResult
 from .sheet import Cell, Sheet
 from .statistics import summarise, summarise_clusters
@@ -30,14 +30,14 @@ def add_ablation(sheet: Sheet, evaluated: Evaluated) -> None:
         cases = with_lesions(evaluated, kind)
         if not cases:
             continue
-        sheet.section(
+        begin_section(
+            sheet,
+            kind,
             f"Ablation, {kind}",
             "The generator's difference alone, then each package with the settings of its recipe that are "
             f"not the same for all. Protocol: per scan. {INTERVAL_NOTE} Train packages with parts switched "
             "off (no contrastive loss, another pairing) and name them all to fill this table.",
         )
-        if kind == "phantoms":
-            sheet.warn(PHANTOM_NOTE)
         rows: list[dict[str, Cell]] = []
         patients = [case.patient for case in cases]
         first = evaluated.contenders[0]
@@ -73,13 +73,13 @@ def add_help_card(sheet: Sheet, evaluated: Evaluated) -> None:
     if old is new:
         return
     for kind in evaluated.kinds:
-        sheet.section(
+        begin_section(
+            sheet,
+            kind,
             f"Did it help? {kind}",
             f"From '{old.label}' to '{new.label}', scan by scan. If the interval of the change contains "
             f"zero, a change is not shown. {INTERVAL_NOTE} Less is better, except for Dice.",
         )
-        if kind == "phantoms":
-            sheet.warn(PHANTOM_NOTE)
         healthy = evaluated.of_kind(kind, healthy=True)
         rows = [
             _change("falsely infected on healthy lungs, %", old, new, healthy, _false_share),

@@ -11,7 +11,7 @@ from .embedding import flattened, group_distances, principal_components
 from .evaluated import Contender, Evaluated
 from .figures import Series, plot
 from .histogram import ProbabilityHistogram
-from .score_tables import PHANTOM_NOTE, with_lesions
+from .score_tables import begin_section, with_lesions
 from .sheet import Cell, Sheet
 from .statistics import summarise
 
@@ -26,7 +26,9 @@ def add_threshold_sweep(sheet: Sheet, evaluated: Evaluated) -> None:
         healthy = evaluated.of_kind(kind, healthy=True)
         if not cases:
             continue
-        sheet.section(
+        begin_section(
+            sheet,
+            kind,
             f"Threshold, {kind}",
             "Mean Dice per scan, before small components are dropped. The threshold is one for all scans.",
         )
@@ -64,13 +66,13 @@ def add_calibration(sheet: Sheet, evaluated: Evaluated) -> None:
         ]
         if not with_lesions(evaluated, kind):
             continue
-        sheet.section(
+        begin_section(
+            sheet,
+            kind,
             f"Calibration, {kind}",
             "Voxels of the lung (and of true lesion outside the lung mask), pooled over scans with truth, "
             "healthy ones among them. ECE is the mean gap weighted by voxels.",
         )
-        if kind == "phantoms":
-            sheet.warn(PHANTOM_NOTE)
         pooled = {}
         for contender in evaluated.contenders:
             first, *others = (_histogram(contender, case) for case in cases)
@@ -124,7 +126,9 @@ def add_groups(sheet: Sheet, evaluated: Evaluated) -> None:
         )
         if min(len(healthy), len(diseased)) < _LEAST_GROUP:
             continue
-        sheet.section(
+        begin_section(
+            sheet,
+            kind,
             f"Healthy, diseased and synthesised lungs, {kind}",
             "Pooled densities of both lungs; scans of which one lung counts are left out. Synthesised is "
             "what the generator makes of the diseased ones: it should lie with the healthy. Distances are "

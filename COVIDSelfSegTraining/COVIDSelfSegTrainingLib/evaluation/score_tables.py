@@ -21,7 +21,10 @@ PHANTOM_NOTE = (
     "Phantoms are synthetic. Their scores show that the machinery works and are no clinical performance; "
     "they are never averaged with real scans."
 )
-INTERVAL_NOTE = "The 95 % interval is that of the mean and counts patients, not scans."
+INTERVAL_NOTE = (
+    "The 95 % interval is that of the mean (Student's t) and counts patients, not scans; of few patients it "
+    "may reach below 0 or above 1."
+)
 _SCORES = (
     ("sensitivity", "sensitivity"),
     ("precision", "precision"),
@@ -37,15 +40,20 @@ _THICKNESSES = ((1.3, "up to 1.25 mm"), (3.0, "2 to 3 mm"), (8.0, "5 to 8 mm"))
 _NOISES = ((20.0, "up to 20 HU"), (1e9, "above 20 HU"))
 
 
+def begin_section(sheet: Sheet, kind: Kind, title: str, note: str) -> None:
+    """Begin a section on scans of a kind; of phantoms it says what their scores are worth."""
+    sheet.section(title, note)
+    if kind == "phantoms":
+        sheet.warn(PHANTOM_NOTE)
+
+
 def add_scan_protocol(sheet: Sheet, evaluated: Evaluated) -> None:
     """Every scan with a drawn lesion: packages beside the baselines, and each scan by itself."""
     for kind in evaluated.kinds:
         cases = with_lesions(evaluated, kind)
         if not cases:
             continue
-        sheet.section(f"Lesions, {kind}", f"Protocol: {SCAN_PROTOCOL}. {INTERVAL_NOTE}")
-        if kind == "phantoms":
-            sheet.warn(PHANTOM_NOTE)
+        begin_section(sheet, kind, f"Lesions, {kind}", f"Protocol: {SCAN_PROTOCOL}. {INTERVAL_NOTE}")
         rows = [_package_row(contender, cases) for contender in evaluated.contenders]
         rows += _baseline_rows(evaluated.contenders[0], cases)
         sheet.table(f"scan_protocol_{table_suffix(kind)}", rows)
@@ -61,8 +69,8 @@ def add_phantom_groups(sheet: Sheet, evaluated: Evaluated) -> None:
     cases = with_lesions(evaluated, "phantoms")
     if not cases:
         return
-    sheet.section("Phantoms by scanner and severity", f"Protocol: {SCAN_PROTOCOL}.")
-    sheet.warn(PHANTOM_NOTE)
+    note = f"Protocol: {SCAN_PROTOCOL}. {INTERVAL_NOTE}"
+    begin_section(sheet, "phantoms", "Phantoms by scanner and severity", note)
     groups: dict[tuple[str, str], list[Case]] = {}
     for case in cases:
         scanner = acquisition_of(case.source)
@@ -121,7 +129,9 @@ def add_healthy(sheet: Sheet, evaluated: Evaluated) -> None:
         cases = evaluated.of_kind(kind, healthy=True)
         if not cases:
             continue
-        sheet.section(
+        begin_section(
+            sheet,
+            kind,
             f"Healthy lungs, {kind}",
             f"Everything found here is wrong. Shares are of the lung volume. {INTERVAL_NOTE}",
         )
