@@ -229,7 +229,8 @@ def _kind(gray: npt.NDArray[np.uint8]) -> ValueKind:
 
 def _anchors(picture: FloatArray) -> tuple[float, float]:
     """Gray levels of dark lung and of soft tissue, at least one level apart."""
-    cut = _otsu(picture)
+    # A blank picture, as stacks of slices are padded with, has one level alone.
+    cut = max(_otsu(picture), float(picture.min()) + 1.0)
     dark, _ = ndimage.label(picture < cut)
     outside = np.unique(np.concatenate([dark[0], dark[-1], dark[:, 0], dark[:, -1]]))
     inside = (dark > 0) & ~np.isin(dark, outside)

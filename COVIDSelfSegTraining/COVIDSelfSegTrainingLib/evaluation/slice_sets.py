@@ -51,8 +51,8 @@ WITHOUT_VESSELS = "HU without vessels above"
 """Of a family of baselines, followed by a level; on scans one stands for it (:data:`.scoring.PLAIN`)."""
 PROTOCOL = (
     "Single annotated slices (8-bit pictures mapped to approximate HU, good to some 80 HU; pixel size "
-    "guessed from the width of the chest). Mean over slices with a lesion; pooled Dice is over the pixels of "
-    "all slices. "
+    "guessed from the width of the chest). Mean over slices with a lesion, of precision over those of them "
+    "in which something was found; pooled Dice is over the pixels of all slices. "
     "These pictures are never trained on."
 )
 
@@ -229,7 +229,7 @@ def add_slice_sets(sheet: Sheet, sets: Sequence[SliceSet], labels: Sequence[str]
         ]
         sheet.table(f"lung_recall_{one.name}", inside)
         add_reliability(
-            sheet, one.histograms, f"calibration_{one.name}", f"Reliability on the lung of {one.name}"
+            sheet, one.histograms, f"calibration_slices_{one.name}", f"Reliability on the lung of {one.name}"
         )
 
 

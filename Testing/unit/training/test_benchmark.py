@@ -217,7 +217,7 @@ def test_phantoms_are_told_apart_by_scanner_and_severity(sheet: Path) -> None:
 
 
 def test_reliability_is_drawn_for_phantoms_and_for_annotated_slices(sheet: Path) -> None:
-    for name in ("calibration_phantoms", "calibration_medseg_dev"):
+    for name in ("calibration_phantoms", "calibration_slices_medseg_dev"):
         rows = table(sheet, name)
         assert rows
         assert all(0 <= float(row["observed"]) <= 1 for row in rows)

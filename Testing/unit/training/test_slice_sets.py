@@ -19,8 +19,11 @@ from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.segmentation import ValueKind
 from COVIDSelfSegLib.volume import array_view
 from COVIDSelfSegTrainingLib.evaluation.annotated_slices import approximate_hu, evenness
+from COVIDSelfSegTrainingLib.evaluation.cases import table_suffix
+from COVIDSelfSegTrainingLib.evaluation.histogram import ProbabilityHistogram
 from COVIDSelfSegTrainingLib.evaluation.lung_scores import OF_SLICES
 from COVIDSelfSegTrainingLib.evaluation.overlap import Overlap
+from COVIDSelfSegTrainingLib.evaluation.score_curves import add_reliability
 from COVIDSelfSegTrainingLib.evaluation.scoring import EVERYTHING, KEEPING_DENSE, MIXTURE, OTSU, PLAIN
 from COVIDSelfSegTrainingLib.evaluation.sheet import Sheet
 from COVIDSelfSegTrainingLib.evaluation.slice_lungs import SliceLungs
@@ -32,6 +35,7 @@ from COVIDSelfSegTrainingLib.evaluation.slice_sets import (
     score_slice_set,
     slice_probability,
 )
+from COVIDSelfSegTrainingLib.pictures import DARK_LUNG_HU
 from PIL import Image, ImageFilter
 from scipy import stats
 from skimage import exposure
@@ -95,19 +99,24 @@ def test_every_method_has_its_mean_over_the_slices_with_a_lesion(tmp_path: Path)
     counts = {name: [found, missed, eager] for name in ("careful", *BASELINES)}
     counts["careful"] = [found, missed, careful]
     scans = ["a", "a", "b"]
-    one = SliceSet("set", scans, scans, counts, {}, {"published": [1.0, 1.0, float("nan")]})
+    histograms = {"careful": ProbabilityHistogram(*np.ones((2, 256), np.int64))}
+    one = SliceSet("phantoms", scans, scans, counts, histograms, {"published": [1.0, 1.0, float("nan")]})
     sheet = Sheet("slices")
+    # A set of slices may be called as a kind of scans, the tables of which lie in the same folder.
+    add_reliability(sheet, histograms, f"calibration_{table_suffix('phantoms')}", "Reliability, phantoms")
     add_slice_sets(sheet, [one], ["careful"])
     page = sheet.write(tmp_path).read_text()
     assert "takes the 2 scans as independent, not their 3 slices" in page
-    with (tmp_path / "slices_set.csv").open(newline="") as file:
+    with (tmp_path / "slices_phantoms.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["Dice, mean"]) for row in rows] == pytest.approx([(found.dice + missed.dice) / 2] * 8)
     assert {row["slices with a lesion"] for row in rows} == {"2"}
     assert [row["of these marked"] for row in rows] == ["0", *["1"] * (len(rows) - 1)]
     precision = (found.precision + missed.precision) / 2
     assert [float(row["precision"]) for row in rows] == pytest.approx([precision] * 8)
-    assert rows[0]["Dice, pooled"] > rows[1]["Dice, pooled"]
+    assert [float(row["sensitivity"]) for row in rows] == pytest.approx([(0.6 + 0.2) / 2] * 8)
+    pooled = [float(row["Dice, pooled"]) for row in rows]
+    assert pooled == pytest.approx([2 * 40 / (50 + 100), *[2 * 40 / (150 + 100)] * 7])
 
 
 def test_the_interval_counts_patients_where_the_names_of_scans_tell_them(tmp_path: Path) -> None:
@@ -164,6 +173,11 @@ def test_a_picture_says_whether_its_contrast_was_equalised(pictures: Path) -> No
         assert evenness(np.asarray(Image.open(path))) > evenness(gray)
     assert {one.values for one in read_slices(pictures)} == {"equalised"}
     assert evenness(np.zeros((4, 4), np.uint8)) == 0
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_a_blank_picture_is_all_dark(level: int) -> None:
+    assert (approximate_hu(np.full((9, 7), level, np.uint8)) == DARK_LUNG_HU).all()
 
 
 @pytest.mark.parametrize(("marked", "told"), [(True, 0.75), (False, 1.0)])
