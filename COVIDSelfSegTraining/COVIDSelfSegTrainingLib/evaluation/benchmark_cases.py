@@ -57,7 +57,7 @@ def shared_cases(data: Path) -> list[Case]:
     for one in sorted((*REAL_SCANS, *_ONLY_EVALUATED), key=lambda one: one.group == "diseased"):
         path = data / str(one.path)
         if path.is_file():
-            source = replace(one, path=str(path), split="held_out")
+            source = replace(one, path=str(path))
             status = path.stat()
             known = f"{one.path} {status.st_size} {status.st_mtime_ns} {one.only_side}"
             content = hashlib.sha256(known.encode()).hexdigest()

@@ -23,6 +23,7 @@ from .score_tables import (
     add_phantom_groups,
     add_scan_protocol,
     add_slice_labels,
+    trained_on,
     with_lesions,
 )
 from .sheet import Cell, Sheet
@@ -148,8 +149,8 @@ def _add_volumes(sheet: Sheet, evaluated: Evaluated) -> None:
                     "scan": case.name,
                     "group": case.source.group,
                     "class": case.source.stated_class,
-                    "split": "-" if case.source.is_phantom else case.source.split,
                     "method": one.label,
+                    "trained on": trained_on(one, case),
                     "found, ml": result.found_ml if case.has_true_size else None,
                     "found, % of lung": 100 * result.found_share,
                     "truth, ml": result.truth_ml,

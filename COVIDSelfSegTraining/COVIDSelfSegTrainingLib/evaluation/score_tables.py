@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 
 from COVIDSelfSegLib.lung_labels import LEFT, RIGHT
 
@@ -179,7 +178,7 @@ def add_slice_labels(sheet: Sheet, evaluated: Evaluated) -> None:
                         "method": contender.label,
                         "AUC": result.auc,
                         f"AUC, {PLAIN}": result.plain_auc,
-                        "trained on": "yes, without labels" if case.seen_by(contender.package) else "no",
+                        "trained on": trained_on(contender, case),
                     }
                 )
     if rows:
@@ -189,6 +188,11 @@ def add_slice_labels(sheet: Sheet, evaluated: Evaluated) -> None:
             "of disease, over the slices that hold lung; ties count half.",
         )
         sheet.table("slice_labels", rows)
+
+
+def trained_on(contender: Contender, case: Case) -> str:
+    """Whether a package was trained on a scan, as tables say it."""
+    return "yes, without labels" if case.seen_by(contender.package) else "no"
 
 
 def with_lesions(evaluated: Evaluated, kind: Kind) -> list[Case]:
@@ -275,8 +279,9 @@ def _case_rows(evaluated: Evaluated, cases: list[Case]) -> Iterable[dict[str, Ce
                 "truth, ml": result.truth_ml,
                 "found, ml": result.found_ml,
             }
-            row |= asdict(_scores(result))
-            yield row | {"trained on": "yes, without labels" if case.seen_by(contender.package) else "no"}
+            scores = _scores(result)
+            row |= {"Dice": scores.dice} | {title: getattr(scores, name) for name, title in _SCORES}
+            yield row | {"trained on": trained_on(contender, case)}
 
 
 def _scores(result: CaseResult) -> ScanScores:
