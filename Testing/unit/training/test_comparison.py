@@ -99,18 +99,18 @@ def mixed(a_package: ModelPackage) -> Contender:
     return contender("mixed", a_package, [0.01, 0.1, 0.03, 0.1], [30, 140, 35, 145], [0.1, 0.6, 0.15, 0.5])
 
 
-def card(old: Contender, new: Contender, folder: Path) -> dict[str, dict[str, str]]:
+def card(old: Contender, *newer: Contender, folder: Path) -> dict[str, dict[str, str]]:
     sheet = Sheet("A sheet")
-    add_help_card(sheet, Evaluated(HEALTHY + DISEASED, (old, new), ()))
+    add_help_card(sheet, Evaluated(HEALTHY + DISEASED, (old, *newer), ()))
     sheet.write(folder)
     with (folder / "did_it_help_real_scans.csv").open(newline="") as file:
         return {row["what"]: row for row in csv.DictReader(file)}
 
 
 def test_less_false_disease_less_error_and_more_dice_are_better(
-    weak: Contender, strong: Contender, tmp_path: Path
+    weak: Contender, mixed: Contender, strong: Contender, tmp_path: Path
 ) -> None:
-    rows = card(weak, strong, tmp_path)
+    rows = card(weak, mixed, strong, folder=tmp_path)  # the first and the last are compared
     assert {name: row["answer"] for name, row in rows.items()} == {
         FALSE_SHARE: "better",
         RECONSTRUCTION: "better",
@@ -128,7 +128,7 @@ def test_less_false_disease_less_error_and_more_dice_are_better(
 def test_the_other_way_round_all_of_them_are_worse(
     weak: Contender, strong: Contender, tmp_path: Path
 ) -> None:
-    rows = card(strong, weak, tmp_path)
+    rows = card(strong, weak, folder=tmp_path)
     assert {name: row["answer"] for name, row in rows.items()} == {
         FALSE_SHARE: "worse",
         RECONSTRUCTION: "worse",
@@ -140,7 +140,7 @@ def test_where_some_scans_are_better_and_some_worse_nothing_is_shown(
     weak: Contender, mixed: Contender, tmp_path: Path
 ) -> None:
     for old, new in ((weak, mixed), (mixed, weak)):
-        rows = card(old, new, tmp_path / new.label)
+        rows = card(old, new, folder=tmp_path / new.label)
         assert {row["answer"] for row in rows.values()} == {"not shown"}
         assert all(float(row["95 % low"]) < 0 < float(row["95 % high"]) for row in rows.values())
 

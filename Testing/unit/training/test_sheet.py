@@ -14,6 +14,7 @@ from COVIDSelfSegTrainingLib.evaluation.embedding import group_distances, princi
 from COVIDSelfSegTrainingLib.evaluation.figures import Series, plot
 from COVIDSelfSegTrainingLib.evaluation.sheet import Sheet
 from PIL import Image
+from scipy import stats
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -82,6 +83,17 @@ def test_distances_between_groups_are_those_of_their_means_with_an_interval() ->
     assert apart.value == pytest.approx(0.3, abs=0.01)
     assert apart.low < 0.3 < apart.high + 0.01
     assert near.high < apart.low
+
+
+def test_a_distance_is_less_what_chance_gives_and_its_interval_holds_95_of_100() -> None:
+    few = {"one": np.array([[0.0, 0], [2, 4], [4, 2]]), "other": np.array([[10.0, 10], [12, 14]])}
+    [by_hand] = group_distances(few)
+    # Means 9 and 10 apart, that of three scans off by a variance of 4 / 3, that of two by (2 + 8) / 2 / 2.
+    assert by_hand.value == pytest.approx(np.sqrt((9**2 + 10**2) / 2 - 4 / 3 - 10 / 4))
+    many = {"one": np.random.default_rng(3).normal(1, 0.2, (400, 1)), "other": np.zeros((2, 1))}
+    [distance] = group_distances(many)
+    width = stats.norm.interval(0.95, 0, many["one"].std() / 20)[1]
+    assert (distance.high - distance.low) / 2 == pytest.approx(width, rel=0.07)
 
 
 def test_groups_of_few_scans_that_do_not_differ_are_not_told_apart() -> None:
