@@ -38,7 +38,7 @@ class SurfaceDistances:
     def hausdorff(self, percentile: float = 95.0) -> float:
         """The larger of the two percentiles of the distances; NaN unless both masks hold something."""
         parts = (self.of_found, self.of_truth)
-        if not all(len(part) and np.isfinite(part).all() for part in parts):
+        if not all(len(part) for part in parts):
             return float("nan")
         return float(max(np.percentile(part, percentile) for part in parts))
 
@@ -54,7 +54,7 @@ def surface_distances(
         voxel_mm: (z, y, x).
     """
     boxes = ndimage.find_objects((found | truth).astype(np.uint8))
-    if not boxes or boxes[0] is None:
+    if not boxes:
         nothing = np.empty(0)
         return SurfaceDistances(nothing, nothing)
     surfaces = [_surface(mask[boxes[0]]) for mask in (found, truth)]

@@ -266,6 +266,7 @@ def a_chest() -> tuple[sitk.Image, sitk.Image, np.ndarray]:
     found = truth.copy()
     found[2, :20, 10:20] = 0
     found[3] = 0
+    found[3, 100:110, :16] = 1  # and elsewhere
     images = [sitk.GetImageFromArray(array) for array in (found, truth, lungs)]
     return images[0], images[2], truth
 
@@ -275,7 +276,9 @@ def test_the_papers_protocol_takes_slices_with_enough_disease_and_averages_over_
     scores = score_slices(found, sitk.GetImageFromArray(truth), lungs)
     assert [score.dice for score in scores] == [pytest.approx(2 / 3), 0.0, 1.0]
     assert [score.sensitivity for score in scores] == [0.5, 0.0, 1.0]
-    assert scores[0].specificity == 1.0
+    assert [score.precision for score in scores] == [1.0, 0.0, 1.0]
+    of_frame = 128 * 128 - 164
+    assert [score.specificity for score in scores] == [1.0, pytest.approx(1 - 160 / of_frame), 1.0]
 
 
 def test_the_papers_protocol_stretches_the_lungs_to_its_plane() -> None:
@@ -293,10 +296,11 @@ def test_the_scan_protocol_takes_every_slice() -> None:
     lungs_voxels = (sitk.GetArrayFromImage(lungs) > 0).sum()
     scores, counts = score_scan(mask, truth > 0, lungs)
     assert counts.truth == truth.sum()
-    assert scores.dice == pytest.approx(2 * mask.sum() / (mask.sum() + truth.sum()))
-    assert scores.volume_error_ml == pytest.approx(364 * 0.01)
-    assert scores.share_error == pytest.approx(100 * 364 / lungs_voxels)
-    assert scores.precision == scores.specificity == 1
+    both = (mask & (truth > 0)).sum()
+    assert scores.dice == pytest.approx(2 * both / (mask.sum() + truth.sum()))
+    assert (scores.sensitivity, scores.precision) == pytest.approx((both / truth.sum(), both / mask.sum()))
+    assert scores.volume_error_ml == pytest.approx((364 - 160) * 0.01)
+    assert scores.share_error == pytest.approx(100 * (364 - 160) / lungs_voxels)
 
 
 def test_the_scan_protocols_specificity_is_of_the_lung_alone() -> None:
