@@ -14,7 +14,7 @@ from .comparison import add_ablation, add_help_card
 from .effusion_scores import EffusionScore, add_effusions
 from .evaluated import Evaluated
 from .lung_scores import LungScore, add_lung_masks
-from .model_card import RUN_HASH
+from .model_card import RUN_HASH, SHARE_OF
 from .rescan_scores import RescanScore, add_rescans
 from .score_curves import add_calibration, add_groups, add_threshold_sweep
 from .score_tables import (
@@ -102,6 +102,7 @@ def _add_head(sheet: Sheet, evaluated: Evaluated, notes: Sequence[str]) -> None:
                 "package": card.name,
                 "preset": card.preset,
                 "threshold": card.inference.threshold,
+                "threshold is a share": SHARE_OF[card.inference.threshold_kind],
                 "trained on, scans": len(card.trained_on),
                 "of these non-commercial": restricted,
                 "licences": "; ".join(licences),
@@ -122,6 +123,12 @@ def _add_head(sheet: Sheet, evaluated: Evaluated, notes: Sequence[str]) -> None:
     ]
     sheet.table("scans", counts)
     for one in evaluated.contenders:
+        kind = one.package.card.inference.threshold_kind
+        if kind != "absolute":
+            sheet.warn(
+                f"'{one.label}' gives no probabilities but shares {SHARE_OF[kind]}: its threshold curve, its "
+                "reliability and its voxel AUC are of those."
+            )
         seen = [case.name for case in evaluated.cases if case.seen_by(one.package)]
         if seen:
             sheet.warn(

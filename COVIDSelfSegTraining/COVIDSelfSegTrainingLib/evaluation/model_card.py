@@ -57,11 +57,12 @@ _WANTED = (
     ),
 )
 _LABELS = "slice_labels"
-_SHARE_OF: dict[ThresholdKind, str] = {
+SHARE_OF: dict[ThresholdKind, str] = {
     "absolute": "of the calibrated probability",
     "slice": "of each slice's highest probability",
     "volume": "of the scan's highest probability",
 }
+"""What a threshold is a share of."""
 
 
 def with_figures(package: ModelPackage, sheet: Path, label: str, failures: tuple[str, ...]) -> ModelPackage:
@@ -147,7 +148,7 @@ def card_text(package: ModelPackage) -> str:
         f"- Networks: {card.generator.network} (3D), {card.segmenter.network} (2D), preset `{card.preset}`, "
         f"code {card.code_version}",
         f"- Grids: generator {_sides(inference.generator_grid)}, slices {_sides(inference.slice_plane)}",
-        f"- Threshold {inference.threshold:.2f} {_SHARE_OF[inference.threshold_kind]}, "
+        f"- Threshold {inference.threshold:.2f} {SHARE_OF[inference.threshold_kind]}, "
         f"lesions of at least {inference.least_lesion_ml} ml"
         + ("; slices in which something is seen are also run mirrored" if inference.mirrored else ""),
         f"- SHA-256 of the weights: `{package.sha256}`",

@@ -169,7 +169,7 @@ def add_rescans(sheet: Sheet, scores: Sequence[RescanScore]) -> None:
         "Each package against itself: what it finds in a real scan of thin slices, and in the same scan with "
         "slices averaged, left out, blurred, or with noise. Agreement does not say which result is right. "
         "Averaged slices hold partial volume of vessels, small lesions and borders, so some disagreement "
-        "lies in the scans.",
+        "lies in the scans. A copy that is refused has Dice 0.",
     )
     groups: dict[tuple[bool, str, str], list[RescanScore]] = {}
     for score in scores:

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from COVIDSelfSegLib.models import ModelPackage
-from COVIDSelfSegLib.package_card import TrainingScan
+from COVIDSelfSegLib.package_card import ThresholdKind, TrainingScan
 from COVIDSelfSegTrainingLib.cohorts.sources import Group, Source
 from COVIDSelfSegTrainingLib.evaluation.cases import Case
 from COVIDSelfSegTrainingLib.evaluation.evaluated import Contender, Evaluated
+from COVIDSelfSegTrainingLib.evaluation.evaluation_sheet import FurtherFindings, draw_sheet
 from COVIDSelfSegTrainingLib.evaluation.histogram import ProbabilityHistogram
 from COVIDSelfSegTrainingLib.evaluation.overlap import Overlap
 from COVIDSelfSegTrainingLib.evaluation.protocols import ScanScores, SliceScores
@@ -221,6 +222,20 @@ def test_calibration_pools_the_voxels_of_all_scans_whose_truth_is_known(
     ]
     error = (40 + 10 * 0.8 + 10 * 200 / 255 + 50 * 0.2) / 400
     assert float(rows["0.0"]["ECE of the method"]) == pytest.approx(error)
+
+
+@pytest.mark.parametrize(("kind", "said"), [("absolute", False), ("slice", True), ("volume", True)])
+def test_what_is_relative_to_a_maximum_is_not_called_a_probability(
+    evaluated: Evaluated, tmp_path: Path, kind: ThresholdKind, said: bool
+) -> None:
+    (one,) = evaluated.contenders
+    card = replace(one.package.card, inference=replace(one.package.card.inference, threshold_kind=kind))
+    relative = replace(one, package=replace(one.package, card=card))
+    shown = replace(evaluated, contenders=(relative,))
+    sheet = draw_sheet(shown, "A sheet", [], 0, slice_sets=(), further=FurtherFindings())
+    page = sheet.write(tmp_path).read_text()
+    assert ("&#x27;one&#x27; gives no probabilities" in page) == said
+    assert ("highest probability" in (tmp_path / "packages.csv").read_text()) == said
 
 
 def test_labels_of_slices_stand_with_the_auc_of_the_package_and_of_the_threshold(
