@@ -227,6 +227,8 @@ def test_a_lung_that_is_left_out_is_no_difference_between_groups(
         case.name: replace(result(), features=rng.normal(0.1, 0.02, (2, 2, 2, 4)).astype(np.float32))
         for case in cases
     }
+    for of_case in results.values():
+        of_case.features[1] = of_case.features[0] - 0.1
     results["one lung"].features[..., 2:] = 0
     tables = []
     for place, shown in enumerate((HEALTHY + DISEASED, cases)):
@@ -235,6 +237,14 @@ def test_a_lung_that_is_left_out_is_no_difference_between_groups(
         sheet.write(tmp_path / str(place))
         tables.append((tmp_path / str(place) / "distances_real_scans.csv").read_text())
     assert tables[0] == tables[1]
+    (row,) = (one for one in csv.DictReader(tables[0].splitlines()) if "healthy" not in one["between"])
+    assert row["between"] == "diseased and synthesised"
+    ends = [float(row[name]) for name in ("distance, unit HU", "95 % low", "95 % high")]
+    assert ends == pytest.approx([0.1] * 3, abs=1e-6), "scan by scan, each differs by as much"
+    sheet = Sheet("A sheet")
+    single = (HEALTHY[0], of_one_lung, *DISEASED)
+    add_groups(sheet, Evaluated(single, (Contender("one", a_package, results, Path()),), ()))
+    assert "distances" not in sheet.write(tmp_path / "single").read_text(), "one scan is no group"
 
 
 def counts(dice: float) -> Overlap:

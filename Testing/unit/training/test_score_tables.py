@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.package_card import ThresholdKind, TrainingScan
+from COVIDSelfSegLib.phantom_parts.scanner import Acquisition
 from COVIDSelfSegTrainingLib.cohorts.sources import Group, Source
+from COVIDSelfSegTrainingLib.evaluation import score_tables
 from COVIDSelfSegTrainingLib.evaluation.cases import Case
 from COVIDSelfSegTrainingLib.evaluation.evaluated import Contender, Evaluated
 from COVIDSelfSegTrainingLib.evaluation.evaluation_sheet import FurtherFindings, draw_sheet
+from COVIDSelfSegTrainingLib.evaluation.figures import Series, plot
 from COVIDSelfSegTrainingLib.evaluation.histogram import ProbabilityHistogram
 from COVIDSelfSegTrainingLib.evaluation.overlap import Overlap
 from COVIDSelfSegTrainingLib.evaluation.protocols import ScanScores, SliceScores
@@ -22,6 +25,7 @@ from COVIDSelfSegTrainingLib.evaluation.score_curves import add_calibration, add
 from COVIDSelfSegTrainingLib.evaluation.score_tables import (
     add_healthy,
     add_paper_protocol,
+    add_phantom_groups,
     add_scan_protocol,
     add_slice_labels,
 )
@@ -176,13 +180,49 @@ def test_scans_with_drawn_lesions_have_the_means_of_what_is_defined(
     assert plain["sensitivity"] == pytest.approx((30 / 40 + 0) / 2)
     assert plain["precision"] == pytest.approx(30 / 50)
     assert plain["specificity in the lung"] == pytest.approx((40 / 60 + 1) / 2)
+    (contender,) = evaluated.contenders
+    missed = dict.fromkeys(contender.results, contender.results["missed"])
+    most = replace(contender, results=missed | {"sick": contender.results["sick"]})
+    shown = replace(evaluated, contenders=(most,))
+    rows = rows_of(add_scan_protocol, shown, tmp_path / "missed", "scan_protocol_real_scans", "method")
+    assert (rows["one"]["of these with nothing found"], rows["one"]["scans"]) == ("4", "5")
+    assert numbers(rows["one"])["Dice, median"] == 0 < numbers(rows["one"])["Dice, mean"]
     scans = rows_of(add_scan_protocol, evaluated, tmp_path, "scans_real_scans", "scan")
-    assert list(scans) == ["sick", "missed"]
+    assert {name: row["trained on"] for name, row in scans.items()} == {
+        "sick": "yes, without labels",
+        "missed": "no",
+    }
     assert numbers(scans["sick"]) == pytest.approx(
         {
             **{"truth, ml": 40, "found, ml": 50, "Dice": 0.8, "sensitivity": 0.7, "precision": 0.6},
             **{"specificity in the lung": 0.9, "surface Dice, 5 mm": 0.95, "surface Dice, 3 mm": 0.85},
             **{"HD95, mm": 4, "volume error, ml": 10, "infected share error, points": 2},
+        }
+    )
+
+
+def test_phantoms_are_grouped_by_their_own_scanner(
+    evaluated: Evaluated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scanners = {
+        1: Acquisition(slice_mm=1.25, noise_hu=20.0, tilt=(0.0, 0.1)),
+        2: Acquisition(slice_mm=3.0, noise_hu=21.0),
+        3: Acquisition(slice_mm=5.0, noise_hu=10.0),
+    }
+    monkeypatch.setattr(score_tables, "acquisition_of", lambda source: scanners[source.seed])
+    (one,) = evaluated.contenders
+    phantoms = [Case(f"p{seed}", Source(f"p{seed}", "diseased", "", seed=seed), "") for seed in scanners]
+    scores = ScanScores(0.0, *[0.0] * 8)
+    results = {
+        case.name: replace(one.results["sick"], scan_scores=replace(scores, dice=case.source.seed / 10))
+        for case in phantoms
+    }
+    shown = Evaluated(tuple(phantoms), (replace(one, results=results),), ())
+    rows = rows_of(add_phantom_groups, shown, tmp_path, "phantom_groups", "value")
+    assert {value: float(row["Dice, mean"]) for value, row in rows.items()} == pytest.approx(
+        {
+            **{"up to 1.25 mm": 0.1, "2 to 3 mm": 0.2, "5 to 8 mm": 0.3},
+            **{"up to 20 HU": 0.2, "above 20 HU": 0.2, "oblique": 0.1, "straight": 0.25, "0 of 4": 0.2},
         }
     )
 
@@ -220,6 +260,10 @@ def test_calibration_pools_the_voxels_of_all_scans_whose_truth_is_known(
             (204 / 255, 30 / 50, 50),
         )
     ]
+    points = tuple((stated, observed) for stated, observed, _ in bins)
+    axes = "stated probability", "share that is lesion"
+    drawn = plot([Series("one", points)], *axes, x_range=(0, 1), y_range=(0, 1), diagonal=True)
+    assert drawn in (tmp_path / "sheet.html").read_text()
     error = (40 + 10 * 0.8 + 10 * 200 / 255 + 50 * 0.2) / 400
     assert float(rows["0.0"]["ECE of the method"]) == pytest.approx(error)
 
