@@ -145,6 +145,22 @@ def test_where_some_scans_are_better_and_some_worse_nothing_is_shown(
         assert all(float(row["95 % low"]) < 0 < float(row["95 % high"]) for row in rows.values())
 
 
+def test_agreement_is_the_overlap_of_both_results_in_scans_with_disease(
+    weak: Contender, strong: Contender, tmp_path: Path
+) -> None:
+    both = []
+    for one, found in ((weak, [1, 1, 1, 0, 0, 0, 0, 0, 1]), (strong, [0, 1, 1, 1, 1, 1, 0, 0, 0])):
+        of_case = replace(one.results["sick0"], mask=np.packbits(found), found_ml=sum(found) / 10)
+        both.append(replace(one, results=one.results | {"sick0": of_case}))
+    card(*both, folder=tmp_path)
+    with (tmp_path / "agreement_real_scans.csv").open(newline="") as file:
+        row, *others = csv.DictReader(file)
+    assert [one["scan"] for one in (row, *others)] == [case.name for case in DISEASED]
+    assert float(row["Dice of one against the other"]) == pytest.approx(2 * 2 / (4 + 5))
+    assert (row["found by weak, ml"], row["found by strong, ml"]) == ("0.4", "0.5")
+    assert {one["Dice of one against the other"] for one in others} == {""}, "nothing against nothing"
+
+
 def test_every_interval_of_scans_counts_patients(weak: Contender, strong: Contender, tmp_path: Path) -> None:
     """Two patients with two scans each are two, whose means alone are independent."""
     cases = tuple(

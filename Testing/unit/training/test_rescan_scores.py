@@ -159,8 +159,8 @@ def test_of_healthy_scans_the_worst_counts_and_none_that_was_refused(tmp_path: P
 
 def test_diseased_and_healthy_scans_are_told_apart(tmp_path: Path) -> None:
     ill = [
-        RescanScore("m", "a", False, "thick", 0.6, 100, 50, 0.1),
         RescanScore("m", "nothing found in either", False, "thick", float("nan"), 0, 0, 0.0),
+        RescanScore("m", "a", False, "thick", 0.6, 100, 50, 0.1),
         RescanScore("m", "b", False, "thick", 0.8, 100, 100, 0.1),
     ]
     well = [RescanScore("m", "c", True, "thick", float("nan"), 0, 3, 0.002)]
