@@ -40,6 +40,8 @@ from PIL import Image, ImageFilter
 from scipy import stats
 from skimage import exposure
 
+from ..conftest import SMALL
+
 CPU = Device(torch.device("cpu"), torch.float32, "CPU")
 
 BASELINES = (
@@ -110,7 +112,7 @@ def test_every_method_has_its_mean_over_the_slices_with_a_lesion(tmp_path: Path)
     with (tmp_path / "slices_phantoms.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["Dice, mean"]) for row in rows] == pytest.approx([(found.dice + missed.dice) / 2] * 8)
-    assert {row["slices with a lesion"] for row in rows} == {"2"}
+    assert {(row["slices with a lesion"], row["slices without"]) for row in rows} == {("2", "1")}
     assert [row["of these marked"] for row in rows] == ["0", *["1"] * (len(rows) - 1)]
     precision = (found.precision + missed.precision) / 2
     assert [float(row["precision"]) for row in rows] == pytest.approx([precision] * 8)
@@ -173,6 +175,17 @@ def test_a_picture_says_whether_its_contrast_was_equalised(pictures: Path) -> No
         assert evenness(np.asarray(Image.open(path))) > evenness(gray)
     assert {one.values for one in read_slices(pictures)} == {"equalised"}
     assert evenness(np.zeros((4, 4), np.uint8)) == 0
+
+
+def test_pixels_are_about_as_large_as_the_chest_says_whatever_lies_beside_it(pictures: Path) -> None:
+    for path in (pictures / "images").iterdir():
+        gray = np.asarray(Image.open(path))
+        Image.fromarray(np.pad(gray, ((20, 20), (90, 20)))).save(path)
+        Image.fromarray(np.zeros((gray.shape[0] + 40, gray.shape[1] + 110), np.uint8)).save(
+            pictures / "masks" / path.name
+        )
+    sizes = [one.hu.GetSpacing()[:2] for one in read_slices(pictures)]
+    assert sizes == [pytest.approx((SMALL.pixel_mm, SMALL.pixel_mm), rel=0.1)] * 3
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
