@@ -240,7 +240,10 @@ class ModelCard:
         Raises:
             ValueError: not a card of this schema, or the networks cannot be run as it says.
         """
-        values = json.loads(text)
+        try:
+            values = json.loads(text)
+        except RecursionError as error:
+            raise ValueError("its model card is nested too deeply") from error
         if not isinstance(values, dict) or values.pop("schema", None) != SCHEMA:
             raise ValueError(f"not a model card of schema {SCHEMA}")
         try:

@@ -18,6 +18,8 @@ from .whole_files import appearing_whole
 _HASH, _HEADER_HASH = "weights_sha256", "header_sha256"
 """Of the weights' bytes; and of the texts and the table that says which of the bytes are which weight."""
 _LARGEST_HEADER = 16 << 20
+_STEPS = "num_batches_tracked"
+"""Of batch norms; after more steps than half precision can count it is infinite, and no run reads it."""
 
 
 class DamagedFileError(Exception):
@@ -44,7 +46,8 @@ def check_weights(path: Path) -> tuple[dict[str, str], str]:
     """The texts of a file whose weights are what they were when it was written, and their SHA-256.
 
     Raises:
-        DamagedFileError: it cannot be read, is no such file, cut short, or changed.
+        DamagedFileError: it cannot be read, is no such file, cut short, or changed; or not all of its weights
+            are numbers.
     """
     try:
         content = path.read_bytes()
@@ -54,7 +57,7 @@ def check_weights(path: Path) -> tuple[dict[str, str], str]:
         table = json.loads(_header_of(content))
         with safetensors.safe_open(path, "pt") as file:  # it judges what lies in the table, and the texts
             about: dict[str, str] = file.metadata() or {}
-    except (ValueError, struct.error, safetensors.SafetensorError) as error:
+    except (ValueError, RecursionError, struct.error, safetensors.SafetensorError) as error:
         raise DamagedFileError("it is not a safetensors file, or is cut short") from error
     table.pop("__metadata__", None)
     if _HASH not in about:
@@ -64,6 +67,12 @@ def check_weights(path: Path) -> tuple[dict[str, str], str]:
         raise DamagedFileError("its weights have another SHA-256 than its card says")
     if _HEADER_HASH in about and about[_HEADER_HASH] != _header_sha256(about, table):  # older files have none
         raise DamagedFileError("its card, or the table that says which bytes are which weight, was changed")
+    try:
+        are_numbers = _are_numbers(path)
+    except (NotImplementedError, safetensors.SafetensorError) as error:
+        raise DamagedFileError("its weights are of a type that torch cannot take as float32") from error
+    if not are_numbers:
+        raise DamagedFileError("not all of its weights are numbers, or some are too large for half precision")
     return about, digest
 
 
@@ -85,6 +94,17 @@ def weight_shapes(path: Path, prefix: str = "") -> dict[str, tuple[int, ...]]:
             for key in file.keys()  # noqa: SIM118 (safe_open is no mapping)
             if key.startswith(prefix)
         }
+
+
+def _are_numbers(path: Path) -> bool:
+    """Whether all weights are finite. One that is not makes NaN of all probabilities, and finds no lesion."""
+    with safetensors.safe_open(path, "pt") as file:
+        # A sum is NaN or infinite if any of its terms is, and takes less time than to look at each.
+        return all(
+            bool(file.get_tensor(key).float().sum().isfinite())
+            for key in file.keys()  # noqa: SIM118 (safe_open is no mapping)
+            if not key.endswith(_STEPS)
+        )
 
 
 def _header_sha256(about: Mapping[str, str], table: Mapping[str, Any]) -> str:

@@ -83,6 +83,29 @@ def test_one_flipped_bit_in_the_weights_is_noticed(a_package: ModelPackage, tmp_
     refuse(changed, "SHA-256")
 
 
+@pytest.mark.parametrize("part", ["generator", "segmenter"])
+@pytest.mark.parametrize("value", [float("nan"), 1e6], ids=["no number", "beyond half precision"])
+def test_a_package_with_a_weight_that_is_no_number_is_refused_as_every_lung_would_be_found_healthy(
+    a_package: ModelPackage, tmp_path: Path, part: str, value: float
+) -> None:
+    weights = {one: getattr(a_package, one)().state_dict() for one in ("generator", "segmenter")}
+    next(reversed(weights[part].values())).view(-1)[0] = value
+    diverged = write_package(tmp_path / "diverged.safetensors", a_package.card, **weights)
+    refuse(diverged.path, "not all of its weights are numbers")
+
+
+def test_a_network_with_batch_norms_may_be_trained_for_more_steps_than_half_precision_counts(
+    a_package: ModelPackage, tmp_path: Path
+) -> None:
+    dense = Architecture("dense-lstm-unet", {"width": 2})
+    weights = dense.build().state_dict()
+    next(value for name, value in weights.items() if name.endswith("num_batches_tracked")).fill_(70_000)
+    card = replace(a_package.card, segmenter=dense)
+    path = tmp_path / "long.safetensors"
+    write_package(path, card, a_package.generator().state_dict(), weights)
+    assert open_package(path).segmenter() is not None
+
+
 def test_weights_that_were_replaced_since_their_file_was_opened_are_refused(tmp_path: Path) -> None:
     opened = small_package(tmp_path / "mine.safetensors")
     generator, segmenter = opened.generator().state_dict(), opened.segmenter().state_dict()
@@ -109,7 +132,7 @@ def taken_apart(package: ModelPackage) -> tuple[dict[str, Any], bytes]:
 
 
 def put_together(path: Path, header: Any, weights: bytes) -> Path:
-    text = json.dumps(header).encode()
+    text = (header if isinstance(header, str) else json.dumps(header)).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + weights)
     return path
 
@@ -149,8 +172,11 @@ def test_a_file_whose_header_is_none_of_safetensors_is_refused(
         header | {"__metadata__": ["weights_sha256"]},
         header | {"__metadata__": about | {"card": 5}},
         header | {"__metadata__": about, one: header[one] | {"data_offsets": [0, 10**9]}},
+        "[" * 10**5,
     ):
         refuse(put_together(tmp_path / "odd.safetensors", damaged, weights), "not a safetensors file")
+    nested = header | {"__metadata__": about | {"card": "[" * 10**5}}
+    refuse(put_together(tmp_path / "odd.safetensors", nested, weights), "nested too deeply")
 
 
 def test_weights_that_cannot_be_put_in_place_leave_no_half_written_file(
