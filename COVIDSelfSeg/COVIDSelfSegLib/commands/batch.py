@@ -6,6 +6,7 @@ import argparse
 import re
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``batch`` takes."""
     parser.description = (
         "Segments each scan into a folder of its own and writes one table of numbers. A scan "
-        "that is refused is a row of the table. If stopped and run again, it continues where it stopped."
+        "that is refused is a row of the table; the exit code is 0 all the same, and 2 only where every scan "
+        "was refused. If stopped and run again, it continues where it stopped."
     )
     parser.add_argument("scans", type=Path, nargs="*", help="files, or folders of one DICOM series each")
     parser.add_argument("--list", type=Path, metavar="FILE", help="text file with more scans, one per line")
@@ -64,13 +66,30 @@ def _batch(parsed: argparse.Namespace) -> None:
         for verdict in ("done", "already done", "refused")
     }
     seconds = time.perf_counter() - start
-    if writer is not None:
-        writer.result({"table": str(table), **counts, "seconds": round(seconds, 1)})
-    else:
+    # A part of a job array may have no scan at all.
+    all_refused = bool(outcomes) and counts["refused"] == len(outcomes)
+    if writer is None:
         said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
         if counts["done"]:
             said += f"; {seconds:.0f} s, {seconds / counts['done']:.1f} s a scan"
         sys.stdout.write(f"{said}\ntable  {table}\nFor research use only.\n")
+    elif not all_refused:
+        writer.result({"table": str(table), **counts, "seconds": round(seconds, 1)})
+    if all_refused:
+        raise _nothing_done(outcomes, table)
+
+
+def _nothing_done(outcomes: Sequence[Outcome], table: Path) -> UserError:
+    """The error of a batch whose scans were all refused: a script goes by the exit code.
+
+    More often than bad scans that is a disk that is not connected, or a list of the wrong files.
+    """
+    first = outcomes[0]
+    return UserError(
+        f"Not one scan of {len(outcomes)} was segmented: each was refused.",
+        why=f"That of {first.job.scan} is: {first.why}",
+        fix=f"See {table} for the others. The same command tries them again.",
+    )
 
 
 def _said(outcome: Outcome) -> str:

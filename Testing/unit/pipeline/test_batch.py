@@ -134,16 +134,20 @@ def test_tables_have_the_same_columns_whatever_became_of_their_scans(finished: P
     assert table(tmp_path, "1.csv")[0]["why"] == "Why not."
 
 
-def test_a_folder_of_pictures_in_colour_is_a_row_and_does_not_end_the_batch(
+def test_a_batch_whose_scans_were_all_refused_exits_with_2_and_a_part_without_scans_with_0(
     a_model: ModelPackage, tmp_path: Path
 ) -> None:
+    """A script goes by the exit code: a disk that is not connected is no work that is done."""
     write_colour_picture(tmp_path / "report" / "1.dcm")
     paths = [str(tmp_path / name) for name in ("report", "nothing.nrrd")]
-    assert main(arguments(a_model, tmp_path / "out", *paths)) == ExitCode.DONE
+    typed = arguments(a_model, tmp_path / "out", "--events")
+    failure = refused([*typed, *paths], ExitCode.INPUT_REFUSED, "Not one scan of 2")
     rows = table(tmp_path / "out")
     assert [row["verdict"] for row in rows] == ["refused", "refused"]
     assert "holds no CT series" in rows[0]["why"]
     assert "does not exist" in rows[1]["why"]
+    assert failure.why.endswith(rows[0]["why"])
+    assert main([*typed, "--part", "2/2", paths[0]]) == ExitCode.DONE
 
 
 def test_a_path_that_the_system_does_not_take_is_a_row_and_the_next_is_done(
@@ -169,7 +173,7 @@ def test_a_scan_that_is_gone_once_it_was_read_has_its_result(
     monkeypatch.setattr(batch, "segment", segment_and_lose)
     assert main(arguments(a_model, tmp_path / "out", str(lost))) == ExitCode.DONE
     assert table(tmp_path / "out")[0]["verdict"] == "done"
-    assert main(arguments(a_model, tmp_path / "out", str(lost))) == ExitCode.DONE
+    assert main(arguments(a_model, tmp_path / "out", str(lost))) == ExitCode.INPUT_REFUSED
     assert table(tmp_path / "out")[0]["verdict"] == "refused"
     assert (tmp_path / "out" / "lost" / REPORT).is_file(), "it is of that very file, which may come back"
 
@@ -192,7 +196,7 @@ def test_a_scan_that_grows_while_it_is_segmented_is_not_done(
     assert float(table(tmp_path / "out")[0]["both volume_ml"]) > float(partial["both volume_ml"])
     # Now its file is damaged: no report may speak of what it was.
     growing.write_bytes(growing.read_bytes()[:500])
-    assert main(arguments(a_model, tmp_path / "out", str(growing))) == ExitCode.DONE
+    assert main(arguments(a_model, tmp_path / "out", str(growing))) == ExitCode.INPUT_REFUSED
     assert table(tmp_path / "out")[0]["verdict"] == "refused"
     assert not (tmp_path / "out" / "growing" / REPORT).exists()
 
