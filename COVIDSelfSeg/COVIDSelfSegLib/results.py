@@ -14,7 +14,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -35,6 +35,7 @@ LESIONS = "lesions.seg.nrrd"
 OVERVIEW = "overview.png"
 REPORT = "report.json"
 
+_VOLUMES = (LUNGS, PSEUDO_HEALTHY, HEATMAP, UNCERTAINTY, PROBABILITY, LESIONS)
 _LONGEST_BYTES = 200
 """Of a folder's name that its hidden one holds whole; most systems take 255 bytes in all."""
 _PARTIAL = re.compile(r"\..*\.partial-(?P<pid>\d+)-[0-9a-f]+")
@@ -71,6 +72,23 @@ def results_folder(target: Path, *, anew: bool = False) -> Iterator[Path]:
         _move(partial, target, anew)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_scan_stays(scan: Path, target: Path) -> None:
+    """Refuse results of which one would take the place of the scan, as in its own folder of ``lungs.nrrd``.
+
+    Raises:
+        UserError: the scan is called like a result and lies in ``target`` (exit code 2).
+    """
+    for name in _VOLUMES:
+        with suppress(OSError):  # of a file that is not there
+            if not (target / name).samefile(scan):
+                continue
+            raise UserError(
+                f"{scan} would be replaced by a result that is called the same.",
+                why="The scan itself would be lost.",
+                fix="Choose another output folder, or rename the scan.",
+            )
 
 
 @contextmanager

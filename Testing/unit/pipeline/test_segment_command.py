@@ -28,6 +28,19 @@ def test_other_files_in_the_output_folder_stay(
     assert "numbers" in (output / "report.json").read_text()
 
 
+def test_a_scan_that_is_called_like_a_result_is_not_replaced_by_it(
+    a_coarse_phantom: Phantom, a_package: ModelPackage, tmp_path: Path
+) -> None:
+    scan = tmp_path / "lungs" / "lungs.nrrd"
+    scan.parent.mkdir()
+    sitk.WriteImage(a_coarse_phantom.scan, str(scan))
+    before, (_, *named) = scan.read_bytes(), typed(scan, scan.parent, a_package)
+    refused(["segment", *named], 2, "would be replaced by a result")
+    named[named.index("--output") + 1] = str(tmp_path)  # where a batch puts them into a folder "lungs"
+    assert "would be replaced by a result" in refused(["batch", *named], 2, "Not one scan").why
+    assert scan.read_bytes() == before
+
+
 def test_a_lung_mask_of_another_grid_exits_with_2(
     a_coarse_scan_file: Path, a_coarse_phantom: Phantom, a_package: ModelPackage, tmp_path: Path
 ) -> None:
