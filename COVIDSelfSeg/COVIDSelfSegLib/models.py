@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from .network_trial import Network, TrialError, outline, try_out
 from .networks.generator import VolumeGenerator
 from .networks.slice_network import SliceNetwork
 from .package_card import ModelCard
+from .torch_hub import is_there
 from .weight_file import DamagedFileError, check_weights, read_weights, weight_shapes, write_weights
 
 DEFAULT_PACKAGE = "covidselfseg-default"
@@ -90,13 +92,14 @@ def open_package(path: Path) -> ModelPackage:
     Raises:
         UserError: missing, cut short, of another schema, changed, or not to be run (exit code 3).
     """
-    if not path.is_file():
-        raise UserError(
-            f"The model file {path} does not exist.",
-            why="Without its weights the networks cannot run.",
-            fix="Name another model file, or see 'covidselfseg models' for the available ones.",
-            code=ExitCode.MODEL_UNUSABLE,
-        )
+    with suppress(OSError):  # of a folder that may not be entered: who reads the file says so
+        if not path.is_file():
+            raise UserError(
+                f"The model file {path} does not exist.",
+                why="Without its weights the networks cannot run.",
+                fix="Name another model file, or see 'covidselfseg models' for the available ones.",
+                code=ExitCode.MODEL_UNUSABLE,
+            )
     try:
         about, digest = check_weights(path)
         if "card" not in about:
@@ -112,7 +115,8 @@ def open_package(path: Path) -> ModelPackage:
 def model_folders() -> list[Path]:
     """Folders that are searched for packages: the user's own, then what came with the program.
 
-    ``$COVIDSELFSEG_MODELS`` names the user's own, several as in ``$PATH``.
+    ``$COVIDSELFSEG_MODELS`` names the user's own, several as in ``$PATH``. One that is not there is none, nor
+    is one that the system does not let be seen, of which pathlib would raise.
     """
     here = Path(__file__).resolve().parent
     named = os.environ.get("COVIDSELFSEG_MODELS", "")
@@ -120,7 +124,7 @@ def model_folders() -> list[Path]:
     folders.append(here.parent / "Resources" / "Models")
     # Where a wheel puts its data: <prefix>/share beside <prefix>/lib/python3.x/site-packages.
     folders.extend(parent / "share" / "covidselfseg" / "models" for parent in list(here.parents)[1:6])
-    return [folder for folder in folders if folder.is_dir()]
+    return [folder for folder in folders if os.path.isdir(folder)]  # noqa: PTH112
 
 
 def find_package(name: str = DEFAULT_PACKAGE) -> ModelPackage:
@@ -133,7 +137,7 @@ def find_package(name: str = DEFAULT_PACKAGE) -> ModelPackage:
         return open_package(Path(name))
     for folder in model_folders():
         path = folder / f"{name}.safetensors"
-        if path.is_file():
+        if is_there(path):
             return open_package(path)
     looked = "\n".join(f"    {folder}" for folder in model_folders()) or "    (no folder at all)"
     raise UserError(
@@ -149,7 +153,7 @@ def weight_files(folder: Path) -> list[Path]:
 
     A link that leads nowhere is none, nor is what macOS puts beside a file on a disk of another system.
     """
-    return sorted(path for path in folder.glob("[!.]*.safetensors") if path.is_file())
+    return sorted(path for path in folder.glob("[!.]*.safetensors") if is_there(path))
 
 
 def _check_network(path: Path, part: str, build: Callable[[], Network]) -> None:

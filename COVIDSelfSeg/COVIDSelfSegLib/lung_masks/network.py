@@ -20,6 +20,7 @@ from ..array_types import FloatArray
 from ..frame import AIR_HU
 from ..hounsfield import to_unit
 from ..memory import is_out_of_memory
+from ..torch_hub import is_there
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -124,7 +125,7 @@ class LungNetwork:
 
         inside = Path(_SHIPPED.name) / weights.name
         own = [folder / inside for folder in model_folders()] if weights.parent == _SHIPPED else []
-        for path in dict.fromkeys([*(file for file in own if file.is_file()), weights]):
+        for path in dict.fromkeys([*(file for file in own if is_there(file)), weights]):
             try:
                 about, digest = check_weights(path)
                 card = LungCard.from_json(about["card"])

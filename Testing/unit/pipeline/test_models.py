@@ -405,19 +405,27 @@ def test_a_user_without_a_home_has_no_downloaded_weights(monkeypatch: pytest.Mon
 
 
 def test_weights_in_a_folder_that_may_not_be_entered_are_not_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    a_package: ModelPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Path.stat
+    really = os.stat
 
-    def stat(path: Path, **options: bool) -> os.stat_result:
-        if path.is_relative_to(tmp_path):  # the tests run as root too, whom no folder keeps out
-            raise PermissionError(13, "Permission denied", str(path))
-        return real(path, **options)
+    def stat(path: Any, **options: Any) -> os.stat_result:
+        if isinstance(path, str | Path) and tmp_path in Path(path).parents:
+            raise PermissionError(13, "Permission denied", str(path))  # root is kept out of no folder
+        return really(path, **options)
 
+    shutil.copy(a_package.path, tmp_path / "mine.safetensors")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(Path, "stat", stat)
+    monkeypatch.setenv("COVIDSELFSEG_MODELS", os.pathsep.join([str(tmp_path / "models"), str(tmp_path)]))
+    monkeypatch.setattr(os, "stat", stat)
     assert status()["lungmask"]["present"] is False
     assert r231_weights() is None
+    assert model_folders()[0] == tmp_path
+    assert weight_files(tmp_path) == []
+    with pytest.raises(UserError, match="was not found"):
+        find_package("mine")
+    monkeypatch.setattr(Path, "read_bytes", stat)
+    refuse(tmp_path / "mine.safetensors", "Permission denied")
 
 
 def test_the_folder_that_an_uninstalled_lungmask_leaves_is_none(
