@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from COVIDSelfSegLib.cancelling import end_on_signals
 from COVIDSelfSegLib.events import Failure, Result, StageProgress, parse_event
 from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.phantom import Phantom
@@ -295,6 +296,13 @@ def test_a_cancellation_that_a_library_makes_an_error_of_its_own_is_one_all_the_
     assert done.returncode == code
     assert ("Cancelled" in done.stderr) == (asked == "asked")
     assert ("of a library" in done.stderr) == (asked != "asked")
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_an_interrupt_that_is_meant_for_another_program_does_not_end_a_run_in_the_background() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does for a command that ends in "&"
+    end_on_signals()
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
 def test_what_a_killed_run_left_is_cleared_by_the_next(

@@ -285,9 +285,11 @@ def test_a_scan_that_was_cut_again_with_another_lung_mask_is_another_scan(
     eroded = sitk.BinaryErode(sitk.ReadImage(first.source.lung_mask) > 0, [3, 3, 1])
     sitk.WriteImage(eroded, str(tmp_path / "eroded.nii.gz"))
     corrected = replace(first.source, lung_mask=str(tmp_path / "eroded.nii.gz"))
-    scans = [*cut_scans([corrected], tmp_path / "cohort"), *training_scans[1:]]
+    (cut_again,) = cut_scans([corrected], tmp_path / "cohort")
     with pytest.raises(UserError, match=r"1 of its scans are gone or changed, 1 are new or changed"):
-        train(TINY, scans, its_folder)
+        train(TINY, [cut_again, *training_scans[1:]], its_folder)
+    with pytest.raises(UserError, match=r"0 of its scans are gone or changed, 1 are new or changed"):
+        train(TINY, [cut_again, *training_scans], its_folder)
 
 
 @pytest.mark.parametrize(
