@@ -161,7 +161,7 @@ class ChestLook:
     def _trachea_forwards_mm(self) -> float:
         """How far the trachea runs forwards between its lower and its upper end; 0 where none is seen."""
         _, _, columns = self._between_lungs()
-        way = find_trachea(self.hu, _middle(columns), self.voxel_mm)
+        way = find_trachea(self.hu, self.lungs > 0, _middle(columns), self.voxel_mm)
         if not len(way):
             return 0.0
         z, y = way[:, 0], way[:, 1]

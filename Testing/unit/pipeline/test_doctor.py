@@ -408,6 +408,18 @@ def test_lower_lungs_alone_are_not_turned_and_that_is_said(a_phantom: Phantom, s
         assert ["could not be checked whether" in finding.why for finding in warnings] == [True]
 
 
+def test_bowel_that_runs_backwards_below_lower_lungs_does_not_turn_the_scan(a_phantom: Phantom) -> None:
+    """As in a CT of the belly; a trachea does so in a chest that lies upside down."""
+    lower = sitk.GetArrayFromImage(part_of(a_phantom.scan, "lower", 0.45))
+    belly = np.repeat(lower[:1], 16, axis=0)
+    middle = int(np.flatnonzero((lower[0] > -300).any(axis=0)).mean())
+    for z in range(16):
+        belly[z, 60 + z : 68 + z, middle - 4 : middle + 4] = -990
+    scan = sitk.GetImageFromArray(np.concatenate([belly, lower]))
+    scan.SetSpacing(a_phantom.scan.GetSpacing())
+    assert examine(scan).flipped == (False, False, False)
+
+
 def test_a_base_that_the_scan_ends_a_little_too_early_for_is_still_seen_to_be_on_top(
     a_phantom: Phantom,
 ) -> None:
