@@ -12,14 +12,15 @@ from .pooled_scan import (
     PartArray,
     PooledScan,
     bounding_box,
-    inner_median,
+    inner_quantile,
     part_volumes_ml,
 )
 
 _LEAST_LUNG_ML = 150.0
 _LEAST_ISLAND_ML = 3.0
-_GAS_HU = -960.0
-"""Bowel gas is darker than this inside; even emphysema rarely is, once pooled."""
+_GAS_HU, _MOST_GAS = -960.0, 0.7
+"""Bowel gas is darker than this inside; even emphysema rarely is, once pooled. Of lungs, so large a share may
+be gas: they may hang together with a pneumothorax of one of them."""
 _OUTSIDE_HU = -940.0
 _CUT_CM2_PER_ML = 0.1
 """A lung that a crop cuts shows less cut face for its volume than air around the body does."""
@@ -61,7 +62,7 @@ def _cut_lungs(pooled: PooledScan, air: BoolArray, region: BoolArray) -> BoolArr
     lungs = _hold(parts, count, region)
     lungs &= (millilitres > _LEAST_LUNG_ML) & (cut_cm2 < _CUT_CM2_PER_ML * millilitres)
     for number in np.flatnonzero(lungs):
-        lungs[number] = inner_median(pooled, parts == number) > _OUTSIDE_HU
+        lungs[number] = inner_quantile(pooled, parts == number, 0.5) > _OUTSIDE_HU
     return lungs[parts]
 
 
@@ -126,7 +127,7 @@ def _are_large_lungs(
     """Which labelled parts are too large for anything but lungs, and not bowel gas."""
     lungs = np.zeros(len(millilitres), bool)
     for number in 1 + np.flatnonzero(millilitres[1:] >= _LEAST_LUNG_ML):
-        lungs[number] = inner_median(pooled, parts == number) > _GAS_HU
+        lungs[number] = inner_quantile(pooled, parts == number, _MOST_GAS) > _GAS_HU
     return lungs
 
 

@@ -54,8 +54,8 @@ def part_volumes_ml(parts: PartArray, count: int, pooled: PooledScan) -> npt.NDA
     return np.bincount(parts.ravel(), minlength=count + 1) * pooled.voxel_ml
 
 
-def inner_median(pooled: PooledScan, part: BoolArray) -> float:
-    """Median HU away from the part's own border."""
+def inner_quantile(pooled: PooledScan, part: BoolArray, share: float) -> float:
+    """HU that this share of a part stays below, away from the part's own border."""
     box = bounding_box(part)
     inner = ndimage.binary_erosion(part[box])
-    return float(np.median(pooled.hu[box][inner if inner.any() else part[box]]))
+    return float(np.quantile(pooled.hu[box][inner if inner.any() else part[box]], share))

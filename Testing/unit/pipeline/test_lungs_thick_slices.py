@@ -77,6 +77,19 @@ def test_foam_in_the_table_is_no_lung(width_mm: float, lying: str) -> None:
     assert found[chest.lung].mean() > 0.97
 
 
+def test_a_lung_that_touches_a_pneumothorax_of_the_other_is_found_and_a_stomach_full_of_gas_is_not() -> None:
+    chest = _Chest(4.0)
+    touching = (abs(chest.z) < 30) & (abs(chest.x) < 20) & (abs(chest.y + 40) < 10)
+    chest.hu[touching] = -850
+    chest.hu[chest.lung & (chest.x < 40)] = -1000
+    stomach = (np.hypot(chest.y, chest.x - 40) < 50) & (chest.z < -120)
+    chest.hu[stomach] = -1000
+    assert stomach.sum() * np.prod(chest.voxel_mm) / 1000 > 150
+    found = chest.found()
+    assert found[chest.lung & (chest.x > 40)].mean() > 0.97
+    assert not found[stomach].any()
+
+
 def test_the_trachea_is_found_though_it_hangs_together_with_one_lung_alone() -> None:
     chest = _Chest()
     bronchus = (chest.z > 20) & (chest.z < 30) & (abs(chest.y) < 6) & (chest.x > 0) & (chest.x < 20)
