@@ -59,7 +59,7 @@ def split_sides(lungs: BoolArray, pooled: PooledScan) -> LabelArray:
     seeds = _seeds(lungs[box], pooled.voxel_mm)
     if seeds is None:
         is_left = (
-            _is_hollow_to_the_right(lungs[box])
+            _is_hollow_to_the_right(_without_rests(lungs[box]))
             if _is_cut_at_a_side(pooled)
             else ndimage.center_of_mass(lungs)[2] > _body_middle(pooled)
         )
@@ -136,6 +136,16 @@ def _is_cut_at_a_side(pooled: PooledScan) -> bool:
     """Whether the scan ends within the body on its right or left, as where one lung is reconstructed."""
     ends = (pooled.hu[:, :, [0, -1]] > _TISSUE_HU).mean(axis=(0, 1))
     return bool(ends.max() > _CUT_SHARE)
+
+
+def _without_rests(lungs: BoolArray) -> BoolArray:
+    """The parts that are no mere rest, cut to their box; one of the other lung would shift its middle."""
+    parts, _ = ndimage.label(lungs)
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    large = (sizes >= min(_LEAST_SEED * sizes.sum(), sizes.max()))[parts]
+    cut: BoolArray = large[bounding_box(large)]
+    return cut
 
 
 def _is_hollow_to_the_right(lung: BoolArray) -> bool:

@@ -145,6 +145,22 @@ def test_a_real_lung_that_was_reconstructed_alone_is_on_its_side(
     assert_on_its_side(scan, builtin_lung_mask(scan), side, (5, 5), tmp_path)
 
 
+@pytest.mark.parametrize("side", [RIGHT, LEFT])
+def test_a_lung_beside_the_tip_that_is_left_of_the_other_keeps_its_name_in_a_scan_cut_at_the_sides(
+    a_chest: Phantom, side: int
+) -> None:
+    """As where the other is drowned; one hull around both would be hollow in the middle of the body."""
+    labels = sitk.GetArrayFromImage(a_chest.lungs)
+    tip = (labels == RIGHT + LEFT - side) & (np.arange(len(labels)) >= 51)[:, None, None]
+    lung = labels == side
+    assert 0.01 < tip.sum() / lung.sum() < 0.04
+    columns = np.flatnonzero((labels > 0).any(axis=(0, 1)))
+    kept = slice(int(columns[0]) - 4, int(columns[-1]) + 5)
+    both = image_like((lung | tip).astype(np.uint8), a_chest.scan)[kept]
+    found = sitk.GetArrayFromImage(split_lungs(both, a_chest.scan[kept]))
+    assert (found[lung[:, :, kept]] == side).all()
+
+
 def assert_on_its_side(
     scan: sitk.Image, lungs: sitk.Image, side: int, margins_mm: tuple[int, int], folder: Path
 ) -> None:
