@@ -11,6 +11,10 @@ _TALL, _DEEP, _WIDEST_MM = (0.55, 1.6), (0.4, 1.2), 400.0
 """Least and largest height and depth of both lungs as shares of their width, and their largest width; no real
 scan at hand, and no part of one, is warned of by them (``test_doctor.py``)."""
 
+_LEAST_GAS_ML = 100.0
+_BRIGHTEST_AIR_HU = -900.0
+"""Of a CT in HU, air has -1000."""
+
 
 def anatomy_findings(look: ChestLook) -> Iterator[Finding]:
     """What the lungs of a scan tell about it."""
@@ -35,6 +39,20 @@ def anatomy_findings(look: ChestLook) -> Iterator[Finding]:
         )
     elif look.is_nearly_whole:
         yield from _size_findings(look.lung_box_mm)
+        if look.air_hu is not None and look.air_hu > _BRIGHTEST_AIR_HU:
+            yield warning(
+                f"The air around the body has {look.air_hu:.0f} HU, where a CT has -1000.",
+                "The values are shifted or scaled, as by a wrong rescale or in a cone-beam CT. Healthy lung "
+                "is brighter than expected then, and may be taken for lesions.",
+                "Export the scan again from its DICOM source, in HU.",
+            )
+    if look.gas_ml >= _LEAST_GAS_ML:
+        yield warning(
+            f"At least {look.gas_ml:.0f} ml of the lungs are nothing but air.",
+            "It is a pneumothorax, or large bullae. It counts as lung, so that the infected share is lower "
+            "than that of the lung tissue.",
+            "Look at the scan; where it is a pneumothorax, give a lung mask of your own without it.",
+        )
     if look.has_contrast:
         yield note(
             "The scan was taken with contrast agent.",

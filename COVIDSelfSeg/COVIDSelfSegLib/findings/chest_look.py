@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
+from scipy import ndimage
 
 from ..array_types import BoolArray, FloatArray
 from ..frame import LungFrame
@@ -27,6 +28,12 @@ _BLUNT_SHARE = 0.5
 their upper end have 0.9 and more there; the base that one real scan ends too early for has 0.43."""
 _WIDER = 1.2
 """A lung that reaches so many times farther out at one end than at the other has its base there."""
+_GAS_HU = -970.0
+"""Lung is brighter but for single voxels: of real scans, with emphysema too, 4 ml at most lie in thick parts
+that are darker."""
+_AIR_HU, _LEAST_AIR_ML, _DARK_SHARE = (-1300.0, -400.0), 300.0, 0.1
+"""Between padding and tissue; how much air around the body must be seen; and which share of it is surely free
+of clothes and table. What is as dark as that share has -1011 to -992 HU in real scans."""
 _LEANS_MM = 5.0
 """From this on a trachea runs forwards or backwards; less may be chance."""
 
@@ -107,6 +114,23 @@ class ChestLook:
         held = (np.flatnonzero(side) for side in sides)
         deep, rows, columns = (int(one[-1] - one[0]) + 1 for one in held)
         return deep * self.voxel_mm[0], rows * self.voxel_mm[1], columns * self.voxel_mm[2]
+
+    @property
+    def gas_ml(self) -> float:
+        """How much of the lungs is nothing but air, in thick parts: a pneumothorax or bullae."""
+        gas = ndimage.binary_opening((self.lungs > 0) & (self.hu < _GAS_HU))
+        return float(np.count_nonzero(gas) * np.prod(self.voxel_mm)) / 1000
+
+    @property
+    def air_hu(self) -> float | None:
+        """HU of the air around the body, without clothes and table; None where not enough of it is seen."""
+        darkest, brightest = _AIR_HU
+        parts, _ = ndimage.label(self.hu < brightest)
+        at_sides = np.unique(np.concatenate([parts[:, [0, -1]].ravel(), parts[:, :, [0, -1]].ravel()]))
+        around = np.isin(parts, at_sides[at_sides > 0]) & (self.lungs == 0) & (self.hu > darkest)
+        if np.count_nonzero(around) * np.prod(self.voxel_mm) / 1000 < _LEAST_AIR_ML:
+            return None
+        return float(np.quantile(self.hu[around], _DARK_SHARE))
 
     @property
     def has_contrast(self) -> bool:

@@ -275,6 +275,47 @@ def test_lungs_cut_by_the_edge_are_warned_of(a_phantom: Phantom) -> None:
     assert "edge" not in said(examine(a_phantom.scan), Severity.WARNING)
 
 
+@pytest.mark.parametrize(
+    ("change", "air"),
+    [(lambda hu: hu + 150, -850), (lambda hu: (0.7 * hu).astype(np.int16), -700), (lambda hu: hu + 50, None)],
+    ids=["shifted", "scaled", "a little shifted"],
+)
+def test_values_that_are_no_hu_are_told_by_the_air_around_the_body(
+    a_phantom: Phantom, change: Callable[[np.ndarray], np.ndarray], air: int | None
+) -> None:
+    told = said(examine(with_values(a_phantom.scan, change)), Severity.WARNING)
+    assert ("The air around the body has" in told) == (air is not None)
+    if air is not None:
+        assert int(told.split("around the body has ")[1].split()[0]) == pytest.approx(air, abs=25)
+
+
+def test_air_around_the_body_is_told_from_padding(a_phantom: Phantom) -> None:
+    def pad(hu: np.ndarray) -> np.ndarray:
+        shifted = hu + 150
+        shifted[:, :, :60] = -3024
+        return shifted
+
+    assert ChestLook.at(with_values(a_phantom.scan, pad)).air_hu == pytest.approx(-850, abs=25)
+
+
+@pytest.mark.parametrize("cut", [20, 30, 40])
+def test_lungs_that_a_narrow_view_cuts_are_no_air_around_the_body(a_phantom: Phantom, cut: int) -> None:
+    for narrow in (a_phantom.scan[cut:-cut, cut:-cut], a_phantom.scan[2 * cut :], a_phantom.scan[cut:-cut]):
+        assert "The air around the body" not in said_of(narrow)
+
+
+def test_a_pneumothorax_in_the_lung_mask_is_warned_of(a_phantom: Phantom) -> None:
+    """Of a patient on his back it lies in front."""
+    gas = sitk.GetArrayFromImage(a_phantom.lungs) == 2
+    gas[:, int(np.flatnonzero(gas.any(axis=(0, 2)))[0]) + 18 :] = False
+    scan = with_values(a_phantom.scan, lambda hu: np.where(gas, -1000, hu).astype(hu.dtype))
+    told = said(examine(scan), Severity.WARNING)
+    assert "nothing but air" in told
+    ml = gas.sum() * float(np.prod(scan.GetSpacing())) / 1000
+    assert 0.4 * ml < int(told.split("At least ")[1].split()[0]) < 1.05 * ml
+    assert "nothing but air" not in said(examine(a_phantom.scan), Severity.WARNING)
+
+
 def test_a_missing_lung_is_warned_of(a_phantom: Phantom) -> None:
     def fill_left(hu: np.ndarray) -> np.ndarray:
         filled = hu.copy()
@@ -337,6 +378,8 @@ class Look:
     flipped_axes: tuple[bool, bool, bool] = (False, False, False)
     is_nearly_whole: bool = True
     lung_box_mm: tuple[float, float, float] = (260.0, 200.0, 280.0)
+    gas_ml: float = 4.0
+    air_hu: float | None = -992.0
 
 
 @pytest.mark.parametrize(
@@ -353,6 +396,8 @@ class Look:
         (Look(lung_box_mm=(260.0, 100.0, 140.0)), "14 cm wide, 10 cm deep and 26 cm tall"),
         (Look(lung_box_mm=(260.0, 350.0, 280.0)), "35 cm deep"),
         (Look(lung_box_mm=(260.0, 100.0, 280.0)), "10 cm deep"),
+        (Look(gas_ml=101.0), "At least 101 ml of the lungs are nothing but air"),
+        (Look(air_hu=-895.0), "The air around the body has -895 HU"),
         (Look(lung_box_mm=(380.0, 300.0, 420.0)), "42 cm wide"),
     ],
 )
@@ -450,7 +495,8 @@ def test_every_real_scan_passes_and_is_turned_only_where_it_lies_upside_down(rea
         examination = examine(scan)
         examination.refuse()
         assert examination.flipped == (False, False, False), path.name
-        assert "By the header" not in said(examination, Severity.WARNING), path.name
+        for never in ("By the header", "nothing but air", "The air around the body"):
+            assert never not in said(examination, Severity.WARNING), path.name
         assert examination.padding is None, path.name
         few = thinned(scan)
         for end, share in CROPS:
