@@ -220,6 +220,18 @@ def test_from_one_frame_onto_another_a_ramp_stays_where_it_is() -> None:
     assert np.abs(moved - fine.to_network(ramp)).max() < 0.1
 
 
+@pytest.mark.parametrize("direction", DIRECTIONS.values(), ids=DIRECTIONS.keys())
+def test_lungs_that_fill_the_scan_come_back_from_its_own_voxels_as_they_are(
+    direction: np.ndarray,
+) -> None:
+    hu = np.random.default_rng(6).integers(-1000, 400, (5, 6, 7)).astype(np.int16)
+    scan = sitk.GetImageFromArray(hu)
+    scan.SetDirection(direction.ravel())
+    frame = LungFrame.around_lungs(scan > -2000, LungFrame.whole_scan(scan, 0.0).shape)
+    back = frame.to_scan(frame.to_network(scan), dtype=np.int16)
+    assert np.array_equal(sitk.GetArrayFromImage(back), hu)
+
+
 def test_slice_by_slice_is_the_same_as_all_at_once() -> None:
     scan = sitk.GetImageFromArray(np.random.default_rng(4).normal(0, 300, (23, 31, 29)).astype(np.float32))
     scan.SetSpacing((0.8, 0.9, 2.5))

@@ -73,7 +73,8 @@ def test_on_the_way_back_the_parts_are_interpolated_at_the_centres_of_voxels() -
 def test_a_volume_is_resampled_by_one_matrix_for_each_axis() -> None:
     volume = np.random.default_rng(4).normal(size=(7, 12, 9)).astype(np.float32)
     in_plane = [area_weights(12, -2.0, 15.0, 6), area_weights(9, 3.0, 5.0, 5)]
-    for through in (area_weights(7, 1.0, 6.5, 3), area_weights(7, 0.0, 7.0, 7)):
+    for stretch in ((1.0, 6.5, 3), (0.0, 7.0, 7), (0.2, 6.8, 7)):
+        through = area_weights(7, *stretch)
         weights = [through, *in_plane]
         assert np.allclose(
             resample_volume(volume, weights), np.einsum("az,by,cx,zyx->abc", *weights, volume), atol=1e-5
