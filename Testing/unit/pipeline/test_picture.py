@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib import picture as overview
-from COVIDSelfSegLib.colors import LESION
+from COVIDSelfSegLib.colors import HEAT, LESION, LUNG
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.phantom_parts.scanner import Acquisition
 from COVIDSelfSegLib.picture import draw_overview, render_solids
-from COVIDSelfSegLib.quantification import measure
+from COVIDSelfSegLib.quantification import LungNumbers, Numbers, measure
 from COVIDSelfSegLib.synthesis import Heatmap
-from PIL import Image
+from PIL import Image, ImageDraw
 
 SHAPE, VOXEL_MM = (40, 60, 70), (5.0, 2.0, 2.0)
 EMPTY = np.zeros(SHAPE, bool)
@@ -59,7 +59,9 @@ def test_sizes_are_those_of_the_body_whatever_its_voxels() -> None:
     assert coarse.any(axis=2).mean() == pytest.approx(fine.any(axis=2).mean(), abs=0.02)
 
 
-def drawn_panels(scan: sitk.Image, lungs: sitk.Image, lesions: sitk.Image) -> list[tuple[str, Image.Image]]:
+def drawn_panels(
+    scan: sitk.Image, lungs: sitk.Image, lesions: sitk.Image, made: Heatmap | None = None
+) -> list[tuple[str, Image.Image]]:
     """Title and picture of each panel of the overview."""
     panels = []
     real = overview._row
@@ -71,8 +73,62 @@ def drawn_panels(scan: sitk.Image, lungs: sitk.Image, lesions: sitk.Image) -> li
     nothing = sitk.Cast(scan * 0, sitk.sitkInt16)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(overview, "_row", row)
-        draw_overview(scan, lungs, Heatmap(scan, nothing, nothing), lesions, measure(scan, lungs, lesions))
+        made = made or Heatmap(scan, nothing, nothing)
+        draw_overview(scan, lungs, made, lesions, measure(scan, lungs, lesions))
     return panels
+
+
+def test_each_panel_shows_what_its_title_says_in_its_place_and_in_proportion() -> None:
+    lungs, lesions = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8)
+    lungs[4:36, 10:50, 8:32], lungs[4:36, 10:50, 38:62] = 1, 2
+    lesions[27:33, 14:24, 21:31] = 1  # high in front in the right lung
+    ct, healthy, heat = (
+        np.select([lesions > 0, lungs > 0], [of_lesion, of_lung], elsewhere).astype(np.int16)
+        for of_lesion, of_lung, elsewhere in ((400, -850, 40), (-850, -850, 40), (700, 0, 0))
+    )
+    images = [sitk.GetImageFromArray(array) for array in (ct, lungs, lesions, healthy, heat)]
+    for image in images:
+        image.SetSpacing((2.0, 3.0, 5.0))
+    panels = drawn_panels(*images[:3], Heatmap(images[3], images[4], images[1]))
+    drawn = dict(reversed(panels))  # of each title the first
+    axial, coronal = (48 * 3 / (66 * 2), 13 / 48), (38 * 5 / (66 * 2), 9 / 38)
+    gray_of_lesion, gray_of_lung = [255] * 3, [85] * 3  # window from -1350 to 150 HU
+    for title, (height, row), of_lesion, of_lung in (
+        ("slice 28: 5 % of its lung", axial, gray_of_lesion, gray_of_lung),
+        ("pseudo-healthy", axial, gray_of_lung, gray_of_lung),
+        ("HU above healthy", axial, HEAT[-1], HEAT[0]),
+        ("lesions", axial, gray_of_lesion, gray_of_lung),
+        ("coronal", coronal, gray_of_lesion, gray_of_lung),
+        ("coronal, HU above healthy", coronal, HEAT[-1], HEAT[0]),
+    ):
+        panel = drawn[title]
+        assert panel.height / panel.width == pytest.approx(height, abs=0.01), title
+        pixels = panel.load()
+        across, down = panel.width / 66, int(row * panel.height)
+        assert pixels[int(24 * across), down] == pytest.approx(of_lesion, abs=2), title
+        assert pixels[int(48 * across), down] == pytest.approx(of_lung, abs=2), title
+        if title in ("lesions", "coronal"):
+            assert pixels[int(19.5 * across), down] == pytest.approx(LESION, abs=30), title
+            assert pixels[int(59.5 * across), down] == pytest.approx(LUNG, abs=30), title
+
+
+def test_the_table_says_the_numbers_of_each_side_below_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[int, list[str]] = {}
+    monkeypatch.setattr(
+        ImageDraw.ImageDraw,
+        "text",
+        lambda _, place, text, *__, **___: told.setdefault(place[1], []).append(text),
+    )
+    right, left = LungNumbers(2000.0, 500.0, 0.25, -412.4), LungNumbers(1000.0, 0.0, 0.0, None)
+    overview._table(Numbers(right, left, LungNumbers(3000.0, 500.0, 1 / 6, -412.4)), 256)
+    assert list(told.values()) == [
+        ["", "right", "left", "both"],
+        ["lung ml", "2000", "1000", "3000"],
+        ["infected ml", "500.0", "0.0", "500.0"],
+        ["infected %", "25.0", "0.0", "16.7"],
+        ["lesion HU", "-412", "-", "-412"],
+        ["severity CT-1 (infected share of the lung)"],
+    ]
 
 
 def drawn_slices(scan: sitk.Image, lungs: sitk.Image, lesions: sitk.Image) -> list[tuple[int, int]]:
