@@ -194,7 +194,7 @@ def heatmap(synthesis: Synthesis, scan: sitk.Image, lungs: sitk.Image, residual_
         # The coarse difference flattens lesions smaller than its voxels; the scan's own height over the
         # expected lung does not, but it takes vessels for lesion too, hence the limit.
         own = np.clip(trust * (hu - expected), 0, _SHARPENING * less)
-        lowest = np.minimum(hu, expected - _BELOW_EXPECTED_HU)
+        lowest = np.minimum(hu, np.maximum(expected - _BELOW_EXPECTED_HU, STORED_HU[0]))
         mended = np.maximum(hu - np.maximum(less, own), lowest)
         excess = np.rint(hu - mended).astype(np.int16)
         in_box[0][z][inside] = excess

@@ -110,6 +110,21 @@ def test_what_is_half_trusted_is_half_taken_off_where_the_grid_is_as_fine_as_the
     assert sitk.GetArrayFromImage(made.excess).ravel().tolist() == [0, 30, 60, 200]
 
 
+@pytest.mark.parametrize(
+    ("expected", "healthy"), [(-850, [-990, -910, -850]), (-1000, [-1024, -1024, -1000])]
+)
+def test_air_in_a_lesion_is_hardly_heat_and_no_darker_than_a_scan_holds(
+    expected: float, healthy: list[int]
+) -> None:
+    hu = np.array([-990, -880, -300], np.int16).reshape(1, 1, 3)
+    scan, lungs = sitk.GetImageFromArray(hu), sitk.GetImageFromArray(np.ones(hu.shape, np.uint8))
+    around, none = np.full(hu.shape, -500, np.float32), np.zeros(hu.shape, np.float32)
+    frame = LungFrame.whole_scan(scan, 0.0)
+    made = heatmap(Synthesis(frame, around, none + expected, none, none + 1), scan, lungs, 10.0)
+    assert sitk.GetArrayFromImage(made.pseudo_healthy).ravel().tolist() == healthy
+    assert sitk.GetArrayFromImage(made.excess).ravel().tolist() == (hu.ravel() - healthy).tolist()
+
+
 @pytest.mark.parametrize("metal_hu", [20000, 32767])
 def test_metal_in_the_lung_leaves_hu_that_a_chest_can_have(a_phantom: Phantom, metal_hu: int) -> None:
     hu = sitk.GetArrayFromImage(a_phantom.scan)
@@ -188,6 +203,8 @@ def test_the_scan_is_encoded_once_for_all_draws(
     mean = to_hu(torch.stack(volumes)).mean(0)[0, 0].numpy()
     assert np.allclose(made.healthy, mean, atol=0.1)
     assert made.frame == LungFrame.around_lungs(a_phantom.lungs, (16, 32, 32), margin_mm=9)
+    both = made.frame.to_network(a_phantom.lungs, "nearest", fill=0) > 0
+    assert np.array_equal(made.lungs, both)
 
 
 class Undecided(VolumeGenerator):
