@@ -101,6 +101,8 @@ def test_each_setting_of_a_card_is_that_of_its_step(
     assert (calibration, kind) == (Calibration(0.5, -1.5), "volume")
     assert given["lesion_mask"][0][1:] == (0.3, 0.2)
     assert (run.report["threshold"], run.report["least_lesion_ml"]) == (0.3, 0.2)
+    assert run.report["model"]["calibrated_threshold"] == 0.3
+    assert (run.report["size"], run.report["spacing_mm"]) == ((40, 40, 12), (2.0, 2.0, 3.0))
     assert [finding["what"] for finding in run.report["findings"]] == ["A note."]
 
 

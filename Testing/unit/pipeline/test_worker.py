@@ -118,6 +118,8 @@ def test_what_is_written_agrees_with_itself(a_run_at_0_4: FinishedRun, a_phantom
     outside = values["lungs.nrrd"] == 0
     for name in ("heatmap.nrrd", "probability.nrrd", "lesions.seg.nrrd"):
         assert (values[name][outside] == 0).all()
+    lesion_hu = json.loads((output / "report.json").read_text())["numbers"]["both"]["lesion_hu"]
+    assert lesion_hu == pytest.approx(scan[values["lesions.seg.nrrd"] > 0].mean())
     segment = images["lesions.seg.nrrd"]
     assert segment.GetMetaData("Segment0_Name") == "COVID lesion"
     assert segment.GetMetaData("Segment0_LabelValue") == "1"
