@@ -52,13 +52,13 @@ def paint_dense_disease(
         return hu
     painted = hu.copy()
     lungs = labels > 0
-    share = _lung_share(hu, lungs)
     kinds = rng.choice(len(_KINDS), size=rng.integers(1, _MOST_KINDS + 1), p=_KINDS)
     for kind in kinds:
         paint = (_foci, _layer, _part_of_a_lung, _rind)[kind]
         region = paint(labels, voxel_mm, rng) & lungs
         if region.any():
-            weight = share * _softened(region, lungs)
+            # Of what is painted so far: where a second disease lies over a first, no lung is left beside it.
+            weight = _lung_share(painted, lungs) * _softened(region, lungs)
             _fill(painted, weight, lungs, voxel_mm, rng, fluid=paint in (_layer, _rind))
     return painted
 
