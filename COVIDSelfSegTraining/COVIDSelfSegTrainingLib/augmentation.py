@@ -216,8 +216,10 @@ def _blur(images: Tensor, sigmas: Tensor) -> Tensor:
     kernels = kernels / kernels.sum(1, keepdim=True)
     flat = images.transpose(0, 1)
     kernels = kernels[:, None]
-    flat = functional.conv2d(flat, kernels[:, :, None], padding=(0, _KERNEL), groups=batch)
-    flat = functional.conv2d(flat, kernels[..., None], padding=(_KERNEL, 0), groups=batch)
+    # Zeros beyond the edge would be tissue: a bright line along every lung that the plane cuts off.
+    flat = functional.pad(flat, [_KERNEL] * 4, mode="replicate")
+    flat = functional.conv2d(flat, kernels[:, :, None], groups=batch)
+    flat = functional.conv2d(flat, kernels[..., None], groups=batch)
     return flat.transpose(0, 1).reshape(batch, channels, rows, columns)
 
 
