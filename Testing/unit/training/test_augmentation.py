@@ -39,6 +39,7 @@ def test_gain_stretches_about_healthy_lung_and_offset_adds(a_slice: torch.Tensor
 def test_noise_has_the_drawn_strength_however_coarse_it_is(grain: float) -> None:
     flat = torch.full((1, 3, 60, 80), -850.0)
     varied = vary_intensity(variation(noise=30, grain=grain), flat, LUNGS, 1)
+    assert not torch.allclose(varied, vary_intensity(variation(noise=30, grain=grain), flat, LUNGS, 2))
     assert varied.std().item() == pytest.approx(30, rel=0.02)
     assert varied.mean().item() == pytest.approx(-850, abs=5)
     neighbours = np.corrcoef(varied[..., 1:].flatten(), varied[..., :-1].flatten())[0, 1]
@@ -85,12 +86,13 @@ def test_what_comes_in_from_outside_is_air(a_slice: torch.Tensor) -> None:
 
 
 def test_patients_lie_a_little_askew_half_are_mirrored_and_none_is_sheared_or_upside_down() -> None:
-    pose = draw_variation(1000, np.random.default_rng(2)).pose[:, :, :2].numpy()
+    pose, shift = np.split(draw_variation(1000, np.random.default_rng(2)).pose.numpy(), [2], axis=2)
     zoom = np.linalg.norm(pose, axis=2)
-    assert np.abs(np.log(zoom)).mean() < 0.15
+    assert 0.05 < np.abs(np.log(zoom)).mean() < 0.15
     turned = pose / zoom[..., None]
     assert np.abs((turned[:, 0] * turned[:, 1]).sum(1)).max() < 1e-5
     assert np.mean(np.linalg.det(turned) < 0) == pytest.approx(0.5, abs=0.06)
     degrees = np.degrees(np.arccos(turned[:, 1, 1].clip(-1, 1)))
     assert 3 < degrees.mean() < 8
     assert degrees.max() < 30
+    assert 0.02 < shift.std() < 0.08, "in halves of the plane: what is shifted stays in view"

@@ -133,6 +133,26 @@ def test_a_lesion_fills_a_thick_slice_by_the_mean_of_what_it_fills_in_thin_ones(
     torch.testing.assert_close(thick, torch.stack(thin).mean(0), atol=1e-5, rtol=0)
 
 
+def test_a_slice_is_painted_the_same_whatever_is_painted_beside_it(
+    training_scans: list[CohortScan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thin and thick ones of several patients, as several processes share them."""
+    monkeypatch.setattr(patterns, "_SHARES", {"consolidation": 1.0})
+    slabs = [
+        Slab(scan, int(scan.holding[len(scan.holding) // 2]), together)
+        for scan, together in zip(training_scans[:5], (1, 3, 1, 3, 3), strict=True)
+    ]
+    stacks = [[torch.from_numpy(np.array(part, np.float32)) for part in slab.stack()] for slab in slabs]
+    hu, depths = (torch.stack(parts) for parts in zip(*stacks, strict=True))
+    joint = paint_slabs(slabs, hu, depths, np.random.default_rng(3))
+    assert joint.filling.flatten(1).any(1).all()
+    for row in range(len(slabs)):
+        mine = slice(row, row + 1)
+        alone = paint_slabs(slabs, hu[mine], depths[mine], np.random.default_rng(3), rows=mine)
+        torch.testing.assert_close(alone.filling[0], joint.filling[row], atol=1e-5, rtol=0)
+        torch.testing.assert_close(alone.hu[0], joint.hu[row], atol=0.05, rtol=0)
+
+
 @pytest.mark.parametrize("together", [1, 3])
 def test_a_slice_that_stands_in_for_a_missing_neighbour_is_painted_as_the_copy_that_it_is(
     a_scan: CohortScan, together: int, tmp_path: Path

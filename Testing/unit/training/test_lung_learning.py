@@ -13,11 +13,11 @@ from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.lung_masks.network import LUNG_GRID_MM
 from COVIDSelfSegLib.phantom import make_phantom
 from COVIDSelfSegTrainingLib.cohorts.shipped import REAL_SCANS
-from COVIDSelfSegTrainingLib.lung_networks import chests, corruption
+from COVIDSelfSegTrainingLib.lung_networks import batches, chests, corruption
 from COVIDSelfSegTrainingLib.lung_networks.batches import Chest, LungBatch, LungBatches
 from COVIDSelfSegTrainingLib.lung_networks.corruption import paint_dense_disease
 from COVIDSelfSegTrainingLib.lung_networks.training import LungPreset, LungTrainer
-from COVIDSelfSegTrainingLib.lung_networks.variation import View, moved, stained
+from COVIDSelfSegTrainingLib.lung_networks.variation import View, as_picture, moved, scanned, stained
 from scipy import ndimage
 
 from ..conftest import SMALL
@@ -72,6 +72,23 @@ def test_an_effusion_lies_along_the_pleura_at_the_back(a_chest: Chest, effusions
         assert 0 < wet.sum() < 0.8 * inside.sum()
         assert depth[wet].mean() < depth[inside].mean()
         assert rows[wet].mean() > rows[inside].mean()
+
+
+@pytest.mark.parametrize("kinds", [(1, 0, 0, 0), (0, 1, 0, 0)], ids=["foci", "layers"])
+def test_foci_and_what_gravity_collects_lie_at_the_back_and_at_the_base(
+    a_chest: Chest, monkeypatch: pytest.MonkeyPatch, kinds: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(corruption, "_KINDS", kinds)
+    monkeypatch.setattr(corruption, "_HEALTHY_SHARE", 0.0)
+    hu, rng = a_chest.hu.astype(np.float32), np.random.default_rng(4)
+    middle = np.argwhere(a_chest.lungs > 0).mean(axis=0)
+    off = []
+    for _ in range(20):
+        painted = paint_dense_disease(hu, a_chest.lungs, a_chest.voxel_mm, rng)
+        off.append(np.argwhere((painted > hu + 100) & (a_chest.lungs > 0)).mean(axis=0) - middle)
+    z, y, _ = np.mean(off, axis=0)
+    assert z < -1
+    assert y > 1
 
 
 def test_a_painting_repeats_with_its_seed(a_chest: Chest) -> None:
@@ -160,6 +177,53 @@ def test_windows_of_a_half_known_chest_are_known_in_part(a_chest: Chest, a_half_
     assert 0.3 < known(a_half_known_chest).mean() < 0.95
 
 
+@pytest.mark.parametrize(("picture_share", "added"), [(0.0, 7.0), (1.0, 15.0)])
+def test_each_window_is_painted_stained_and_scanned_and_a_picture_if_asked(
+    a_chest: Chest, monkeypatch: pytest.MonkeyPatch, picture_share: float, added: float
+) -> None:
+    """Each of these adds a number of its own here, to a chest without contrast."""
+    flat = replace(a_chest, hu=np.zeros_like(a_chest.hu))
+    for name, number in (("paint_dense_disease", 1), ("stained", 2), ("scanned", 4), ("as_picture", 8)):
+        monkeypatch.setattr(batches, name, lambda hu, *_, number=number: hu + np.float32(number))
+    drawn = LungBatches([flat], size=3, window=WINDOW, real_share=0.0, picture_share=picture_share)
+    highest = drawn.draw(np.random.default_rng(1)).hu.amax((1, 2, 3, 4))
+    assert highest.tolist() == pytest.approx([added] * 3, abs=0.01)
+
+
+def test_both_lungs_are_to_be_found_and_real_chests_come_as_often_as_asked(a_chest: Chest) -> None:
+    real = replace(a_chest, real=True, unknown=np.ones_like(a_chest.unknown))  # known by nothing being known
+    shares = {"real_share": 0.25, "picture_share": 0.0}
+    batch = LungBatches([real, a_chest], size=60, window=(1, 32, 40), **shares).draw(np.random.default_rng(1))
+    of_phantoms = batch.known[:, 0, 0, 16, 20] == 1
+    assert of_phantoms.float().mean() == pytest.approx(0.75, abs=0.15)
+    sizes = (a_chest.lungs > 0).sum(axis=(1, 2))
+    assert batch.lungs.sum((1, 2, 3, 4)).mean().item() == pytest.approx(sizes[sizes > 0].mean(), rel=0.25)
+
+
+def test_a_scanner_errs_by_some_hu_and_contrast_lifts_what_is_dense_and_no_lung() -> None:
+    hu, lungs = np.full((4, 30, 30), 20, np.float32), np.zeros((4, 30, 30), np.float32)
+    hu[:, :10], lungs[:, :20] = -850, 1  # aerated lung, dense lung, and what lies beside it
+    found = np.stack([scanned(hu, lungs, np.random.default_rng(seed)) - hu for seed in range(60)])
+    aerated, dense, beside = (found[:, :, first : first + 10] for first in (0, 10, 20))
+    assert 8 < aerated.mean((1, 2, 3)).std() < 16
+    assert 5 < aerated.std((1, 2, 3)).mean() < 20
+    lifted = beside.mean((1, 2, 3)) - dense.mean((1, 2, 3))
+    assert np.abs(dense.mean((1, 2, 3)) - aerated.mean((1, 2, 3))).max() < 5, "lung is not lifted"
+    assert (lifted > 10).mean() == pytest.approx(0.3, abs=0.15)
+    assert np.abs(lifted.min()) < 5
+    assert 100 < lifted.max() < 155
+
+
+def test_a_picture_keeps_healthy_lung_about_where_it_was_and_clips_bone() -> None:
+    hu = np.full((1, 48, 64), -850, np.float32)
+    hu[:, :10], hu[:, 10:20] = 40, 900
+    lungs = (hu == -850).astype(np.float32)
+    pictures = [as_picture(hu, lungs, np.random.default_rng(seed)) for seed in range(60)]
+    assert np.median([picture[0, 30:].mean() for picture in pictures]) == pytest.approx(-850, abs=30)
+    assert max(picture.max() for picture in pictures) <= 300
+    assert np.std([picture[0, :10].mean() for picture in pictures]) > 40
+
+
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_what_is_unknown_does_not_count(monkeypatch: pytest.MonkeyPatch, share: float) -> None:
     torch.manual_seed(0)
@@ -191,6 +255,8 @@ def test_a_moved_chest_keeps_its_mask_on_its_lungs_and_comes_out_otherwise_each_
         assert np.median(view.hu[ndimage.binary_dilation(inside, iterations=2) & ~inside]) > -400
         shapes.append(inside)
     assert len({shape.tobytes() for shape in shapes}) == 8
+    sizes = [moved(whole, (36, 40, 48), a_chest.voxel_mm, rng).lungs.sum() / lungs.sum() for _ in range(8)]
+    assert 0.6 < np.mean(sizes) < 1.05, "many are lower, as of who breathes in little, and hardly one higher"
 
 
 def test_chests_are_bent_by_some_millimetres() -> None:
