@@ -24,6 +24,16 @@ def test_the_same_seed_gives_the_same_voxels_and_another_gives_others(a_coarse_p
     assert not np.array_equal(arrays(a_coarse_phantom)["scan"], arrays(other)["scan"])
 
 
+def test_a_seed_is_the_same_patient_in_every_version(a_phantom: Phantom) -> None:
+    """Or figures of two versions, and what packages say of the phantoms they learnt from, would not agree."""
+    parts = arrays(a_phantom)
+    scan, inside, lesions = parts["scan"], parts["lungs"] > 0, parts["lesions"] > 0
+    counts = [(parts["lungs"] == 1).sum(), (parts["lungs"] == 2).sum(), lesions.sum()]
+    assert counts == pytest.approx([82_011, 72_494, 20_327], rel=1e-3)
+    means = [scan[lesions].mean(), parts["healthy_twin"][inside].mean(), scan[~inside].mean()]
+    assert means == pytest.approx([-538.31, -816.05, -255.20], abs=0.2)
+
+
 def test_the_healthy_twin_differs_inside_the_lesions_only(a_phantom: Phantom) -> None:
     parts = arrays(a_phantom)
     change = parts["scan"].astype(int) - parts["healthy_twin"]
