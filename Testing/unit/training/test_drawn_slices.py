@@ -51,6 +51,20 @@ def test_nets_are_faint_with_bright_lines_and_lesion_between_them_too(
     assert (filling > 0.07).float().mean() > 0.7
 
 
+def test_large_faint_fields_cover_much_of_a_slice(
+    a_scan: CohortScan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slabs = [Slab(a_scan, int(a_scan.holding[len(a_scan.holding) // 2]))] * 12
+    depths = torch.full((12, 3, *a_scan.slices.shape[1:]), 25.0)
+
+    def covered(pattern: str) -> float:
+        monkeypatch.setattr(patterns, "_SHARES", {pattern: 1.0})
+        filling = paint_slabs(slabs, depths - 875, depths, np.random.default_rng(2)).filling
+        return float((filling[:, 1] > 0.07).float().mean())
+
+    assert covered("fields") > 1.5 * covered("foci")
+
+
 @pytest.mark.parametrize("together", [1, 4])
 def test_consolidation_is_dense_but_for_its_airways_and_these_are_lesion_too(
     a_scan: CohortScan, together: int, monkeypatch: pytest.MonkeyPatch
