@@ -185,7 +185,7 @@ def test_the_papers_u_net_learns_from_its_first_steps_on(seed: int) -> None:
     x = nn.functional.interpolate(torch.rand(8, 1, 5, 5), size=32, mode="bilinear")
     target = (x > 0.65).float()
     losses = []
-    for _ in range(60):
+    for _ in range(30):
         loss = ((torch.sigmoid(network(x)) - target) ** 2).mean()
         optimiser.zero_grad()
         loss.backward()
