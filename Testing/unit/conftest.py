@@ -74,6 +74,14 @@ def a_coarse_scan_file(a_coarse_phantom: Phantom, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def coarse_lungs(a_coarse_phantom: Phantom, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The lung mask of the coarse phantom, for runs of which one asks nothing of finding lungs."""
+    path = tmp_path_factory.mktemp("lungs") / "lungs.nrrd"
+    sitk.WriteImage(a_coarse_phantom.lungs, str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
 def a_package(tmp_path_factory: pytest.TempPathFactory) -> ModelPackage:
     """A valid package of small networks with random weights."""
     return small_package(tmp_path_factory.mktemp("models") / "small.safetensors")

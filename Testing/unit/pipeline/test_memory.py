@@ -151,6 +151,7 @@ def test_a_run_without_enough_memory_exits_with_4_and_writes_nothing(
     *,
     stage: str,
     a_coarse_scan_file: Path,
+    coarse_lungs: Path,
     a_package: ModelPackage,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -159,7 +160,7 @@ def test_a_run_without_enough_memory_exits_with_4_and_writes_nothing(
     monkeypatch.setattr(pipeline, stage, lambda *_, **__: ask_itk())
     output, model = tmp_path / "out", str(a_package.path)
     arguments = ["segment", str(a_coarse_scan_file), "--output", str(output), "--model", model]
-    assert main([*arguments, "--builtin-lungs", "--device", "cpu", "--events"]) == 4
+    assert main([*arguments, "--lung-mask", str(coarse_lungs), "--device", "cpu", "--events"]) == 4
     failure = parse_event(capsys.readouterr().out.splitlines()[-1])
     assert isinstance(failure, Failure)
     assert failure.code == 4

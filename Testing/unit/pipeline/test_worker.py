@@ -166,12 +166,13 @@ def test_a_refused_scan_exits_with_2_and_leaves_nothing(a_package: ModelPackage,
 
 
 def test_a_disk_that_fills_up_exits_with_5_and_leaves_nothing(
-    a_coarse_scan_file: Path, a_package: ModelPackage, tmp_path: Path
+    a_coarse_scan_file: Path, coarse_lungs: Path, a_package: ModelPackage, tmp_path: Path
 ) -> None:
     """A limit on the size of files fails a write in its middle, as a full disk does."""
     output = tmp_path / "out"
     small = functools.partial(run_process, largest_file=100_000)
-    failure = refused(typed(a_coarse_scan_file, output, a_package), 5, "cannot be written", small)
+    arguments = typed(a_coarse_scan_file, output, a_package, "--lung-mask", str(coarse_lungs))
+    failure = refused(arguments, 5, "cannot be written", small)
     assert "disk is full" in failure.why
     assert not output.exists()
     assert leftovers(output) == []
@@ -198,11 +199,18 @@ def interruptible() -> Iterator[None]:
     ],
 )
 def test_a_cancelled_run_ends_soon_and_leaves_nothing(
-    a_scan_file: Path, a_package: ModelPackage, tmp_path: Path, stage: str, signal_: signal.Signals
+    *,
+    a_coarse_scan_file: Path,
+    coarse_lungs: Path,
+    a_package: ModelPackage,
+    tmp_path: Path,
+    stage: str,
+    signal_: signal.Signals,
 ) -> None:
     output = tmp_path / "out"
+    given = [] if stage in ("read", "lungs") else ["--lung-mask", str(coarse_lungs)]
     worker = subprocess.Popen(
-        command(typed(a_scan_file, output, a_package)),
+        command(typed(a_coarse_scan_file, output, a_package, *given)),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
@@ -242,7 +250,7 @@ def test_a_run_that_is_cancelled_while_it_still_loads_its_packages_says_so(
 SWALLOWING = """
 import os, signal, sys
 from COVIDSelfSegLib import cli
-from COVIDSelfSegLib.commands import models
+from COVIDSelfSegLib.commands import doctor
 
 def work(parsed):
     try:
@@ -253,8 +261,8 @@ def work(parsed):
         raise SystemError("of a library")
 
 asked = sys.argv[1] == "asked"
-models.add_arguments = lambda parser: parser.set_defaults(command=work)
-sys.exit(cli.main(["models"]))
+doctor.add_arguments = lambda parser: parser.set_defaults(command=work)
+sys.exit(cli.main(["doctor"]))
 """
 
 
@@ -365,9 +373,10 @@ def test_importing_what_slicers_process_uses_brings_no_torch() -> None:
 
 
 def test_a_person_gets_a_bar_and_a_table_even_where_a_terminal_knows_only_ascii(
-    a_coarse_scan_file: Path, a_package: ModelPackage, tmp_path: Path
+    a_coarse_scan_file: Path, coarse_lungs: Path, a_package: ModelPackage, tmp_path: Path
 ) -> None:
-    arguments = command(typed(a_coarse_scan_file, tmp_path / "größer", a_package))
+    given = ["--lung-mask", str(coarse_lungs)]
+    arguments = command(typed(a_coarse_scan_file, tmp_path / "größer", a_package, *given))
     arguments.remove("--events")
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(arguments, capture_output=True, encoding="ascii", env=environment, check=True)
