@@ -22,7 +22,7 @@ from COVIDSelfSegLib.volume import image_like, write_image
 from scipy import ndimage
 
 from Testing.sample_names import SCANS, THRESHOLD, TRANSFORM
-from Testing.unit.conftest import SMALL, SQUARE, small_package
+from Testing.unit.conftest import COARSE, SMALL, small_package
 
 
 def make_truth(phantom: Phantom, folder: Path) -> None:
@@ -67,13 +67,13 @@ def moved(scan: sitk.Image) -> sitk.Image:
 
 def make_samples(folder: Path) -> None:
     """Write everything that the tests inside the stand-in load."""
-    phantom = make_phantom(3, 2, SMALL)
+    phantom = make_phantom(3, 2, COARSE)
     write_image(phantom.scan, folder / "scan.nrrd")
     write_image(phantom.lungs, folder / "lungs.nrrd")
     make_truth(phantom, folder / "truth")
     # The same patient, stored from head to foot with an axis system of the other hand.
     write_image(sitk.Flip(phantom.scan, [False, False, True]), folder / "left_handed.nrrd")
-    oblique = make_phantom(8, 1, replace(SMALL, size=SQUARE, tilt=(0.3, -0.25)))
+    oblique = make_phantom(8, 1, replace(COARSE, size=(80, 80, 66), tilt=(0.3, -0.25)))
     write_image(oblique.scan, folder / "oblique.nrrd")
     write_image(moved(phantom.scan), folder / "moved.nrrd")
     gray = np.random.default_rng(0).integers(0, 256, (20, 40, 40)).astype(np.uint8)
