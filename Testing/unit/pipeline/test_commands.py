@@ -24,18 +24,18 @@ from COVIDSelfSegLib.errors import ExitCode
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegTrainingLib import cli as all_commands
 
-from ..conftest import SMALL, finding_package
+from ..conftest import COARSE, finding_package
 
 
 @cache
-def small_phantom(seed: int, severity: int) -> Phantom:
-    return make_phantom(seed, severity, SMALL)
+def coarse_phantom(seed: int, severity: int) -> Phantom:
+    return make_phantom(seed, severity, COARSE)
 
 
 @pytest.fixture
 def few_voxels(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (demo_command, phantom_command):
-        monkeypatch.setattr(module, "make_phantom", small_phantom)
+        monkeypatch.setattr(module, "make_phantom", coarse_phantom)
 
 
 def stored(path: Path) -> np.ndarray:
@@ -182,7 +182,7 @@ def test_the_demo_segments_a_phantom_and_holds_it_against_its_truth(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no weights of lungmask here"))
     assert main(["demo", "--output", str(output)]) == ExitCode.DONE
     said = " ".join(capsys.readouterr().out.split())
-    phantom = small_phantom(7, 2)
+    phantom = coarse_phantom(7, 2)
     scan, twin, lungs, truth = (
         sitk.GetArrayFromImage(image)
         for image in (phantom.scan, phantom.healthy_twin, phantom.lungs, phantom.lesions)
@@ -207,7 +207,7 @@ def test_the_demo_segments_a_phantom_and_holds_it_against_its_truth(
 def test_a_phantom_is_written_with_its_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "phantom"
     assert main(["phantom", "--seed", "5", "--severity", "3", "--output", str(output)]) == ExitCode.DONE
-    same = small_phantom(5, 3)
+    same = coarse_phantom(5, 3)
     files = {"scan.nrrd", "healthy_twin.nrrd", "lungs.nrrd", "lesions.nrrd"}
     assert {path.name for path in output.iterdir()} == files | {"truth.json"}
     for name in files:

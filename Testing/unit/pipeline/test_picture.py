@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 import numpy as np
 import pytest
@@ -176,11 +177,16 @@ def test_slices_are_numbered_as_they_are_stored(a_phantom: Phantom, orientation:
     assert worst in [number for number, _ in drawn]
 
 
+@cache
+def a_thin_scan(severity: int) -> Phantom:
+    slab = Acquisition(size=(100, 90, 200), pixel_mm=3.6, slice_mm=1.0, noise_hu=12.0)
+    return make_phantom(3, severity, slab)
+
+
 @pytest.mark.parametrize(("slices", "rows"), [(30, 3), (12, 3), (3, 3), (2, 2)])
 @pytest.mark.parametrize("severity", [0, 2])
 def test_a_thin_slab_shows_no_slice_twice(slices: int, rows: int, severity: int) -> None:
-    slab = Acquisition(size=(100, 90, 200), pixel_mm=3.6, slice_mm=1.0, noise_hu=12.0)
-    made = make_phantom(3, severity, slab)
+    made = a_thin_scan(severity)
     part = slice(100, 100 + slices)
     drawn = drawn_slices(made.scan[:, :, part], made.lungs[:, :, part], made.lesions[:, :, part])
     numbers = [number for number, _ in drawn]
