@@ -4,6 +4,8 @@
 set -u
 # Threads of torch that wait sleep instead of spinning, or two processes would slow each other down.
 export OMP_WAIT_POLICY=PASSIVE
+# Networks as small as those of the tests are no faster on two threads: they only take more of both cores.
+export OMP_NUM_THREADS=1
 log=$(mktemp)
 "$1/python" -m pytest Testing/unit/training Testing/unit/pipeline/test_lung*.py Testing/unit/pipeline/test_batch.py >"$log" 2>&1 &
 beside=$!
