@@ -5,7 +5,7 @@ import pytest
 import slicer
 import vtk
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegSlicer import lesionSegments, resultNodes, results
+from COVIDSelfSegSlicer import lesionSegments, resultNodes, results, scanExport
 from COVIDSelfSegSlicer.cutMask import CutMask
 from COVIDSelfSegSlicer.runFiles import RunFiles
 from vtk.util.numpy_support import vtk_to_numpy
@@ -56,6 +56,14 @@ def test_a_ct_under_a_linear_transform_is_segmented_where_it_is_seen(expected):
     assert_lesions_lie_as_in_the_result_files(expected, "moved", ct)
     for role in (resultNodes.SEGMENTATION, resultNodes.HEATMAP, resultNodes.PSEUDO_HEALTHY):
         assert resultNodes.findNode(ct, role).GetTransformNodeID() == ct.GetTransformNodeID()
+
+
+def test_the_worker_is_told_where_a_ct_under_a_linear_transform_is_seen(a_ct, samples):
+    """A run cannot tell: it turns its scan to the nearest axes, and finds the same after a small turn."""
+    a_ct.SetAndObserveTransformNodeID(transform_of(TRANSFORM).GetID())
+    hardened = slicer.util.loadVolume(str(samples / "moved.nrrd"))
+    told, expected = (scanExport.scanFiles(ct).ijkToLps for ct in (a_ct, hardened))
+    assert np.allclose(told, expected, atol=1e-3)
 
 
 @pytest.mark.parametrize(
