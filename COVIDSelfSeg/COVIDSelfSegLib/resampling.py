@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 from scipy.sparse import csr_array
 
-from .array_types import FloatArray
+from .array_types import BoolArray, FloatArray
 
 
 def area_weights(count: int, start: float, stop: float, cells: int) -> FloatArray:
@@ -144,6 +145,26 @@ def resample_plane(plane: npt.NDArray[Any], down: csr_array, across: csr_array) 
     """
     rows_done = down @ np.ascontiguousarray(plane, np.float32)
     return (across @ np.ascontiguousarray(rows_done.T)).T
+
+
+def with_rim(values: FloatArray, inside: BoolArray, around: tuple[int, int, int]) -> FloatArray:
+    """Values in which the outermost cells of a region go on for one cell beyond it.
+
+    What a network says outside the lung means nothing, and voxels at the lung's rim lie between its outermost
+    cells and these.
+
+    Args:
+        values: (z, y, x).
+        inside: of the region, the same shape.
+        around: a cell beyond takes the mean of those inside among so many around it (z, y, x; 1 or 3 each).
+    """
+    total, share = (
+        ndimage.uniform_filter(part, around, mode="constant")
+        for part in (values * inside, inside.astype(np.float32))
+    )
+    filled = values.copy()
+    np.divide(total, share, out=filled, where=~inside & (share > 0.5 / np.prod(around)))
+    return filled
 
 
 def _used_part(weights: FloatArray) -> slice:

@@ -26,6 +26,7 @@ from .frame import LungFrame
 from .hounsfield import to_unit
 from .networks.slice_network import SliceNetwork
 from .package_card import Inference, ThresholdKind
+from .resampling import with_rim
 from .threshold_curve import level_of
 from .volume import array_view, image_like, voxel_volume_ml
 
@@ -280,23 +281,9 @@ def probability_image(
     ``kind`` is explained at :func:`relative_probability`.
     """
     probability = relative_probability(calibration.probability(logits), slices.lungs, kind)
-    return slices.frame.to_scan(255 * _with_rim(probability, slices.lungs), dtype=np.uint8, within=lungs)
-
-
-def _with_rim(probability: FloatArray, lungs: npt.NDArray[np.uint8]) -> FloatArray:
-    """Probability (z, y, x), 0 .. 1, in which the lung's outermost pixels go on for one pixel beyond it.
-
-    The scan's voxels at the rim lie between these and pixels outside, of which the network has learnt
-    nothing.
-    """
-    inside = lungs > 0
-    total, share = (
-        ndimage.uniform_filter(values, (1, 3, 3), mode="constant")
-        for values in (probability * inside, inside.astype(np.float32))
+    return slices.frame.to_scan(
+        255 * with_rim(probability, slices.lungs > 0, (1, 3, 3)), dtype=np.uint8, within=lungs
     )
-    filled = probability.copy()
-    np.divide(total, share, out=filled, where=~inside & (share > 0.5 / 9))
-    return filled
 
 
 def lesion_mask(probability: sitk.Image, threshold: float, least_ml: float) -> sitk.Image:

@@ -22,6 +22,7 @@ from .devices import Device
 from .frame import LungFrame
 from .hounsfield import STORED_HU, to_hu, to_unit
 from .networks.generator import VolumeGenerator, draw_latent
+from .resampling import with_rim
 from .volume import array_view
 
 _SHARPENING = 2.0
@@ -185,7 +186,9 @@ def heatmap(synthesis: Synthesis, scan: sitk.Image, lungs: sitk.Image, residual_
         np.clip(whole_hu, *STORED_HU, out=healthy[z], casting="unsafe")
     of_scan, of_lungs = (frame.turned(image)[frame.box] for image in (scan, lungs))
     in_box = [frame.turn(array)[frame.box] for array in (whole, spread, healthy)]
-    coarse = (synthesis.healthy, coarse_excess, coarse_trust, synthesis.spread)
+    said = (synthesis.healthy, coarse_excess, coarse_trust, synthesis.spread)
+    # Or what lies beside the pleura, as most lesions do, would have half its heat.
+    coarse = [with_rim(values, synthesis.lungs > 0, (3, 3, 3)) for values in said]
     for z, planes in enumerate(zip(*map(frame.planes, coarse), strict=True)):
         inside = of_lungs[z] > 0
         expected, less, trust, uncertain = (plane[inside] for plane in planes)

@@ -14,6 +14,7 @@ from COVIDSelfSegLib.networks.generator import Encoded, Healthy, VolumeGenerator
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.synthesis import Synthesis, generator_input, heatmap, synthesise
 from COVIDSelfSegLib.volume import grid_difference, image_like
+from scipy import ndimage
 from torch import Tensor
 
 CPU = Device(torch.device("cpu"), torch.float32, "CPU")
@@ -61,6 +62,23 @@ def test_what_a_generator_says_outside_the_lung_is_no_heat_at_its_rim(a_phantom:
         Synthesis(**vars(perfect) | {"healthy": nothing_done}), a_phantom.scan, a_phantom.lungs, 0.0
     )
     assert not sitk.GetArrayFromImage(made.excess).any()
+
+
+def test_lesions_beside_the_pleura_have_their_full_heat_though_nothing_is_known_beyond_it(
+    a_phantom: Phantom,
+) -> None:
+    perfect = perfect_synthesis(a_phantom)
+    beyond = np.where(perfect.lungs > 0, perfect.healthy, np.float32(0))
+    made = heatmap(Synthesis(**vars(perfect) | {"healthy": beyond}), a_phantom.scan, a_phantom.lungs, 0.0)
+    excess, scan, twin, lungs, lesions = (
+        sitk.GetArrayFromImage(image).astype(float)
+        for image in (made.excess, a_phantom.scan, a_phantom.healthy_twin, a_phantom.lungs, a_phantom.lesions)
+    )
+    voxel_mm = a_phantom.scan.GetSpacing()[::-1]
+    depth_mm = ndimage.distance_transform_edt(lungs > 0, voxel_mm)
+    beside = (lesions > 0) & (depth_mm < 4)
+    assert np.count_nonzero(beside) > 100
+    assert excess[beside].mean() > 0.8 * (scan - twin)[beside].mean()
 
 
 def test_the_generator_sees_nothing_outside_the_lung_and_where_it_lies_if_it_is_told() -> None:
