@@ -71,7 +71,7 @@ def examine(scan: sitk.Image, *, lungs_given: bool = False) -> Examination:
     if sum(look.lung_ml) < _LEAST_LUNG_ML:
         findings.append(airless_finding(look, lungs_given))
     else:
-        findings += anatomy_findings(look)
+        findings += anatomy_findings(look, lungs_given)
         flipped = look.flipped_axes
         if any(flipped):
             findings.append(flip_finding(flipped))

@@ -16,8 +16,13 @@ _BRIGHTEST_AIR_HU = -900.0
 """Of a CT in HU, air has -1000."""
 
 
-def anatomy_findings(look: ChestLook) -> Iterator[Finding]:
-    """What the lungs of a scan tell about it."""
+def anatomy_findings(look: ChestLook, lungs_given: bool) -> Iterator[Finding]:
+    """What the lungs of a scan tell about it.
+
+    Args:
+        look: at the scan.
+        lungs_given: its user has a lung mask, which may leave out what is no lung tissue.
+    """
     right, left = look.lung_ml
     if look.reaches_edge:
         unsure = look.hides_which_end_is_up
@@ -46,11 +51,11 @@ def anatomy_findings(look: ChestLook) -> Iterator[Finding]:
                 "is brighter than expected then, and may be taken for lesions.",
                 "Export the scan again from its DICOM source, in HU.",
             )
-    if look.gas_ml >= _LEAST_GAS_ML:
+    if look.gas_ml >= _LEAST_GAS_ML and not lungs_given:
         yield warning(
             f"At least {look.gas_ml:.0f} ml of the lungs are nothing but air.",
-            "It is a pneumothorax, or large bullae. It counts as lung, so that the infected share is lower "
-            "than that of the lung tissue.",
+            "It is a pneumothorax, large bullae or severe emphysema. Where it counts as lung, the infected "
+            "share is lower than that of the lung tissue.",
             "Look at the scan; where it is a pneumothorax, give a lung mask of your own without it.",
         )
     if look.has_contrast:

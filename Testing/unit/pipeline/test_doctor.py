@@ -314,6 +314,8 @@ def test_a_pneumothorax_in_the_lung_mask_is_warned_of(a_phantom: Phantom) -> Non
     ml = gas.sum() * float(np.prod(scan.GetSpacing())) / 1000
     assert 0.4 * ml < int(told.split("At least ")[1].split()[0]) < 1.05 * ml
     assert "nothing but air" not in said(examine(a_phantom.scan), Severity.WARNING)
+    own_mask = said(examine(scan, lungs_given=True), Severity.WARNING)
+    assert "nothing but air" not in own_mask, "which is what the warning asks for"
 
 
 def test_a_missing_lung_is_warned_of(a_phantom: Phantom) -> None:
