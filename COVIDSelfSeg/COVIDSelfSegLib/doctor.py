@@ -30,7 +30,7 @@ class Examination:
         findings: refusals first.
         flipped: axes (z, y, x) whose direction in the header contradicts the anatomy.
         padding: value of what fills the scan beyond the field of view and reads as tissue; see
-            :mod:`.padding`.
+            :mod:`.findings.padding`.
     """
 
     findings: tuple[Finding, ...]

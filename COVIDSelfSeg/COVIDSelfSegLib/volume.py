@@ -66,7 +66,7 @@ def bare_name(path: Path) -> str:
 def files_of(path: Path) -> list[Path]:
     """The files that a scan is read from: itself, a header and its voxels, or DICOM slices.
 
-    Those lie below a folder, and are looked for as :func:`.dicom.list_series` does; or beside one of them
+    Those lie below a folder, and are looked for as :func:`.scan_files.dicom.list_series` does; or beside one
     that stands for its series.
     """
     if path.suffix.lower() in _HEADERS:

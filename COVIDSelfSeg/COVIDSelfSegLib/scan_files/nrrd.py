@@ -1,6 +1,6 @@
 """NRRD files with numpy alone, for Slicer's own process: it must import neither torch nor SimpleITK.
 
-Reads what the worker writes and writes what the worker reads; other NRRD files are read by :mod:`.volume`.
+Reads what the worker writes and writes what the worker reads; other NRRD files are read by :mod:`..volume`.
 Both hold the interpreter lock only between blocks, so a thread may do it while the user goes on.
 """
 
