@@ -491,7 +491,7 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
         """Whether a thread of a run writes or reads files at the moment."""
         return self._run is not None and self._run.hasThread
 
-    def isReady(self, ctNode: slicer.vtkMRMLScalarVolumeNode) -> tuple[bool, str]:
+    def isReady(self, ctNode: slicer.vtkMRMLScalarVolumeNode | None) -> tuple[bool, str]:
         """Whether a CT can be segmented, and the reason if not: ``(bool, str)``."""
         if ctNode is None:
             return False, _("Choose a CT first.")
@@ -565,7 +565,7 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
             raise RuntimeError("The run was cancelled.")
         results.checkFit(ctNode, outcome["files"])
         results.setResults(ctNode, outcome["files"], overwriteEdits=overwriteEdits)
-        return resultNodes.findNode(ctNode, resultNodes.SEGMENTATION)
+        return resultNodes.nodeOf(ctNode, resultNodes.SEGMENTATION)
 
     def start(
         self,

@@ -375,8 +375,10 @@ def _renderCloud(ctNode: slicer.vtkMRMLScalarVolumeNode, visible: bool) -> None:
     rendering.SetVisibility(visible)
 
 
-def _cloudOf(heatmap: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLVolumeRenderingDisplayNode | None:
-    """What draws a heatmap as a cloud, None if nothing did so far."""
+def _cloudOf(
+    heatmap: slicer.vtkMRMLScalarVolumeNode | None,
+) -> slicer.vtkMRMLVolumeRenderingDisplayNode | None:
+    """What draws a heatmap, which may be gone, as a cloud; None if nothing did so far."""
     return slicer.modules.volumerendering.logic().GetFirstVolumeRenderingDisplayNode(heatmap)
 
 

@@ -18,7 +18,7 @@ from .workerProcess import WorkerProcess
 _NAME = "COVIDSelfSegPhantom"
 
 
-def offerPhantom(_source: object = None) -> slicer.vtkMRMLScalarVolumeNode:
+def offerPhantom(_source: object = None) -> slicer.vtkMRMLScalarVolumeNode | None:
     """What the button in Sample Data calls, which itself shows no error; None where there is no phantom."""
     try:
         return makePhantom()

@@ -39,7 +39,7 @@ class ThresholdSection:
 
     def __init__(self, ui: Any, onThreshold: Callable[[Any, float], None]) -> None:
         self._ui, self._onThreshold = ui, onThreshold
-        self._ctNode = None
+        self._ctNode: slicer.vtkMRMLScalarVolumeNode | None = None
         self._curve: ThresholdCurve | None = None
         self._calibrated = 0.5
         self._preview: ThresholdPreview | None = None
