@@ -87,7 +87,7 @@ def _nothing_done(outcomes: Sequence[Outcome], table: Path) -> UserError:
     first = outcomes[0]
     return UserError(
         f"Not one scan of {len(outcomes)} was segmented: each was refused.",
-        why=f"That of {first.job.scan} is: {first.why}",
+        why=f"The first, {first.job.scan}: {first.why}",
         fix=f"See {table} for the others. The same command tries them again.",
     )
 
