@@ -23,7 +23,7 @@ import slicer
 from COVIDSelfSegLib.events import Event, parse_event
 
 MODULE_FOLDER = Path(__file__).resolve().parents[1]
-"""The folder that holds ``COVIDSelfSegLib``; the worker starts in it, so that it finds the package."""
+"""The folder that holds ``COVIDSelfSegLib``; it is the worker's folder, or on its path."""
 
 _PATIENCE_S = 1.0
 """How long a worker may take to end by itself once it was asked to."""
