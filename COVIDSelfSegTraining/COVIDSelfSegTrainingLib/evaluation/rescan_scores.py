@@ -142,9 +142,12 @@ def _segmented(
 
 def _score(label: str, case: Case, rescan: Rescan, run: Run | str) -> RescanScore:
     found, share = np.zeros_like(rescan.expected), float("nan")
+    try:
+        run = run if isinstance(run, str) else of_one_lung(run, case.source.only_side)
+    except UserError as error:
+        run = error.what
     if isinstance(run, Run):
-        counted = of_one_lung(run, case.source.only_side)
-        inside, found = bool_view(counted.lungs.image), bool_view(counted.lesions)
+        inside, found = bool_view(run.lungs.image), bool_view(run.lesions)
         share = int(np.count_nonzero(found)) / max(1, int(np.count_nonzero(inside)))
     ml = voxel_volume_ml(rescan.scan) if case.has_true_size else float("nan")
     return RescanScore(

@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 from COVIDSelfSegLib.array_types import BoolArray, FloatArray
+from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.hounsfield import to_unit
+from COVIDSelfSegLib.lung_labels import RIGHT
 from COVIDSelfSegLib.lungs import LungMask
 from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.pipeline import Options, Run, segment
@@ -112,10 +114,20 @@ def of_one_lung(run: Run, side: int) -> Run:
     Args:
         run: of both lungs; its numbers and its report stay theirs.
         side: 1 right, 2 left; 0 leaves the run as it is.
+
+    Raises:
+        UserError: that lung was not found.
     """
     if not side:
         return run
     own = run.lungs.image == side
+    if not bool_view(own).any():
+        name = "right" if side == RIGHT else "left"
+        raise UserError(
+            f"The {name} lung was not found, which alone counts in this scan.",
+            why="With nothing to look at there is no figure; none found in it would pass for none infected.",
+            fix="Look at the lungs that 'covidselfseg segment' finds in this scan.",
+        )
     lungs, probability, lesions = (
         sitk.Mask(image, own) for image in (run.lungs.image, run.probability, run.lesions)
     )

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,20 @@ def test_of_a_scan_with_one_healthy_lung_no_figure_is_of_the_other(
         for side, own in zip((1, 2), lung, strict=True):
             assert np.array_equal(own, np.where(lungs == side, both_lungs, 0))
     assert [set(np.unique(array_view(one.lungs.image))) for one in drawn[1:]] == [{0, 1}, {0, 2}]
+
+
+def test_a_scan_of_which_the_healthy_lung_is_not_found_is_told_with_why(
+    models: dict[str, ModelPackage], a_coarse_phantom: Phantom, tmp_path: Path
+) -> None:
+    sitk.WriteImage(a_coarse_phantom.scan, str(tmp_path / "scan.nrrd"))
+    right = sitk.Mask(a_coarse_phantom.lungs, a_coarse_phantom.lungs == 1)
+    sitk.WriteImage(right, str(tmp_path / "right.nrrd"))
+    source = Source("scan", "healthy", "none needed", str(tmp_path / "scan.nrrd"), only_side=2)
+    options = replace(OPTIONS, lung_mask=tmp_path / "right.nrrd")
+    case, package = Case("scan", source, ""), ("old", models["old"])
+    with pytest.raises(UserError) as refused:
+        evaluate([case], [package], tmp_path / "out", options, lambda *_: None)
+    assert "The left lung was not found" in refused.value.why
 
 
 def test_the_page_has_every_section_and_needs_nothing_beside_it(sheet: Path) -> None:

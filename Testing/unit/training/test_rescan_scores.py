@@ -118,6 +118,9 @@ def test_where_one_lung_is_looked_at_no_figure_is_of_the_other() -> None:
         score = rescan_scores._score("m", a_case(only_side=side), rescan, a_run(lungs, lesions))
         assert (score.found_share, score.found_ml) == (share, pytest.approx(voxels / 1000))
         assert score.dice == pytest.approx(2 * voxels / (voxels + 3))
+    lost = rescan_scores._score("m", a_case("healthy", only_side=2), rescan, a_run(lungs % 2, lesions))
+    assert "left lung was not found" in lost.refused
+    assert np.isnan(lost.found_share), "not 0 % falsely infected"
     unknown = replace(a_case(), has_true_size=False)
     score = rescan_scores._score("m", unknown, rescan, a_run(lungs, lesions))
     assert np.isnan([score.found_ml, score.expected_ml]).all()
