@@ -22,8 +22,9 @@ from .result_files import load_result, save_result
 from .scoring import CaseResult, LoadedCase, score_case
 
 WORK = ".cases"
-_FORMAT = 2
-"""Of the results; those of another one are not taken up. 1 had a baseline less."""
+_FORMAT = 3
+"""Of the results; those of another one are not taken up. 1 had a baseline less, and 2 less heat at the pleura
+and pictures of a lung that does not count."""
 
 
 @dataclass(frozen=True)
