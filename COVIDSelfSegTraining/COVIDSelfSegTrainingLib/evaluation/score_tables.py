@@ -99,8 +99,8 @@ def add_paper_protocol(sheet: Sheet, evaluated: Evaluated) -> None:
         if slices:
             row: dict[str, Cell] = {"method": contender.label, "data": "this cohort", "labels": "none"}
             row |= {"protocol": PAPER_PROTOCOL, "slices": len(slices)}
-            for name in ("dice", "sensitivity", "precision", "specificity"):
-                row[f"{name} %"] = 100 * summarise(getattr(one, name) for one in slices).mean
+            for name in ("Dice", "sensitivity", "precision", "specificity"):
+                row[f"{name}, %"] = 100 * summarise(getattr(one, name.lower()) for one in slices).mean
             rows.append(row)
     if not rows:
         return
@@ -116,7 +116,7 @@ def add_paper_protocol(sheet: Sheet, evaluated: Evaluated) -> None:
                 "data": published.data,
                 "labels": published.labels,
                 "protocol": published.protocol,
-                "dice %": published.dice,
+                "Dice, %": published.dice,
             }
         )
     sheet.table("published", rows, digits=1)
