@@ -1,6 +1,6 @@
 """Losses as pure functions of tensors; each is tested against an independent oracle.
 
-Sums run over the joint batch of all processes; see :mod:`.distributed`.
+Sums run over the joint batch of all processes; see :mod:`.training_run.distributed`.
 """
 
 from __future__ import annotations

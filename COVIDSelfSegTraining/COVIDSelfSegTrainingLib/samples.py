@@ -29,7 +29,7 @@ _EXCESS_HU = 400.0
 def gan_picture(
     generator: VolumeGenerator, healthy: CohortScan, diseased: CohortScan, device: Device
 ) -> Image.Image:
-    """A strip of the GAN's :data:`.curves.PANELS`: a diseased scan's densest slice, painted lesions mended.
+    """A diseased scan's densest slice and painted lesions mended; see :data:`.training_run.curves.PANELS`.
 
     Args:
         generator: in evaluation mode.
@@ -63,7 +63,7 @@ def gan_picture(
 
 
 def segmenter_picture(network: SliceNetwork, chosen: MaskedSlice, device: Device) -> Image.Image:
-    """A strip of the segmenter's :data:`.curves.PANELS` of a diseased slice.
+    """A diseased slice; panels as in :data:`.training_run.curves.PANELS`.
 
     Args:
         network: in evaluation mode.

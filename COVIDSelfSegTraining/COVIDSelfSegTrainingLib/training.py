@@ -71,7 +71,7 @@ def train(
         folder: for checkpoints, log, page and package; several machines must share it.
         device: where to train.
         command: what the user typed, for the model card.
-        report: see :data:`.phase_run.Report`.
+        report: see :data:`.training_run.phase_run.Report`.
         running: how often what is written, and how the networks are run.
         start: package whose weights to start from; a phase without iterations keeps them as they are.
 

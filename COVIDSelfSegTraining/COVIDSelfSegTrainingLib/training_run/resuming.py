@@ -1,4 +1,4 @@
-"""Whether a checkpoint may be gone on with: only under the options and with the scans it was made with."""
+"""Whether a checkpoint may be continued: only under the options and with the scans it was made with."""
 
 from __future__ import annotations
 

@@ -27,6 +27,8 @@ from COVIDSelfSegTrainingLib.segmenter import SegmenterTrainer
 from COVIDSelfSegTrainingLib.segmenter_batches import SegmenterBatch, SegmenterBatches
 from COVIDSelfSegTrainingLib.slice_selection import CLASSES, scan_chances
 from COVIDSelfSegTrainingLib.training_run.checkpoint import load_checkpoint, save_checkpoint
+from COVIDSelfSegTrainingLib.training_run.curves import PANELS, SAMPLES
+from PIL import Image
 from torch import nn
 
 from ..conftest import SMALL, TINY, cut_scans
@@ -155,6 +157,9 @@ def test_training_ends_in_a_package_that_says_what_it_was_trained_on(
     assert {line["phase"] for line in lines} == {"gan", "segmenter"}
     assert {"accuracy", "error_left", "texture"} <= lines[0].keys()
     assert all(np.isfinite(value) for line in lines for value in line.values() if not isinstance(value, str))
+    for phase, columns in (("gan", 32), ("segmenter", 64)):  # each panel, and a gap of 2 between them
+        with Image.open(tmp_path / SAMPLES / f"{phase}-0000006.png") as picture:
+            assert picture.width + 2 == len(PANELS[phase]) * (columns + 2)
 
 
 def test_another_seed_gives_other_weights(a_cohort: list[CohortScan], tmp_path: Path) -> None:
