@@ -131,7 +131,8 @@ def vary_intensity(
     hu = torch.where(columns["blur"] >= 0, blurred, hu + (hu - blurred) * 0.8)
     draw = torch.Generator(hu.device).manual_seed(seed)
     noise = torch.randn((count or len(hu), *hu.shape[1:]), generator=draw, device=hu.device)[rows]
-    noise = _blur(noise, columns["grain"].clamp_min(0.05).flatten())
+    # Of white noise one edge goes on at the other, so that it is as strong there as within.
+    noise = _blur(noise, columns["grain"].clamp_min(0.05).flatten(), beyond="circular")
     noise = noise / noise.std(dim=(2, 3), keepdim=True).clamp_min(1e-6)
     hu = hu + columns["noise"] * noise
     hu = _as_pictures(variation, hu, lungs)
@@ -208,16 +209,19 @@ def _dilated(masks: Tensor, width: int) -> Tensor:
     return functional.max_pool2d(along, (1, 2 * width + 1), 1, (0, width))
 
 
-def _blur(images: Tensor, sigmas: Tensor) -> Tensor:
-    """Gaussian blur with one standard deviation (in pixels) for each sample."""
+def _blur(images: Tensor, sigmas: Tensor, beyond: str = "replicate") -> Tensor:
+    """Gaussian blur with one standard deviation (in pixels) for each sample.
+
+    ``beyond`` is what lies beyond the edge, as :func:`torch.nn.functional.pad` calls it. Zeros would be
+    tissue: a bright line along every lung that the plane cuts off.
+    """
     batch, channels, rows, columns = images.shape
     offsets = torch.arange(-_KERNEL, _KERNEL + 1, device=images.device)
     kernels = torch.exp(-0.5 * (offsets / sigmas[:, None]) ** 2)
     kernels = kernels / kernels.sum(1, keepdim=True)
     flat = images.transpose(0, 1)
     kernels = kernels[:, None]
-    # Zeros beyond the edge would be tissue: a bright line along every lung that the plane cuts off.
-    flat = functional.pad(flat, [_KERNEL] * 4, mode="replicate")
+    flat = functional.pad(flat, [_KERNEL] * 4, mode=beyond)
     flat = functional.conv2d(flat, kernels[:, :, None], groups=batch)
     flat = functional.conv2d(flat, kernels[..., None], groups=batch)
     return flat.transpose(0, 1).reshape(batch, channels, rows, columns)

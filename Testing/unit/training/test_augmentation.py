@@ -42,6 +42,8 @@ def test_noise_has_the_drawn_strength_however_coarse_it_is(grain: float) -> None
     assert not torch.allclose(varied, vary_intensity(variation(noise=30, grain=grain), flat, LUNGS, 2))
     assert varied.std().item() == pytest.approx(30, rel=0.02)
     assert varied.mean().item() == pytest.approx(-850, abs=5)
+    edge = torch.cat([varied[:, :, [0, -1]].flatten(), varied[..., [0, -1]].flatten()])
+    assert edge.std().item() == pytest.approx(30, rel=0.1)
     neighbours = np.corrcoef(varied[..., 1:].flatten(), varied[..., :-1].flatten())[0, 1]
     assert neighbours == pytest.approx(
         0.78 if grain else 0, abs=0.06
