@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import SimpleITK as sitk
 
@@ -38,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(commands: Sequence[Command], arguments: Sequence[str] | None) -> int:
     """Parse, run one of the commands, and turn what ends it into an exit code."""
+    _have_streams()
     typed = sys.argv[1:] if arguments is None else arguments
     parsed = parse(commands, typed)
     parsed.typed = tuple(typed)
@@ -72,6 +74,13 @@ def run(commands: Sequence[Command], arguments: Sequence[str] | None) -> int:
             return _tell(memory_ran_out(), writer)
         raise
     return int(ExitCode.DONE)
+
+
+def _have_streams() -> None:
+    """Let words go nowhere that are said into a closed stream: a service, or pythonw, may start a run so."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (as long as the process lives)
 
 
 def _tell(error: UserError, writer: EventWriter | None) -> int:

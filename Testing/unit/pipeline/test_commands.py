@@ -245,3 +245,12 @@ def test_the_doctor_refuses_what_is_no_ct_after_its_warnings(
     assert "5 mm apart" in said.out
     assert "a chest CT in HU" not in said.out
     assert "8-bit gray levels" in said.err
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_a_run_whose_streams_are_closed_goes_by_its_exit_code(
+    closed: str, a_scan_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, closed, None)
+    assert main(["doctor", str(a_scan_file)]) == ExitCode.DONE
+    assert main(["doctor", str(a_scan_file) + ".gone"]) == ExitCode.INPUT_REFUSED
