@@ -139,6 +139,17 @@ def drawn_slices(scan: sitk.Image, lungs: sitk.Image, lesions: sitk.Image) -> li
     return [(int(one[1]), int(one[2])) for one in told if one]
 
 
+def test_a_small_lesion_is_less_than_one_percent_of_its_slice_and_not_none() -> None:
+    lungs, lesions = np.zeros((2, *SHAPE), np.uint8)
+    lungs[4:36, 10:50, 8:62] = 1
+    lesions[20, 20:22, 30:34] = 1
+    scan, *masks = (
+        sitk.GetImageFromArray(array) for array in (40 - 880 * lungs.astype(np.int16), lungs, lesions)
+    )
+    titles = [title for title, _ in drawn_panels(scan, *masks)]
+    assert "slice 21: < 1 % of its lung" in titles
+
+
 def test_all_numbers_can_be_read_beside_lungs_that_are_flat(a_phantom: Phantom) -> None:
     images = (a_phantom.scan, a_phantom.lungs, a_phantom.lesions)
     flat = [sitk.Image(image) for image in images]
