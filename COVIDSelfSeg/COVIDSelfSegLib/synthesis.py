@@ -187,7 +187,7 @@ def heatmap(synthesis: Synthesis, scan: sitk.Image, lungs: sitk.Image, residual_
     of_scan, of_lungs = (frame.turned(image)[frame.box] for image in (scan, lungs))
     in_box = [frame.turn(array)[frame.box] for array in (whole, spread, healthy)]
     said = (synthesis.healthy, coarse_excess, coarse_trust, synthesis.spread)
-    # Or what lies beside the pleura, as most lesions do, would have half its heat.
+    # Or what lies beside the pleura would lose heat towards cells of which nothing is known.
     coarse = [with_rim(values, synthesis.lungs > 0, (3, 3, 3)) for values in said]
     for z, planes in enumerate(zip(*map(frame.planes, coarse), strict=True)):
         inside = of_lungs[z] > 0

@@ -29,11 +29,10 @@ their upper end have 0.9 and more there; the base that one real scan ends too ea
 _WIDER = 1.2
 """A lung that reaches so many times farther out at one end than at the other has its base there."""
 _GAS_HU = -970.0
-"""Lung is brighter but for single voxels: of real scans, with emphysema too, 4 ml at most lie in thick parts
-that are darker."""
+"""Lung is brighter but for single voxels; no real scan at hand is warned of by it (``test_doctor.py``)."""
 _AIR_HU, _LEAST_AIR_ML, _DARK_SHARE = (-1300.0, -400.0), 300.0, 0.1
 """Between padding and tissue; how much air around the body must be seen; and which share of it is surely free
-of clothes and table. What is as dark as that share has -1011 to -992 HU in real scans."""
+of clothes and table. No real scan at hand is warned of by it (``test_doctor.py``)."""
 _LEANS_MM = 5.0
 """From this on a trachea runs forwards or backwards; less may be chance."""
 

@@ -23,7 +23,7 @@ _GAP_MM = 20.0
 """Over how much of its length it may be lost, as where it joins a lung on coarse voxels."""
 _LEAST_MM, _LEAST_BETWEEN_MM = 60.0, 15.0
 """How long it is at least, and over how much of that it lies between the lungs, neither in front of them nor
-behind; of real scans over 20 mm or more. Bowel may hold air as long a way near the midline, but below."""
+behind. Bowel may hold air as long a way near the midline, but below."""
 
 
 @dataclass(frozen=True)
