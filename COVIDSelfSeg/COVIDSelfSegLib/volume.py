@@ -25,6 +25,7 @@ from .file_errors import output_not_writable, reading_from, writing_to
 from .file_names import files_below, itk_name, too_long
 from .memory import fitting_into_memory, is_out_of_memory
 from .scan_files.dicom import read_chest_ct
+from .scan_files.header_checks import check_metaimage, check_nrrd
 from .scan_files.nifti_checks import check_nifti
 from .scan_files.scan_refusals import refuse_unreadable
 
@@ -157,10 +158,14 @@ def _is_whole(path: Path, image: sitk.Image) -> bool:
 
     ITK does not look whether its last bytes were written.
     """
-    components = image.GetNumberOfPixels() * image.GetNumberOfComponentsPerPixel()
     with path.open("rb") as file:
         file.seek(-4, os.SEEK_END)
-        return int.from_bytes(file.read(4), "little") == components * image.GetSizeOfPixelComponent() % 2**32
+        return int.from_bytes(file.read(4), "little") == _voxel_bytes(image) % 2**32
+
+
+def _voxel_bytes(image: sitk.Image) -> int:
+    components: int = image.GetNumberOfPixels() * image.GetNumberOfComponentsPerPixel()
+    return components * image.GetSizeOfPixelComponent()
 
 
 def array_view(image: sitk.Image) -> npt.NDArray[Any]:
@@ -283,6 +288,10 @@ def _read_file(path: Path) -> sitk.Image:
         if is_out_of_memory(error):
             raise  # the file may be as it should be
         refuse_unreadable(path, str(error))
+    if path.suffix.lower() in (".nrrd", ".nhdr"):
+        check_nrrd(path)
+    elif path.suffix.lower() in (".mha", ".mhd"):
+        check_metaimage(path, _voxel_bytes(image))
     return image[:, :, :, 0] if image.GetDimension() == 4 else image
 
 
