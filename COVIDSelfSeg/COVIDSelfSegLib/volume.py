@@ -292,6 +292,8 @@ def _read_file(path: Path) -> sitk.Image:
         check_nrrd(path)
     elif path.suffix.lower() in (".mha", ".mhd"):
         check_metaimage(path, _voxel_bytes(image))
+    if "vector" in image.GetPixelIDTypeAsString():
+        image = sitk.VectorIndexSelectionCast(image, 0)  # of a list of one volume
     return image[:, :, :, 0] if image.GetDimension() == 4 else image
 
 

@@ -20,16 +20,8 @@ DAMAGED = PACKED[:100] + bytes(255 - byte for byte in PACKED[100:110]) + PACKED[
 VECTORS = "(0.7,0,0) (0,0.8,0) (0,0,2.5)"
 
 
-def write_nrrd(path: Path, *lines: str) -> Path:
-    header = [
-        "NRRD0004",
-        "type: int16",
-        "dimension: 3",
-        "sizes: 6 5 4",
-        "endian: little",
-        "encoding: raw",
-        *lines,
-    ]
+def write_nrrd(path: Path, *lines: str, axes: str = "dimension: 3\nsizes: 6 5 4") -> Path:
+    header = ["NRRD0004", "type: int16", axes, "endian: little", "encoding: raw", *lines]
     path.write_bytes("\n".join([*header, "", ""]).encode() + VOXELS)
     return path
 
@@ -75,6 +67,19 @@ def test_an_nrrd_file_that_says_no_spacing_is_refused(tmp_path: Path, ending: st
 )
 def test_an_nrrd_file_may_say_its_spacing_as_numbers_or_as_vectors(tmp_path: Path, lines: list[str]) -> None:
     scan = read_scan(write_nrrd(tmp_path / "scan.nrrd", *lines))
+    assert scan.GetSpacing() == pytest.approx((0.7, 0.8, 2.5))
+
+
+@pytest.mark.parametrize("kind", ["list", "vector"])
+@pytest.mark.parametrize("first", [False, True])
+def test_an_nrrd_file_of_a_list_of_one_volume_is_that_volume(tmp_path: Path, kind: str, first: bool) -> None:
+    """Slicer saves a sequence of one frame so."""
+    sizes, kinds, vectors = ["6 5 4"], ["domain domain domain"], [VECTORS]
+    for of_space, of_list in ((sizes, "1"), (kinds, kind), (vectors, "none")):
+        of_space.insert(0 if first else 1, of_list)
+    axes = f"dimension: 4\nsizes: {' '.join(sizes)}\nkinds: {' '.join(kinds)}\nspace dimension: 3"
+    scan = read_scan(write_nrrd(tmp_path / "scan.nrrd", f"space directions: {' '.join(vectors)}", axes=axes))
+    assert np.array_equal(sitk.GetArrayFromImage(scan), VALUES)
     assert scan.GetSpacing() == pytest.approx((0.7, 0.8, 2.5))
 
 
