@@ -219,7 +219,7 @@ def _work(jobs: Sequence[Job], output: Path, options: Options, package: ModelPac
         for job, clock, read in _read_ahead(jobs, options):
             result: Future[dict[str, Any]] = Future()
             try:
-                results.check_scan_stays(job.scan, output / job.name)
+                results.check_stays(job.scan, output / job.name)
                 with fitting_into_memory():
                     scan, about = read.result()
                     run = segment(scan, package, options, clock)

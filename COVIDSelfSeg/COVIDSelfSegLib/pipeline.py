@@ -155,7 +155,9 @@ def segment_file(scan_path: Path, output: Path, options: Options, progress: Prog
         UserError: refused input (2), unusable model (3), not enough memory (4), unwritable output (5).
     """
     clock = StageClock(progress)
-    results.check_scan_stays(scan_path, output)
+    for given in (scan_path, options.lung_mask):
+        if given is not None:
+            results.check_stays(given, output)
     with fitting_into_memory(), results.results_folder(output) as folder:
         package = find_package(options.model)
         with clock.stage("read"):

@@ -74,20 +74,27 @@ def results_folder(target: Path, *, anew: bool = False) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def check_scan_stays(scan: Path, target: Path) -> None:
-    """Refuse results of which one would take the place of the scan, as in its own folder of ``lungs.nrrd``.
+def check_stays(given: Path, target: Path) -> None:
+    """Refuse results of which one would take the place of a file that the run was given.
+
+    So it would be with a scan ``lungs.nrrd`` in its own folder, or with lungs of an earlier run that somebody
+    corrected there.
+
+    Args:
+        given: the scan or a lung mask.
+        target: where the results shall be.
 
     Raises:
-        UserError: the scan is called like a result and lies in ``target`` (exit code 2).
+        UserError: the file is called like a result and lies in ``target`` (exit code 2).
     """
     for name in _VOLUMES:
         with suppress(OSError):  # of a file that is not there
-            if not (target / name).samefile(scan):
+            if not (target / name).samefile(given):
                 continue
             raise UserError(
-                f"{scan} would be replaced by a result that is called the same.",
-                why="The scan itself would be lost.",
-                fix="Choose another output folder, or rename the scan.",
+                f"{given} would be replaced by a result that is called the same.",
+                why="What it holds now would be lost.",
+                fix="Choose another output folder, or rename the file.",
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +40,17 @@ def test_a_scan_that_is_called_like_a_result_is_not_replaced_by_it(
     named[named.index("--output") + 1] = str(tmp_path)  # where a batch puts them into a folder "lungs"
     assert "would be replaced by a result" in refused(["batch", *named], 2, "Not one scan").why
     assert scan.read_bytes() == before
+
+
+def test_lungs_of_an_earlier_run_that_were_corrected_are_not_replaced(
+    a_coarse_scan_file: Path, coarse_lungs: Path, a_package: ModelPackage, tmp_path: Path
+) -> None:
+    corrected = tmp_path / "out" / "lungs.nrrd"
+    corrected.parent.mkdir()
+    shutil.copy(coarse_lungs, corrected)
+    named = typed(a_coarse_scan_file, corrected.parent, a_package, "--lung-mask", str(corrected))
+    refused(named, 2, "would be replaced by a result")
+    assert corrected.read_bytes() == coarse_lungs.read_bytes()
 
 
 def test_a_lung_mask_of_another_grid_exits_with_2(
