@@ -72,12 +72,14 @@ class Outcome:
         verdict: ``done``, ``already done`` or ``refused``.
         why: it was refused.
         report: of the run; empty where it was refused.
+        code: that a run on this scan alone would exit with.
     """
 
     job: Job
     verdict: str
     why: str
     report: dict[str, Any]
+    code: ExitCode = ExitCode.DONE
 
     @property
     def seconds(self) -> float:
@@ -266,7 +268,7 @@ def _outcome(job: Job, result: Future[dict[str, Any]]) -> Outcome:
     except UserError as error:
         if error.code in _FATAL:
             raise
-        return Outcome(job, "refused", f"{error.what} {error.fix}", {})
+        return Outcome(job, "refused", f"{error.what} {error.fix}", {}, error.code)
 
 
 def _write(run: Run, job: Job, output: Path, about: dict[str, Any], clock: StageClock) -> dict[str, Any]:

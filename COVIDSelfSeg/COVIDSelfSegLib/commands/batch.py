@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..batch import Outcome, name_jobs, part_of, segment_batch, write_table
-from ..errors import UserError, stopped_saying
+from ..errors import ExitCode, UserError, stopped_saying
 from ..events import EventWriter
 from .run_options import add_run_options, chosen_options
 
@@ -21,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Segments each scan into a folder of its own and writes one table of numbers. A scan "
         "that is refused is a row of the table; the exit code is 0 all the same, and 2 only where every scan "
-        "was refused. If stopped and run again, it continues where it stopped."
+        "was refused (4 where each for want of memory). If stopped and run again, it continues where it "
+        "stopped."
     )
     parser.add_argument("scans", type=Path, nargs="*", help="files, or folders of one DICOM series each")
     parser.add_argument("--list", type=Path, metavar="FILE", help="text file with more scans, one per line")
@@ -85,10 +86,12 @@ def _nothing_done(outcomes: Sequence[Outcome], table: Path) -> UserError:
     More often than bad scans that is a disk that is not connected, or a list of the wrong files.
     """
     first = outcomes[0]
+    codes = {one.code for one in outcomes}
     return UserError(
         f"Not one scan of {len(outcomes)} was segmented: each was refused.",
         why=f"The first, {first.job.scan}: {first.why}",
         fix=f"See {table} for the others. The same command tries them again.",
+        code=first.code if len(codes) == 1 else ExitCode.INPUT_REFUSED,
     )
 
 

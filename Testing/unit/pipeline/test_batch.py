@@ -105,6 +105,17 @@ def test_a_scan_too_large_for_the_memory_is_a_row_and_the_next_is_done(
     assert not (tmp_path / "sick").exists()
 
 
+def test_a_batch_whose_scans_were_all_too_large_for_the_memory_says_so_by_its_exit_code(
+    a_model: ModelPackage, scans: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With more memory the same command does them; with a damaged one among them that is not so."""
+    monkeypatch.setattr(batch, "segment", lambda *_: sitk.Image(100_000, 100_000, 100_000, sitk.sitkUInt8))
+    for code, second in ((ExitCode.OUT_OF_MEMORY, scans[3]), (ExitCode.INPUT_REFUSED, scans[2])):
+        typed = arguments(a_model, tmp_path, "--events", str(scans[0]), str(second))
+        refused(typed, code, "Not one scan of 2")
+        assert "not enough memory" in table(tmp_path)[0]["why"]
+
+
 def test_a_refused_scan_is_a_row_that_says_why_and_the_others_are_done(finished: Path) -> None:
     rows = table(finished)
     assert [row["name"] for row in rows] == ["sick", "picture", "cut", "well"]
