@@ -91,7 +91,7 @@ def draw_overview(
         plane = view.slice(z)
         share = 100 * np.count_nonzero(plane.lesions) / (np.count_nonzero(plane.lungs) or 1)
         # 0 % of a slice with a small lesion would say that there is none.
-        percent = "< 1" if 0 < share < 0.5 else f"{share:.0f}"
+        percent = "< 1" if 0 < share <= 0.5 else f"{share:.0f}"
         name = f"slice {frame.stored_slice(frame.box[0].start + z)}: {percent} % of its lung"
         titles = (name, "pseudo-healthy", "HU above healthy", "lesions")
         rows.append(_row(list(zip(titles, _four(plane), strict=True))))

@@ -141,13 +141,14 @@ def drawn_slices(scan: sitk.Image, lungs: sitk.Image, lesions: sitk.Image) -> li
 
 def test_a_small_lesion_is_less_than_one_percent_of_its_slice_and_not_none() -> None:
     lungs, lesions = np.zeros((2, *SHAPE), np.uint8)
-    lungs[4:36, 10:50, 8:62] = 1
-    lesions[20, 20:22, 30:34] = 1
+    lungs[4:36, 10:50, 8:48] = 1
+    lesions[20, 20:22, 30:34] = 1  # 0.5 %
+    lesions[30, 20, 30:34] = 1
     scan, *masks = (
         sitk.GetImageFromArray(array) for array in (40 - 880 * lungs.astype(np.int16), lungs, lesions)
     )
     titles = [title for title, _ in drawn_panels(scan, *masks)]
-    assert "slice 21: < 1 % of its lung" in titles
+    assert {"slice 21: < 1 % of its lung", "slice 31: < 1 % of its lung"} <= set(titles)
 
 
 def test_all_numbers_can_be_read_beside_lungs_that_are_flat(a_phantom: Phantom) -> None:
