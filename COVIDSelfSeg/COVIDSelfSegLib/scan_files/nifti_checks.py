@@ -58,11 +58,11 @@ def check_nifti(path: Path) -> None:
         _check_affine(path, order, header)
     bits = struct.unpack_from(f"{order}h", header, 72)[0]
     offset = struct.unpack_from(f"{order}f", header, 108)[0]
-    if header[344:348] != b"n+1\0":
-        return  # voxels lie in a separate .img file
     if not np.isfinite(offset):
         refuse_unreadable(path, f"voxels begin at byte {offset}")
-    needed = int(offset) + int(np.prod(dim[1 : dim[0] + 1], dtype=np.int64)) * bits // 8
+    # As ITK takes them: no voxels begin within the header, and no axis has less than one.
+    voxels = int(np.prod(np.maximum(dim[1 : dim[0] + 1], 1), dtype=np.int64))
+    needed = max(int(offset), _HEADER_BYTES) + voxels * bits // 8
     held = _gzip_content_bytes(path, needed) if compressed else path.stat().st_size
     if held < needed:
         refuse_unreadable(path, f"{held} of {needed} bytes")

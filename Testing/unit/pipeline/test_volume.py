@@ -60,6 +60,8 @@ def test_the_voxels_beside_a_header_are_files_of_its_scan(
     renamed = written.rename(tmp_path / "voxels.dat")
     scan.write_text(scan.read_text().replace(written.name, renamed.name))
     assert set(files_of(scan)) == {scan, renamed}, "the header says which"
+    in_capitals = scan.rename(tmp_path / f"SCAN.{header.upper()}")
+    assert set(files_of(in_capitals)) == {in_capitals, renamed}
 
 
 def test_the_slices_beside_one_that_stands_for_its_series_are_files_of_its_scan(tmp_path: Path) -> None:
@@ -94,9 +96,12 @@ def test_whole_numbers_are_kept_as_int16_whatever_type_they_came_in(
     ("value", "kind"), [(-32769, np.float32), (-32768, np.int16), (32767, np.int16), (32768, np.float32)]
 )
 def test_whole_numbers_beyond_16_bits_are_kept_too(value: int, kind: type) -> None:
-    kept = sitk.GetArrayFromImage(compact(sitk.GetImageFromArray(np.full((2, 3, 4), value, np.int32))))
-    assert kept.dtype == kind
-    assert (kept == value).all()
+    image = sitk.GetImageFromArray(np.full((2, 3, 4), value, np.int32))
+    image.SetMetaData("of its series", "a name")
+    kept = compact(image)
+    assert array_view(kept).dtype == kind
+    assert (array_view(kept) == value).all()
+    assert kept.GetMetaData("of its series") == "a name"
 
 
 def test_fractions_are_kept_as_float32(an_oblique_image: sitk.Image, tmp_path: Path) -> None:
@@ -104,10 +109,11 @@ def test_fractions_are_kept_as_float32(an_oblique_image: sitk.Image, tmp_path: P
     assert read_scan(tmp_path / "scan.nrrd").GetPixelID() == sitk.sitkFloat32
 
 
-def test_a_four_dimensional_file_with_one_frame_is_a_scan(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ending", ["nii.gz", "nrrd", "mha"])
+def test_a_four_dimensional_file_with_one_frame_is_a_scan(tmp_path: Path, ending: str) -> None:
     frame = sitk.GetImageFromArray(np.arange(60, dtype=np.int16).reshape(3, 4, 5))
-    sitk.WriteImage(sitk.JoinSeries([frame]), str(tmp_path / "scan.nii.gz"))
-    assert read_scan(tmp_path / "scan.nii.gz").GetSize() == (5, 4, 3)
+    sitk.WriteImage(sitk.JoinSeries([frame]), str(tmp_path / f"scan.{ending}"))
+    assert read_scan(tmp_path / f"scan.{ending}").GetSize() == (5, 4, 3)
 
 
 def test_more_frames_a_picture_and_colours_are_refused(tmp_path: Path) -> None:
@@ -124,14 +130,14 @@ def test_more_frames_a_picture_and_colours_are_refused(tmp_path: Path) -> None:
         assert caught.value.code == ExitCode.INPUT_REFUSED
 
 
-@pytest.mark.parametrize("ending", ["nii", "nii.gz", "nrrd", "mha"])
+@pytest.mark.parametrize("ending", ["nii", "nii.gz", "nrrd", "mha", "NII", "NII.GZ"])
 @pytest.mark.parametrize("kept", [0.0, 0.02, 0.5, 0.99])
 def test_a_file_cut_short_is_refused(
     an_oblique_image: sitk.Image, tmp_path: Path, ending: str, kept: float
 ) -> None:
-    path = tmp_path / f"scan.{ending}"
-    sitk.WriteImage(an_oblique_image, str(path))
-    content = path.read_bytes()
+    whole, path = tmp_path / f"whole.{ending.lower()}", tmp_path / f"scan.{ending}"
+    sitk.WriteImage(an_oblique_image, str(whole))
+    content = whole.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
     with pytest.raises(UserError, match="cannot be read"):
         read_scan(path)
@@ -213,6 +219,28 @@ def test_the_second_version_of_nifti_is_refused_by_its_name(
     assert "NIfTI-1 or NRRD" in caught.value.fix
 
 
+@pytest.mark.parametrize(("frames", "magic"), [(0, b"n+1"), (-1, b"n+1"), (1, b"ni1")])
+@pytest.mark.parametrize("ending", ["nii", "nii.gz"])
+def test_a_nifti_cut_short_is_refused_though_its_header_says_that_it_has_no_voxels(
+    an_oblique_image: sitk.Image, tmp_path: Path, frames: int, magic: bytes, ending: str
+) -> None:
+    """Nor where they begin, or that they lie in this file; ITK takes one frame, behind the header."""
+    path = tmp_path / "whole.nii"
+    sitk.WriteImage(an_oblique_image, str(path))
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<h", content, 40, 4)
+    struct.pack_into("<h", content, 48, frames)
+    struct.pack_into("<f", content, 76 + 4 * 4, 0)  # between frames
+    struct.pack_into("<f", content, 108, 0)
+    struct.pack_into("4s", content, 344, magic)
+    for name, kept in (("whole", len(content)), ("cut", len(content) - 8)):
+        cut = bytes(content[:kept])
+        (tmp_path / f"{name}.{ending}").write_bytes(gzip.compress(cut) if ending.endswith("gz") else cut)
+    assert read_scan(tmp_path / f"whole.{ending}").GetSize() == an_oblique_image.GetSize()
+    with pytest.raises(UserError, match="cannot be read"):
+        read_scan(tmp_path / f"cut.{ending}")
+
+
 @pytest.mark.parametrize("offset", [float("nan"), float("inf")])
 def test_a_nifti_whose_voxels_begin_nowhere_is_refused(
     an_oblique_image: sitk.Image, tmp_path: Path, offset: float
@@ -239,46 +267,66 @@ def test_a_metaimage_spacing_of_nothing_is_refused(
         read_scan(path)
 
 
-def write_nifti(path: Path, codes: tuple[int, int], affine: tuple[tuple[float, ...], ...]) -> Path:
+def write_nifti(
+    path: Path, codes: tuple[int, int], affine: tuple[tuple[float, ...], ...], order: str = "<"
+) -> Path:
     """Write voxels of 0.7 x 0.8 x 2.5 mm; the codes are those of the qform and of the affine (sform)."""
-    image = sitk.GetImageFromArray(np.zeros((4, 5, 6), np.int16))
-    image.SetSpacing((0.7, 0.8, 2.5))
-    sitk.WriteImage(image, str(path))
-    content = bytearray(path.read_bytes())
-    struct.pack_into("<hh", content, 252, *codes)
-    struct.pack_into("<12f", content, 280, *(value for row in affine for value in (*row, 0)))
-    path.write_bytes(content)
+    header = bytearray(352)
+    for at, kind, values in (
+        (0, "i", (348,)),
+        (40, "8h", (3, 6, 5, 4, 1, 1, 1, 1)),
+        (70, "2h", (4, 16)),  # int16
+        (76, "8f", (1, 0.7, 0.8, 2.5, 1, 1, 1, 1)),
+        (108, "2f", (352, 1)),  # where the voxels begin, and their scale
+        (123, "b", (2,)),  # mm
+        (252, "2h", codes),
+        (280, "12f", (value for row in affine for value in (*row, 0))),
+        (344, "4s", (b"n+1",)),
+    ):
+        struct.pack_into(f"{order}{kind}", header, at, *values)
+    path.write_bytes(bytes(header) + np.arange(120, dtype=f"{order}i2").tobytes())
     return path
 
 
 STRAIGHT = ((0.7, 0, 0), (0, 0.8, 0), (0, 0, 2.5))
 SHEARED = ((0.7, 0, 0), (0, 0.8, 0.5), (0, 0, 2.5))
-OTHER_SIZE = ((0.7, 0, 0), (0, 0.8, 0), (0, 0, 5))
+OTHER_SIZE = ((0.7, 0, 0), (0, 0.8, 0), (0, 0, 2.55))
+ROUNDED = ((0.704, 0, 0), (0, 0.8, 0), (0, 0, 2.49))
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("codes", [(0, 1), (0, 2), (1, 1)])
 @pytest.mark.parametrize(
     ("affine", "said"),
     [
         (SHEARED, "right angles"),
-        (OTHER_SIZE, r"0\.7 x 0\.8 x 2\.5 by its field pixdim, 0\.7 x 0\.8 x 5 by its"),
+        (OTHER_SIZE, r"0\.7 x 0\.8 x 2\.5 by its field pixdim, 0\.7 x 0\.8 x 2\.55 by its"),
     ],
 )
 def test_a_nifti_whose_affine_says_otherwise_than_its_spacing_is_refused(
-    tmp_path: Path, codes: tuple[int, int], affine: tuple[tuple[float, ...], ...], said: str
+    tmp_path: Path, codes: tuple[int, int], affine: tuple[tuple[float, ...], ...], said: str, order: str
 ) -> None:
     with pytest.raises(UserError, match=said):
-        read_scan(write_nifti(tmp_path / "scan.nii", codes, affine))
+        read_scan(write_nifti(tmp_path / "scan.nii", codes, affine, order))
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize(
-    ("codes", "affine"), [((0, 0), OTHER_SIZE), ((1, 4), OTHER_SIZE), ((1, 2), SHEARED), ((0, 2), STRAIGHT)]
+    ("codes", "affine"),
+    [
+        ((0, 0), OTHER_SIZE),
+        ((1, 4), OTHER_SIZE),
+        ((1, 2), SHEARED),
+        ((0, 2), STRAIGHT),
+        ((0, 1), ROUNDED),
+    ],
 )
-def test_an_affine_that_is_none_or_leads_elsewhere_beside_a_qform_is_let_be(
-    tmp_path: Path, codes: tuple[int, int], affine: tuple[tuple[float, ...], ...]
+def test_an_affine_that_is_none_or_rounded_or_leads_elsewhere_beside_a_qform_is_let_be(
+    tmp_path: Path, codes: tuple[int, int], affine: tuple[tuple[float, ...], ...], order: str
 ) -> None:
-    scan = read_scan(write_nifti(tmp_path / "scan.nii", codes, affine))
+    scan = read_scan(write_nifti(tmp_path / "scan.nii", codes, affine, order))
     assert scan.GetSpacing() == pytest.approx((0.7, 0.8, 2.5))
+    assert np.array_equal(array_view(scan).ravel(), np.arange(120))
 
 
 def test_a_missing_path_is_refused(tmp_path: Path) -> None:
@@ -288,9 +336,18 @@ def test_a_missing_path_is_refused(tmp_path: Path) -> None:
         read_mask(tmp_path / "nothing.nii.gz")
 
 
-def test_a_folder_is_no_mask(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="not a mask file"):
-        read_mask(tmp_path)
+def test_a_folder_or_a_slice_is_no_mask(tmp_path: Path) -> None:
+    (tmp_path / "1.dcm").touch()
+    for path in (tmp_path, tmp_path / "1.dcm"):
+        with pytest.raises(UserError, match="not a mask file"):
+            read_mask(path)
+
+
+def test_a_folder_that_is_called_like_a_file_is_one_of_slices(tmp_path: Path) -> None:
+    folder = tmp_path / "series.nii.gz"
+    folder.mkdir()
+    with pytest.raises(UserError, match="holds no CT series"):
+        read_scan(folder)
 
 
 def test_writing_where_there_is_no_folder_says_so(an_oblique_image: sitk.Image, tmp_path: Path) -> None:
