@@ -400,7 +400,7 @@ def test_every_job_is_in_one_part() -> None:
 
 
 def test_scans_of_one_name_are_told_apart_by_their_folders() -> None:
-    scans = [Path("/a/x/ct.nii.gz"), Path("/b/x/ct.nrrd"), Path("/c/head.mha"), Path("/d/series")]
+    scans = [Path("/a/x/ct.nii.gz"), Path("/b/x/ct.nrrd"), Path("/c/head.MHA"), Path("/d/series")]
     assert [job.name for job in name_jobs(scans)] == ["a_x_ct", "b_x_ct", "head", "series"]
     with pytest.raises(UserError, match="named twice"):
         name_jobs([Path("/a/ct.nii"), Path("/a/ct.nii")])

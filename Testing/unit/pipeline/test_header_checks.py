@@ -31,7 +31,7 @@ def write_metaimage(
 ) -> Path:
     """A ``.mha``, or a ``.mhd`` and its voxels beside it."""
     beside = path.with_suffix(".zraw")
-    where = "LOCAL" if path.suffix == ".mha" else beside.name
+    where = "Local" if path.suffix == ".mha" else beside.name
     header = [
         "ObjectType = Image",
         "NDims = 3",
@@ -41,7 +41,7 @@ def write_metaimage(
         *lines,
     ]
     text = "\n".join([*header, f"ElementDataFile = {where}", ""]).encode()
-    path.write_bytes(text + (voxels if where == "LOCAL" else b""))
+    path.write_bytes(text + (voxels if where == "Local" else b""))
     beside.write_bytes(voxels)
     return path
 
@@ -53,6 +53,7 @@ def write_metaimage(
         [],
         ["spacings: nan nan nan"],
         ["spacings: 0.7 0.8 NaN"],
+        ["spacings: 0.7 0.8 pinf"],
         ["axis mins: 0 0 0", "axis maxs: 4 4 10"],
         ["space dimension: 3", "space directions: (0.7,0,0) (0,0.8,0) none"],
     ],
@@ -105,7 +106,7 @@ def test_a_metaimage_whose_voxels_cannot_be_unpacked_is_refused(
 
 def test_a_metaimage_of_whose_voxels_itk_finds_no_end_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read"):
-        read_scan(write_metaimage(tmp_path / "scan.mha", "CompressedData = True", voxels=PACKED))
+        read_scan(write_metaimage(tmp_path / "scan.mha", "CompressedData = true", voxels=PACKED))
 
 
 @pytest.mark.parametrize(("ending", "stated"), [("mha", len(PACKED)), ("mhd", len(PACKED)), ("mhd", 0)])

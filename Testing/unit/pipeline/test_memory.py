@@ -146,10 +146,17 @@ def test_which_lung_network_there_is_can_be_told_beside_a_full_gpu() -> None:
     assert lung_weights_sha256(builtin=True) == check_weights(SHIPPED_WEIGHTS)[1]
 
 
-@pytest.mark.parametrize("stage", ["examine", "predict_logits", "measure", "write_image", "draw_overview"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        *((pipeline, name) for name in ("examine", "predict_logits", "measure", "draw_overview")),
+        (sitk.ImageFileWriter, "Execute"),
+    ],
+    ids=lambda step: step[1],
+)
 def test_a_run_without_enough_memory_exits_with_4_and_writes_nothing(
     *,
-    stage: str,
+    step: tuple[object, str],
     a_coarse_scan_file: Path,
     coarse_lungs: Path,
     a_package: ModelPackage,
@@ -157,7 +164,7 @@ def test_a_run_without_enough_memory_exits_with_4_and_writes_nothing(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(pipeline, stage, lambda *_, **__: ask_itk())
+    monkeypatch.setattr(*step, lambda *_, **__: ask_itk())
     output, model = tmp_path / "out", str(a_package.path)
     arguments = ["segment", str(a_coarse_scan_file), "--output", str(output), "--model", model]
     assert main([*arguments, "--lung-mask", str(coarse_lungs), "--device", "cpu", "--events"]) == 4

@@ -52,6 +52,15 @@ def test_what_the_worker_writes_is_read(an_oblique_image: sitk.Image, tmp_path: 
     assert np.array_equal(read_nrrd(tmp_path / "a.nrrd"), sitk.GetArrayFromImage(an_oblique_image))
 
 
+def test_the_order_of_bytes_is_that_of_the_header(tmp_path: Path) -> None:
+    values = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
+    header = "NRRD0004\ntype: short\ndimension: 3\nsizes: 5 4 3\nendian: big\nencoding: raw\n\n"
+    (tmp_path / "a.nrrd").write_bytes(header.encode() + values.astype(">i2").tobytes())
+    back = read_nrrd(tmp_path / "a.nrrd")
+    assert back.dtype == np.int16
+    assert np.array_equal(back, values)
+
+
 @pytest.mark.parametrize("kept", [10, 300, -20])
 def test_a_file_cut_short_and_another_file_are_refused(
     an_oblique_image: sitk.Image, tmp_path: Path, kept: int
