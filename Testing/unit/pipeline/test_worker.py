@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from COVIDSelfSegLib import colors
 from COVIDSelfSegLib.cancelling import end_on_signals
 from COVIDSelfSegLib.events import Failure, Result, StageProgress, parse_event
 from COVIDSelfSegLib.models import ModelPackage
@@ -123,6 +124,11 @@ def test_what_is_written_agrees_with_itself(a_run_at_0_4: FinishedRun, a_phantom
     segment = images["lesions.seg.nrrd"]
     assert segment.GetMetaData("Segment0_Name") == "COVID lesion"
     assert segment.GetMetaData("Segment0_LabelValue") == "1"
+    columns, rows, slices = a_phantom.scan.GetSize()
+    extent = [0, columns - 1, 0, rows - 1, 0, slices - 1]
+    assert [int(end) for end in segment.GetMetaData("Segment0_Extent").split()] == extent
+    colour = [255 * float(channel) for channel in segment.GetMetaData("Segment0_Color").split()]
+    assert colour == pytest.approx(colors.LESION, abs=0.5)
 
 
 def lesions_of(output: Path, threshold: float, least_ml: float) -> np.ndarray:
