@@ -26,7 +26,7 @@ from .file_names import files_below, itk_name, too_long
 from .memory import fitting_into_memory, is_out_of_memory
 from .scan_files.dicom import read_chest_ct
 from .scan_files.header_checks import check_metaimage, check_nrrd
-from .scan_files.nifti_checks import check_nifti
+from .scan_files.nifti_checks import check_nifti, check_unpacked
 from .scan_files.scan_refusals import refuse_unreadable
 
 log = logging.getLogger(__name__)
@@ -288,7 +288,9 @@ def _read_file(path: Path) -> sitk.Image:
         if is_out_of_memory(error):
             raise  # the file may be as it should be
         refuse_unreadable(path, str(error))
-    if path.suffix.lower() in (".nrrd", ".nhdr"):
+    if path.suffix.lower() == ".gz":
+        check_unpacked(path, image)
+    elif path.suffix.lower() in (".nrrd", ".nhdr"):
         check_nrrd(path)
     elif path.suffix.lower() in (".mha", ".mhd"):
         check_metaimage(path, _voxel_bytes(image))

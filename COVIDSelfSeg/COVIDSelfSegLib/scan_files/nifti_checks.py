@@ -6,11 +6,13 @@ The numbers in the code are the places (in bytes) of the fields of a NIfTI-1 hea
 from __future__ import annotations
 
 import gzip
+import os
 import struct
 import zlib
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
 
 from .scan_refusals import refuse_nifti2, refuse_shear, refuse_spacing, refuse_unreadable
 
@@ -27,8 +29,9 @@ statements of a voxel's size may differ likewise."""
 def check_nifti(path: Path) -> None:
     """Refuse NIfTI-2, and what ITK's reader accepts in silence.
 
-    ITK fills the missing part of a truncated file with arbitrary memory, turns a spacing of 0, -1 or NaN
-    into 1 mm, and does not mind an affine that says otherwise than the spacing.
+    ITK fills the missing part of a truncated file with arbitrary memory (for a compressed one see
+    :func:`check_unpacked`), turns a spacing of 0, -1 or NaN into 1 mm, and does not mind an affine that says
+    otherwise than the spacing.
 
     Args:
         path: a file that ends in ``.nii`` or ``.nii.gz``.
@@ -36,17 +39,12 @@ def check_nifti(path: Path) -> None:
     Raises:
         UserError: it is refused (exit code 2).
     """
-    compressed = path.name.lower().endswith(".gz")
-    try:
-        with gzip.open(path) if compressed else path.open("rb") as file:
-            header = file.read(_HEADER_BYTES)
-    except (OSError, EOFError, zlib.error) as error:
-        refuse_unreadable(path, str(error))
+    header = _read(path, _HEADER_BYTES)
     if len(header) < _HEADER_BYTES:
         refuse_unreadable(path, "no header")
     if _NIFTI2_HEADER_BYTES in struct.unpack_from("<i", header) + struct.unpack_from(">i", header):
         refuse_nifti2(path)
-    order = "<" if struct.unpack_from("<i", header)[0] == _HEADER_BYTES else ">"
+    order = _byte_order(header)
     dim = struct.unpack_from(f"{order}8h", header, 40)
     if not 1 <= dim[0] <= 7:
         return  # no NIfTI: ITK judges it
@@ -56,16 +54,71 @@ def check_nifti(path: Path) -> None:
             refuse_spacing(path, f"{pixdim[axis]:g} mm along axis {axis}")
     if dim[0] >= 3:
         _check_affine(path, order, header)
-    bits = struct.unpack_from(f"{order}h", header, 72)[0]
     offset = struct.unpack_from(f"{order}f", header, 108)[0]
-    if not np.isfinite(offset):
+    if not abs(offset) < 2**31:  # of no number either
         refuse_unreadable(path, f"voxels begin at byte {offset}")
-    # As ITK takes them: no voxels begin within the header, and no axis has less than one.
-    voxels = int(np.prod(np.maximum(dim[1 : dim[0] + 1], 1), dtype=np.int64))
-    needed = max(int(offset), _HEADER_BYTES) + voxels * bits // 8
-    held = _gzip_content_bytes(path, needed) if compressed else path.stat().st_size
-    if held < needed:
-        refuse_unreadable(path, f"{held} of {needed} bytes")
+    if not _is_compressed(path):
+        _, needed = _voxels_from_to(header)
+        held = path.stat().st_size
+        if held < needed:
+            refuse_unreadable(path, f"{held} of {needed} bytes")
+
+
+def check_unpacked(path: Path, image: sitk.Image) -> None:
+    """Refuse a compressed file that is truncated or damaged: ITK fills the rest with arbitrary memory.
+
+    A gzip file ends with a checksum of all that it holds, the header and the voxels as they are stored. Where
+    that is not of what ITK returned (they are scaled, or there are several members), all is unpacked again.
+
+    Args:
+        path: a file that ends in ``.nii.gz``, of which :func:`check_nifti` has nothing to say.
+        image: what ITK read from it.
+
+    Raises:
+        UserError: it is refused (exit code 2).
+    """
+    header = _read(path, _HEADER_BYTES)
+    start, stop = _voxels_from_to(header)
+    voxels = sitk.GetArrayViewFromImage(image)
+    if _byte_order(header) == ">":
+        voxels = voxels.byteswap()
+    with path.open("rb") as file:
+        file.seek(-8, os.SEEK_END)
+        stated = struct.unpack("<I", file.read(4))[0]
+    if zlib.crc32(voxels, zlib.crc32(_read(path, start))) == stated:
+        return
+    held = _gzip_content_bytes(path)
+    if held < stop:
+        refuse_unreadable(path, f"{held} of {stop} bytes")
+
+
+def _is_compressed(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
+
+
+def _read(path: Path, count: int) -> bytes:
+    """The first bytes of what a file holds, unpacked."""
+    try:
+        with gzip.open(path) if _is_compressed(path) else path.open("rb") as file:
+            return file.read(count)
+    except (OSError, EOFError, zlib.error) as error:
+        refuse_unreadable(path, str(error))
+
+
+def _byte_order(header: bytes) -> str:
+    return "<" if struct.unpack_from("<i", header)[0] == _HEADER_BYTES else ">"
+
+
+def _voxels_from_to(header: bytes) -> tuple[int, int]:
+    """The bytes between which the voxels lie.
+
+    As ITK takes them: none begin within the header, and no axis has less than one.
+    """
+    order = _byte_order(header)
+    dim = struct.unpack_from(f"{order}8h", header, 40)
+    bits = struct.unpack_from(f"{order}h", header, 72)[0]
+    start = max(int(struct.unpack_from(f"{order}f", header, 108)[0]), _HEADER_BYTES)
+    return start, start + int(np.prod(np.maximum(dim[1 : dim[0] + 1], 1), dtype=np.int64)) * bits // 8
 
 
 def _check_affine(path: Path, order: str, header: bytes) -> None:
@@ -90,16 +143,8 @@ def _check_affine(path: Path, order: str, header: bytes) -> None:
         refuse_spacing(path, f"{first} by its field pixdim, {second} by its affine")
 
 
-def _gzip_content_bytes(path: Path, needed: int) -> int:
-    """Bytes that a gzip file unpacks to, 0 where it is damaged.
-
-    The last four bytes of a whole one-member file say it (modulo 2**32) at no cost. Where they say
-    something else the file is truncated or has several members, and only unpacking tells.
-    """
-    with path.open("rb") as file:
-        file.seek(-4, 2)
-        if struct.unpack("<I", file.read(4))[0] == needed % 2**32:
-            return needed
+def _gzip_content_bytes(path: Path) -> int:
+    """Bytes that a gzip file unpacks to, 0 where it is damaged."""
     held = 0
     try:
         with gzip.open(path) as unpacked:

@@ -241,15 +241,16 @@ def test_a_nifti_cut_short_is_refused_though_its_header_says_that_it_has_no_voxe
         read_scan(tmp_path / f"cut.{ending}")
 
 
-@pytest.mark.parametrize("offset", [float("nan"), float("inf")])
+@pytest.mark.parametrize("offset", [float("nan"), float("inf"), 1e30])
+@pytest.mark.parametrize("ending", ["nii", "nii.gz"])
 def test_a_nifti_whose_voxels_begin_nowhere_is_refused(
-    an_oblique_image: sitk.Image, tmp_path: Path, offset: float
+    an_oblique_image: sitk.Image, tmp_path: Path, offset: float, ending: str
 ) -> None:
-    path = tmp_path / "scan.nii"
-    sitk.WriteImage(an_oblique_image, str(path))
-    content = bytearray(path.read_bytes())
+    sitk.WriteImage(an_oblique_image, str(tmp_path / "whole.nii"))
+    content = bytearray((tmp_path / "whole.nii").read_bytes())
     struct.pack_into("<f", content, 108, offset)
-    path.write_bytes(content)
+    path = tmp_path / f"scan.{ending}"
+    path.write_bytes(gzip.compress(content) if ending.endswith("gz") else content)
     with pytest.raises(UserError, match="cannot be read"):
         read_scan(path)
 
@@ -268,23 +269,29 @@ def test_a_metaimage_spacing_of_nothing_is_refused(
 
 
 def write_nifti(
-    path: Path, codes: tuple[int, int], affine: tuple[tuple[float, ...], ...], order: str = "<"
+    path: Path,
+    codes: tuple[int, int],
+    affine: tuple[tuple[float, ...], ...],
+    order: str = "<",
+    *,
+    slices: int = 4,
+    scale: float = 1,
 ) -> Path:
     """Write voxels of 0.7 x 0.8 x 2.5 mm; the codes are those of the qform and of the affine (sform)."""
     header = bytearray(352)
     for at, kind, values in (
         (0, "i", (348,)),
-        (40, "8h", (3, 6, 5, 4, 1, 1, 1, 1)),
+        (40, "8h", (3, 6, 5, slices, 1, 1, 1, 1)),
         (70, "2h", (4, 16)),  # int16
         (76, "8f", (1, 0.7, 0.8, 2.5, 1, 1, 1, 1)),
-        (108, "2f", (352, 1)),  # where the voxels begin, and their scale
+        (108, "2f", (352, scale)),  # where the voxels begin, and their scale
         (123, "b", (2,)),  # mm
         (252, "2h", codes),
         (280, "12f", (value for row in affine for value in (*row, 0))),
         (344, "4s", (b"n+1",)),
     ):
         struct.pack_into(f"{order}{kind}", header, at, *values)
-    path.write_bytes(bytes(header) + np.arange(120, dtype=f"{order}i2").tobytes())
+    path.write_bytes(bytes(header) + np.arange(30 * slices).astype(f"{order}i2").tobytes())
     return path
 
 
@@ -327,6 +334,25 @@ def test_an_affine_that_is_none_or_rounded_or_leads_elsewhere_beside_a_qform_is_
     scan = read_scan(write_nifti(tmp_path / "scan.nii", codes, affine, order))
     assert scan.GetSpacing() == pytest.approx((0.7, 0.8, 2.5))
     assert np.array_equal(array_view(scan).ravel(), np.arange(120))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_compressed_nifti_that_is_damaged_in_the_middle_is_refused(
+    tmp_path: Path, order: str, scale: int, level: int
+) -> None:
+    """From there on ITK returns what happens to lie in memory."""
+    path = tmp_path / "scan.nii.gz"
+    plain = write_nifti(tmp_path / "plain.nii", (0, 1), STRAIGHT, order, slices=20_000, scale=scale)
+    packed = bytearray(gzip.compress(plain.read_bytes(), level))
+    path.write_bytes(packed)
+    expected = scale * np.arange(600_000).astype(np.int16).astype(int)
+    assert np.array_equal(array_view(read_scan(path)).ravel(), expected)
+    packed[len(packed) // 2] ^= 1
+    path.write_bytes(packed)
+    with pytest.raises(UserError, match="cannot be read"):
+        read_scan(path)
 
 
 def test_a_missing_path_is_refused(tmp_path: Path) -> None:
