@@ -291,7 +291,7 @@ def _read_file(path: Path) -> sitk.Image:
     if path.suffix.lower() == ".gz":
         check_unpacked(path, image)
     elif path.suffix.lower() in (".nrrd", ".nhdr"):
-        check_nrrd(path)
+        check_nrrd(path, image)
     elif path.suffix.lower() in (".mha", ".mhd"):
         check_metaimage(path, _voxel_bytes(image))
     if "vector" in image.GetPixelIDTypeAsString():

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import SimpleITK as sitk
+
+from .gzip_checks import check_gzip
 from .scan_refusals import refuse_spacing, refuse_unreadable
 
 _MOST_FIELDS, _LONGEST_FIELD = 1000, 1 << 16
@@ -19,21 +22,24 @@ _ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS
 _NO_SPACING = "none is given along some axis"
 
 
-def check_nrrd(path: Path) -> None:
-    """Refuse an NRRD file without spacing, which ITK makes 1 mm.
+def check_nrrd(path: Path, image: sitk.Image) -> None:
+    """Refuse an NRRD file without spacing, which ITK makes 1 mm, and one that is damaged.
 
     Args:
         path: a volume that ends in ``.nrrd`` or ``.nhdr``.
+        image: what ITK read from it.
 
     Raises:
         UserError: it is refused (exit code 2).
     """
     with path.open("rb") as file:
         fields = {name.replace(" ", "").lower(): value for name, value in _fields(file, last="")}
-    vectors = fields.get("spacedirections", "").count("(")
-    spacings = sum(_is_finite(text) for text in fields.get("spacings", "").split())
-    if max(vectors, spacings) < 3:  # an axis of frames has neither
-        refuse_spacing(path, _NO_SPACING)
+        vectors = fields.get("spacedirections", "").count("(")
+        spacings = sum(_is_finite(text) for text in fields.get("spacings", "").split())
+        if max(vectors, spacings) < 3:  # an axis of frames has neither
+            refuse_spacing(path, _NO_SPACING)
+        if fields.get("encoding", "").lower() in ("gzip", "gz"):
+            _check_packed(path, file, fields, image)
 
 
 def check_metaimage(path: Path, voxel_bytes: int) -> None:
@@ -65,6 +71,20 @@ def check_metaimage(path: Path, voxel_bytes: int) -> None:
             return  # a file for each slice
     if held != voxel_bytes:
         refuse_unreadable(path, f"{held} of {voxel_bytes} bytes")
+
+
+def _check_packed(path: Path, file: BinaryIO, fields: dict[str, str], image: sitk.Image) -> None:
+    voxels = sitk.GetArrayViewFromImage(image)
+    if fields.get("endian", "").lower() == "big":
+        voxels = voxels.byteswap()
+    beside = path.parent / fields.get("datafile", "")
+    if fields.keys() & {"lineskip", "byteskip"}:
+        return  # there is something else before the voxels
+    if "datafile" not in fields:
+        check_gzip(path, file, voxels, voxels.nbytes)
+    elif beside.is_file():  # else there is one for each slice
+        with beside.open("rb") as packed:
+            check_gzip(path, packed, voxels, voxels.nbytes)
 
 
 def _fields(file: BinaryIO, *, last: str) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,6 @@ The numbers in the code are the places (in bytes) of the fields of a NIfTI-1 hea
 from __future__ import annotations
 
 import gzip
-import os
 import struct
 import zlib
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from .gzip_checks import check_gzip
 from .scan_refusals import refuse_nifti2, refuse_shear, refuse_spacing, refuse_unreadable
 
 _HEADER_BYTES = 348
@@ -65,10 +65,7 @@ def check_nifti(path: Path) -> None:
 
 
 def check_unpacked(path: Path, image: sitk.Image) -> None:
-    """Refuse a compressed file that is truncated or damaged: ITK fills the rest with arbitrary memory.
-
-    A gzip file ends with a checksum of all that it holds, the header and the voxels as they are stored. Where
-    that is not of what ITK returned (they are scaled, or there are several members), all is unpacked again.
+    """Refuse a compressed file that is truncated or damaged; see :func:`.gzip_checks.check_gzip`.
 
     Args:
         path: a file that ends in ``.nii.gz``, of which :func:`check_nifti` has nothing to say.
@@ -82,14 +79,8 @@ def check_unpacked(path: Path, image: sitk.Image) -> None:
     voxels = sitk.GetArrayViewFromImage(image)
     if _byte_order(header) == ">":
         voxels = voxels.byteswap()
-    with path.open("rb") as file:
-        file.seek(-8, os.SEEK_END)
-        stated = struct.unpack("<I", file.read(4))[0]
-    if zlib.crc32(voxels, zlib.crc32(_read(path, start))) == stated:
-        return
-    held = _gzip_content_bytes(path)
-    if held < stop:
-        refuse_unreadable(path, f"{held} of {stop} bytes")
+    with path.open("rb") as packed:
+        check_gzip(path, packed, voxels, stop, before=_read(path, start))
 
 
 def _is_compressed(path: Path) -> bool:
@@ -141,15 +132,3 @@ def _check_affine(path: Path, order: str, header: bytes) -> None:
     if np.abs(sizes / of_pixdim - 1).max() > _OTHER_SIZE:
         first, second = (" x ".join(f"{mm:.4g}" for mm in one) for one in (of_pixdim, sizes))
         refuse_spacing(path, f"{first} by its field pixdim, {second} by its affine")
-
-
-def _gzip_content_bytes(path: Path) -> int:
-    """Bytes that a gzip file unpacks to, 0 where it is damaged."""
-    held = 0
-    try:
-        with gzip.open(path) as unpacked:
-            while block := unpacked.read(1 << 22):
-                held += len(block)
-    except (OSError, EOFError, zlib.error):
-        return 0
-    return held

@@ -84,6 +84,32 @@ def test_an_nrrd_file_of_a_list_of_one_volume_is_that_volume(tmp_path: Path, kin
     assert scan.GetSpacing() == pytest.approx((0.7, 0.8, 2.5))
 
 
+@pytest.mark.parametrize("ending", ["nrrd", "nhdr"])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_compressed_nrrd_file_that_lost_a_block_of_the_disk_is_refused(
+    tmp_path: Path, ending: str, order: str, members: int
+) -> None:
+    """ITK may go on to unpack what comes behind, and make voxels of it."""
+    values = np.random.default_rng(8).integers(-1000, 1000, (30, 100, 100)).astype(f"{order}i2")
+    parts = np.split(values, members)
+    packed = b"".join(gzip.compress(part.tobytes(), 6) for part in parts)
+    header = ["NRRD0004", "type: int16", "dimension: 3", "sizes: 100 100 30", "spacings: 1 1 1"]
+    header += ["endian: big" if order == ">" else "endian: little", "encoding: gzip"]
+    header += ["data file: voxels.gz"] if ending == "nhdr" else []
+    text = "\n".join([*header, "", ""]).encode()
+
+    def write(voxels: bytes) -> Path:
+        (tmp_path / "voxels.gz").write_bytes(voxels)
+        (tmp_path / f"scan.{ending}").write_bytes(text + (voxels if ending == "nrrd" else b""))
+        return tmp_path / f"scan.{ending}"
+
+    assert np.array_equal(sitk.GetArrayFromImage(read_scan(write(packed))), values)
+    middle = len(packed) // 2
+    with pytest.raises(UserError, match="cannot be read"):
+        read_scan(write(packed[:middle] + bytes(4096) + packed[middle + 4096 :]))
+
+
 @pytest.mark.parametrize("ending", ["mha", "mhd"])
 def test_a_metaimage_that_says_no_spacing_is_refused(tmp_path: Path, ending: str) -> None:
     with pytest.raises(UserError, match="impossible voxel spacing"):
