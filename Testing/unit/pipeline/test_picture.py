@@ -132,6 +132,21 @@ def test_the_table_says_the_numbers_of_each_side_below_its_name(monkeypatch: pyt
     ]
 
 
+def test_the_numbers_below_the_colour_bar_are_those_of_its_colours() -> None:
+    page = Image.new("RGB", (overview.WIDTH, 80))
+    told: dict[str, float] = {}
+    draw = ImageDraw.Draw(page)
+    draw.text = lambda place, text, *_, **__: told.setdefault(text, place[0])
+    overview._colour_bar(page, draw)
+    numbers = {int(text): x for text, x in told.items() if text.isdigit()}
+    assert len(numbers) > 3
+    stops = np.linspace(0, 700, len(HEAT))
+    for hu, x in numbers.items():
+        inside = min(max(round(x), int(numbers[0]) + 1), int(numbers[700]) - 1)
+        of_hu = [np.interp(hu, stops, channel) for channel in zip(*HEAT, strict=True)]
+        assert page.getpixel((inside, 20)) == pytest.approx(of_hu, abs=4), hu
+
+
 def drawn_slices(scan: sitk.Image, lungs: sitk.Image, lesions: sitk.Image) -> list[tuple[int, int]]:
     """Number and infected percentage that the overview says of each of its slices."""
     titles = [title for title, _ in drawn_panels(scan, lungs, lesions)]

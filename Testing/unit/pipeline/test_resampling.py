@@ -13,7 +13,7 @@ from COVIDSelfSegLib.resampling import (
     voxels_inside,
 )
 
-STRETCHES = [(0.0, 12.0, 4), (0.0, 12.0, 5), (1.3, 10.7, 3), (-2.0, 14.0, 6)]
+STRETCHES = [(0.0, 12.0, 4), (0.0, 12.0, 5), (1.3, 10.7, 3), (-2.0, 14.0, 6), (-1.6, 13.6, 8)]
 """Start, stop and parts, over twelve voxels."""
 
 

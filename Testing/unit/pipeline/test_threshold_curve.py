@@ -22,7 +22,7 @@ def a_probability(a_phantom: Phantom) -> sitk.Image:
     return image_like(values, a_phantom.scan)
 
 
-@pytest.mark.parametrize("threshold", [0.001, 0.2, 0.5, 0.501, 0.97, 1.0])
+@pytest.mark.parametrize("threshold", [0.0, 0.001, 0.2, 0.5, 0.501, 0.97, 1.0])
 def test_millilitres_equal_those_of_the_mask(
     a_phantom: Phantom, a_probability: sitk.Image, threshold: float
 ) -> None:
@@ -33,6 +33,8 @@ def test_millilitres_equal_those_of_the_mask(
     assert [curve.right.sum(), curve.left.sum()] == [np.count_nonzero(labels == side) for side in (1, 2)]
     lung = np.count_nonzero(labels) * curve.voxel_ml
     assert curve.infected_ml(threshold) == pytest.approx(ml)
+    stored = sitk.GetArrayFromImage(a_probability)
+    assert mask.sum() == np.count_nonzero((stored > 0) & (stored >= 255 * threshold))
     assert curve.infected_share(threshold) == pytest.approx(ml / lung)
 
 
