@@ -437,6 +437,17 @@ def test_an_unusable_model_ends_the_batch_at_once(scans: list[Path], tmp_path: P
     assert main(["batch", "--output", str(tmp_path / "out")]) == ExitCode.INPUT_REFUSED
 
 
+def test_a_folder_that_cannot_be_written_ends_the_batch_without_a_table(
+    a_model: ModelPackage, scans: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next scan's results would be lost likewise, on a full disk."""
+    monkeypatch.setattr(batch, "segment", lambda *_: None)
+    (tmp_path / "well").write_text("a file of somebody")
+    typed = arguments(a_model, tmp_path, "--events", str(scans[3]))
+    refused(typed, ExitCode.OUTPUT_NOT_WRITABLE, "well cannot be written")
+    assert [path.name for path in tmp_path.iterdir()] == ["well"]
+
+
 def test_a_gpu_that_is_not_there_ends_the_batch_at_once_unless_all_is_done(
     a_model: ModelPackage, scans: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
