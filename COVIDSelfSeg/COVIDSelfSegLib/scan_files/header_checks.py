@@ -15,7 +15,7 @@ import SimpleITK as sitk
 from .gzip_checks import check_gzip
 from .scan_refusals import refuse_spacing, refuse_unreadable
 
-_MOST_FIELDS, _LONGEST_FIELD = 1000, 1 << 16
+_MOST_FIELDS, _LONGEST_FIELD = 100_000, 1 << 16
 _PACKED_BLOCK = 1 << 20
 """Compressed bytes at a time."""
 _ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS
@@ -78,8 +78,6 @@ def _check_packed(path: Path, file: BinaryIO, fields: dict[str, str], image: sit
     if fields.get("endian", "").lower() == "big":
         voxels = voxels.byteswap()
     beside = path.parent / fields.get("datafile", "")
-    if fields.keys() & {"lineskip", "byteskip"}:
-        return  # there is something else before the voxels
     if "datafile" not in fields:
         check_gzip(path, file, voxels, voxels.nbytes)
     elif beside.is_file():  # else there is one for each slice
