@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -27,7 +28,8 @@ from .starting import check_start, learned_from, start_generator, start_segmente
 from .training_run.checkpoint import checkpoint_of, remove_leftovers
 from .training_run.collapse import CollapseWatch
 from .training_run.curves import PAGE, State, write_page
-from .training_run.distributed import joined, rank, size, size_of_launcher, wait_for_all
+from .training_run.distributed import joined, rank, rank_of_launcher, size, size_of_launcher, wait_for_all
+from .training_run.one_at_a_time import alone_in
 from .training_run.phase_run import PhaseRun, Report, Running, disk_error
 from .training_run.resuming import check_resumable, recipe_of
 
@@ -77,8 +79,8 @@ def train(
 
     Raises:
         UserError: the preset, the cohort or the package to start from cannot work, there are more processes
-            than rows in a batch, a checkpoint is of another training, a loss is no number, or the disk is
-            full.
+            than rows in a batch, another training runs in the folder, a checkpoint is of another training, a
+            loss is no number, or the disk is full.
     """
     check_preset(preset, f"The preset '{preset.name}'")
     check_start(preset, start)
@@ -86,7 +88,8 @@ def train(
     _check_processes(preset, size_of_launcher())
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with joined(device) as mine:
+        # Before the processes join, or else the others would wait for one that is refused.
+        with alone_in(folder) if rank_of_launcher() == 0 else nullcontext(), joined(device) as mine:
             log.setLevel(logging.INFO if rank() == 0 else logging.WARNING)
             return _Training(
                 preset, scans, folder, mine, report=report, running=running or Running(), start=start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -37,6 +38,7 @@ from COVIDSelfSegTrainingLib.training_run.checkpoint import (
     remove_leftovers,
     save_checkpoint,
 )
+from COVIDSelfSegTrainingLib.training_run.one_at_a_time import alone_in
 from COVIDSelfSegTrainingLib.training_run.phase_run import Running
 from torch import distributed, multiprocessing, nn, optim
 
@@ -143,6 +145,40 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(
     steps = [(line["phase"], line["iteration"]) for line in lines]
     assert len(steps) == len(set(steps))
     assert not list(parts.glob(".*"))
+
+
+def test_a_second_training_in_a_folder_is_refused_until_the_first_has_ended_even_if_it_was_killed(
+    training_scans: list[CohortScan], tmp_path: Path
+) -> None:
+    """It would delete what the first one is writing, which then took its disk for full."""
+    holding = (
+        "import sys, time, pathlib\n"
+        "from COVIDSelfSegTrainingLib.training_run.one_at_a_time import alone_in\n"
+        "with alone_in(pathlib.Path(sys.argv[1])):\n"
+        "    print('alone', flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    arguments = [sys.executable, "-c", holding, str(tmp_path)]
+    left = tmp_path / ".gan.checkpoint.safetensors.12"
+    left.touch()
+    with subprocess.Popen(arguments, env=environment(), stdout=subprocess.PIPE) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"alone\n"
+        with pytest.raises(UserError, match="Another training is running in"):
+            train(TINY, training_scans, tmp_path)
+        assert left.exists()
+        first.kill()
+    with alone_in(tmp_path):
+        pass
+
+
+def test_a_drive_without_locks_can_be_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def as_without_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", as_without_locks)
+    with alone_in(tmp_path):
+        pass
 
 
 def test_two_processes_train_as_one_with_the_joint_batch(
