@@ -36,6 +36,9 @@ def test_one_logit_stands_for_a_two_way_softmax() -> None:
     target = torch.tensor([[1.0, 0.0]]).expand_as(two)
     expected = nn.functional.mse_loss(torch.softmax(two, 1), target)
     assert generator_loss("one-hot", REAL).item() == pytest.approx(expected.item(), rel=1e-5)
+    d_fake = torch.sigmoid(FAKE)
+    expected = (expected + (d_fake**2).mean()) / 2
+    assert discriminator_loss("one-hot", REAL, FAKE).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["least-squares", "non-saturating", "saturating", "one-hot"])
@@ -53,3 +56,4 @@ def test_accuracy_counts_right_judgements_and_no_places_without_lung() -> None:
     real, fake = torch.tensor([0.9, 0.2, 0.0]), torch.tensor([0.1, 0.8, 0.0])
     assert accuracy("least-squares", real, fake) == 0.5
     assert accuracy("non-saturating", torch.tensor([0.9, 0.2]), torch.tensor([-0.1, 0.8])) == 0.75
+    assert accuracy("non-saturating", torch.tensor([-0.9, 0.0]), torch.tensor([-0.1, 0.0])) == 0.5

@@ -37,6 +37,16 @@ def test_the_mean_keeps_its_share_and_takes_the_rest_from_the_weights(
         assert torch.equal(ours, theirs), "statistics are means already"
 
 
+def test_the_mean_is_looked_at_and_never_trained() -> None:
+    """With dropout, or norms that see the batch, it would judge otherwise than the package does."""
+    network = nn.Sequential(a_network(), nn.Dropout(0.5))
+    mean = frozen_copy(network)
+    assert not any(part.training for part in mean.modules())
+    assert not any(parameter.requires_grad for parameter in mean.parameters())
+    assert network.training
+    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
 def test_late_in_a_training_the_mean_is_as_long_as_asked() -> None:
     network = nn.Linear(1, 1)
     mean = frozen_copy(network)

@@ -25,7 +25,7 @@ def logit(probability: float) -> float:
 
 
 def test_masked_l1_counts_the_mask_alone() -> None:
-    prediction, target = torch.tensor([1.0, 5.0, 9.0]), torch.tensor([0.0, 3.0, 0.0])
+    prediction, target = torch.tensor([1.0, 1.0, 9.0]), torch.tensor([0.0, 3.0, 0.0])
     assert masked_l1(prediction, target, torch.tensor([1.0, 1.0, 0.0])) == 1.5
     assert masked_l1(prediction, target, torch.zeros(3)) == 0
 
@@ -59,6 +59,8 @@ def test_missed_lesion_weighs_more_and_false_alarms_do_not() -> None:
         -math.log(0.2) * weight, rel=1e-5
     )
     assert sensitivity_enhanced(found, clean, lungs, 2.0).item() == pytest.approx(-math.log(0.1), rel=1e-5)
+    beside = torch.cat([missed, found]), torch.cat([lesion, lesion]), torch.cat([lungs, 0 * lungs])
+    assert sensitivity_enhanced(*beside, 2.0).item() == pytest.approx(-math.log(0.2) * weight, rel=1e-5)
 
 
 def test_the_weight_of_a_missed_lesion_has_no_gradient_of_its_own() -> None:
