@@ -194,9 +194,14 @@ def _wrong(source: str, what: str, fix: str) -> UserError:
 
 
 def _toml(tables: Mapping[str, Any], path: str = "") -> str:
-    """Plain values first, then each table under its heading. JSON's scalars and lists are TOML's too."""
+    """Plain values first, then each table under its heading. JSON's scalars and lists are TOML's too.
+
+    But for characters that JSON escapes as a pair.
+    """
     lines = [
-        f"{key} = {json.dumps(value)}" for key, value in tables.items() if not isinstance(value, Mapping)
+        f"{key} = {json.dumps(value, ensure_ascii=False)}"
+        for key, value in tables.items()
+        if not isinstance(value, Mapping)
     ]
     for key, value in tables.items():
         if isinstance(value, Mapping):

@@ -23,7 +23,7 @@ from COVIDSelfSegTrainingLib.segmenter import segmenter_architecture
 EVERY = pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
 
 
-@EVERY
+@pytest.mark.parametrize("preset", [*PRESETS.values(), Preset(name="Süd 𠮷")], ids=[*PRESETS, "any script"])
 @pytest.mark.parametrize("ending", ["toml", "json"])
 def test_a_preset_survives_a_file(preset: Preset, ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"preset.{ending}"
