@@ -45,7 +45,8 @@ def test_options_keep_it_in_the_lung_in_range_and_off_the_lattice() -> None:
 
 def test_the_values_are_those_of_the_noise_package() -> None:
     package = pytest.importorskip("noise")
-    preset = replace(PAPER, base=(0, 1), slices=0.5)  # larger bases are undefined there
+    # Larger bases are undefined there; and in as few cells as these lie here, noise repeats at once or never.
+    preset = replace(PAPER, base=(0, 1), slices=0.5, repeat=1.0, strength=0.5)
     volume = torch.zeros(1, 4, 16, 24)
     noise = draw_slice_noise(1, 4, preset, np.random.default_rng(3))
     noisy = add_slice_noise(volume, volume, noise, preset)
@@ -53,13 +54,30 @@ def test_the_values_are_those_of_the_noise_package() -> None:
         scale, base = noise.scale[number].item(), int(noise.base[number])
         persistence = noise.persistence[number].item()
         for row, column in ((3, 5), (11, 20), (15, 1)):
-            expected = package.pnoise2(row / scale, column / scale, 10, persistence, 2.0, 140, 140, base)
-            assert noisy[0, place, row, column].item() == pytest.approx(expected, abs=2e-5)
+            expected = package.pnoise2(row / scale, column / scale, 10, persistence, 2.0, 1, 1, base)
+            assert noisy[0, place, row, column].item() == pytest.approx(0.5 * expected, abs=2e-5)
+
+
+def test_arguments_are_drawn_from_all_of_their_spans() -> None:
+    preset = replace(PAPER, base=(0, 3), random_phase=True)
+    noise = draw_slice_noise(50, 32, preset, np.random.default_rng(0))
+    assert noise.phase is not None
+    for values, (low, high) in (
+        (noise.persistence, preset.persistence),
+        (noise.scale, preset.scale),
+        (noise.base, preset.base),
+        (noise.phase[:, 0], (0, preset.repeat)),
+        (noise.phase[:, 1], (0, preset.repeat)),
+    ):
+        edge = 0.05 * (high - low)
+        assert low <= values.min() < low + edge
+        assert high - edge < values.max() <= high
 
 
 def test_a_part_of_a_joint_batch_gets_the_noise_of_its_own_volumes() -> None:
     volume = torch.rand(4, 8, 16, 16)
-    noise = draw_slice_noise(4, 8, PAPER, np.random.default_rng(1))
-    whole = add_slice_noise(volume, volume, noise, PAPER)
-    part = add_slice_noise(volume[1::2], volume[1::2], noise.of(torch.tensor([1, 3])), PAPER)
+    preset = replace(PAPER, random_phase=True)
+    noise = draw_slice_noise(4, 8, preset, np.random.default_rng(1))
+    whole = add_slice_noise(volume, volume, noise, preset)
+    part = add_slice_noise(volume[1::2], volume[1::2], noise.of(torch.tensor([1, 3])), preset)
     assert torch.allclose(part, whole[1::2], atol=1e-6)
