@@ -82,6 +82,21 @@ def smooth_foci(lungs: np.ndarray, **changed: float) -> LesionFoci:
     )
 
 
+def test_a_lesion_is_an_ellipsoid_that_fills_from_its_border_inwards(lungs: np.ndarray) -> None:
+    foci = smooth_foci(lungs)
+    one = LesionFoci(**{name: value[:, :1] for name, value in vars(foci).items()})
+    one = replace(one, edges=one.radii, core_starts=one.radii)
+    places_mm = np.stack(np.indices(lungs.shape), -1) * VOXEL_MM
+    # Its shape takes an offset from the centre to the unit ball.
+    reach = np.linalg.norm((places_mm - one.centres[0, 0].numpy()) @ one.shapes[0, 0].numpy().T, axis=-1)
+    depth = np.clip(1 - reach, 0, 1)
+    expected = 0.3 * (3 * depth**2 - 2 * depth**3) * lungs
+    filling = fill(lungs, one)
+    assert np.count_nonzero(filling) > 100
+    assert np.allclose(filling[filling > 0], expected[filling > 0], atol=1e-4)
+    assert np.count_nonzero((filling > 0) != (expected > LEAST_FILLING)) <= 1
+
+
 def test_a_lesion_that_hugs_the_pleura_is_a_rim_of_its_thickness(lungs: np.ndarray) -> None:
     depth = ndimage.distance_transform_edt(lungs, sampling=VOXEL_MM)
     thickness = 12.0
