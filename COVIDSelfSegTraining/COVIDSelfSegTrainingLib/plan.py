@@ -185,8 +185,8 @@ def _disk_bytes(gan: GanTrainer, segmenter: SegmenterTrainer, diseased: list[Coh
 
 
 def _free_bytes(output: Path) -> int:
-    there = next(folder for folder in [output, *output.absolute().parents] if folder.is_dir())
-    return shutil.disk_usage(there).free
+    there = [folder for folder in [output, *output.absolute().parents] if folder.is_dir()]
+    return shutil.disk_usage(there[0]).free if there else 0  # a drive of Windows that is not connected
 
 
 def _peak_memory() -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from COVIDSelfSegLib import __version__
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.file_errors import writing_to
 from COVIDSelfSegLib.models import ModelPackage, open_package, write_package
 from COVIDSelfSegLib.networks.generator import VolumeGenerator
 from COVIDSelfSegLib.package_card import Inference, ModelCard, TrainingScan
@@ -86,8 +87,9 @@ def train(
     check_start(preset, start)
     check_cohort(scans, preset)
     _check_processes(preset, size_of_launcher())
-    try:
+    with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    try:
         # Before the processes join, or else the others would wait for one that is refused.
         with alone_in(folder) if rank_of_launcher() == 0 else nullcontext(), joined(device) as mine:
             log.setLevel(logging.INFO if rank() == 0 else logging.WARNING)

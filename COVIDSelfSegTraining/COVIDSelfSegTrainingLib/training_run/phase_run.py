@@ -214,4 +214,5 @@ _FULL = {
 
 def disk_error(folder: Path, error: OSError) -> UserError | None:
     """What to say of an error of the disk; None for any other."""
-    return not_writable(folder, error) if error.errno in _FULL else None
+    gone = not folder.is_dir()
+    return not_writable(folder, error) if error.errno in _FULL or gone else None

@@ -16,6 +16,7 @@ from COVIDSelfSegLib.errors import ExitCode
 from COVIDSelfSegLib.events import Result, StageProgress, parse_event
 from COVIDSelfSegLib.models import open_package, write_package
 from COVIDSelfSegLib.package_card import TrainingScan
+from COVIDSelfSegTrainingLib import plan
 from COVIDSelfSegTrainingLib.cli import main
 from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan
 from COVIDSelfSegTrainingLib.preset_files import read_preset, write_preset
@@ -43,6 +44,13 @@ def test_the_plan_measures_and_writes_nothing(
     named = ("GAN", "pseudo-masks", "2D network", "calibration", "together", "disk")
     assert [word in text for word in named] == [True] * len(named)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_drive_that_is_not_connected_has_no_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows not even its root is a folder then."""
+    assert plan._free_bytes(Path("/nowhere/model")) > 0
+    monkeypatch.setattr(Path, "is_dir", lambda _path: False)
+    assert plan._free_bytes(Path("/nowhere/model")) == 0
 
 
 def test_the_plan_is_the_result_where_events_are_asked_for(

@@ -445,6 +445,33 @@ def test_a_folder_that_is_a_file_is_refused(training_scans: list[CohortScan], tm
     assert "is a file, where a folder is needed" in refused.value.why
 
 
+def test_a_folder_that_cannot_be_made_is_refused(training_scans: list[CohortScan]) -> None:
+    """As on a drive of Windows that is not connected: what is missing cannot be made."""
+    with pytest.raises(UserError, match="/proc/nothing/model cannot be written") as refused:
+        train(TINY, training_scans, Path("/proc/nothing/model"))
+    assert refused.value.code == ExitCode.OUTPUT_NOT_WRITABLE
+
+
+def test_a_drive_that_goes_away_within_a_training_is_said(
+    training_scans: list[CohortScan], tmp_path: Path
+) -> None:
+    def gone(*_: object) -> None:
+        shutil.rmtree(tmp_path / "model")
+
+    with pytest.raises(UserError, match="could not write") as refused:
+        training.train(
+            TINY,
+            training_scans,
+            tmp_path / "model",
+            CPU,
+            command="a test",
+            report=gone,
+            running=Running(report_every=1, save_every=100, tensorboard=False),
+        )
+    assert "the drive is gone" in refused.value.why
+    assert refused.value.code == ExitCode.OUTPUT_NOT_WRITABLE
+
+
 @pytest.mark.parametrize("group", ["healthy", "diseased"])
 def test_a_cohort_without_one_group_is_refused(
     training_scans: list[CohortScan], group: str, tmp_path: Path
