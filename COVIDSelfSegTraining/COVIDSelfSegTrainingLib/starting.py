@@ -7,7 +7,7 @@ from typing import Any
 
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.models import ModelPackage
-from COVIDSelfSegLib.package_card import Architecture, ModelCard, TrainingScan
+from COVIDSelfSegLib.package_card import Architecture, ModelCard, TrainingScan, is_non_commercial
 from torch import nn
 
 from .gan import GanTrainer, generator_architecture
@@ -70,12 +70,18 @@ def learned_from(
 ) -> tuple[tuple[TrainingScan, ...], dict[str, Any]]:
     """Every scan that ever shaped the weights, and what to say in the recipe of where they began.
 
-    A licence that forbids commercial use is thereby inherited.
+    A licence that forbids commercial use is thereby inherited, even if the same scan is now said to be under
+    another; it is named with both then.
     """
     if start is None:
         return scans, {}
     names = {scan.name for scan in scans}
-    inherited = tuple(scan for scan in start.card.trained_on if scan.name not in names)
+    forbidden = {scan.name for scan in scans if is_non_commercial(scan.licence)}
+    inherited = tuple(
+        scan
+        for scan in start.card.trained_on
+        if scan.name not in (forbidden if is_non_commercial(scan.licence) else names)
+    )
     return scans + inherited, {"started_from": {"name": start.card.name} | origin(start)}
 
 

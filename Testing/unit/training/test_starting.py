@@ -10,6 +10,7 @@ import torch
 from COVIDSelfSegLib.devices import Device
 from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.models import ModelPackage, open_package
+from COVIDSelfSegLib.package_card import TrainingScan, is_non_commercial
 from COVIDSelfSegTrainingLib import training
 from COVIDSelfSegTrainingLib.cli import main
 from COVIDSelfSegTrainingLib.cohorts import cutting
@@ -17,6 +18,7 @@ from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan
 from COVIDSelfSegTrainingLib.cohorts.sources import Source
 from COVIDSelfSegTrainingLib.preset_files import write_preset
 from COVIDSelfSegTrainingLib.presets import Preset
+from COVIDSelfSegTrainingLib.starting import learned_from
 from torch import nn
 
 from ..conftest import COARSE, TINY, cut_scans
@@ -95,6 +97,20 @@ def test_what_the_package_was_trained_on_and_its_licences_are_inherited(
     assert {scan.name for scan in card.non_commercial} == {"their_healthy", "their_sick"}
     assert card.recipe["started_from"]["weights_sha256"] == theirs.sha256
     assert card.recipe["started_from"]["recipe"]["seed"] == TINY.seed
+
+
+def test_a_scan_that_is_trained_on_again_is_named_once_unless_its_licence_would_be_lost(
+    theirs: ModelPackage,
+) -> None:
+    for licence, named in (("CC BY-NC 4.0", 2), ("not stated", 3)):
+        again = TrainingScan("their_sick", licence, "diseased")
+        scans, _ = learned_from((again,), theirs)
+        assert scans[0] == again
+        assert len(scans) == named
+        assert {scan.name for scan in scans if is_non_commercial(scan.licence)} == {
+            "their_healthy",
+            "their_sick",
+        }
 
 
 def test_a_training_that_started_elsewhere_is_not_gone_on_with(
