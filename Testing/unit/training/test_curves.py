@@ -86,6 +86,8 @@ def test_a_line_that_was_cut_short_does_not_count_and_later_steps_are_forgotten(
     TrainingLog(tmp_path, tensorboard=False).rewind("gan", 40)
     lines = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
     assert [line["iteration"] for line in lines] == [20, 40]
+    TrainingLog(tmp_path, tensorboard=False).rewind("segmenter", 0)
+    assert read_log(tmp_path / LOG) == lines, "of another phase"
 
 
 def test_a_page_that_a_program_keeps_open_stays_as_it_was_and_ends_no_training(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan
 from COVIDSelfSegTrainingLib.cohorts.sources import Source
 from COVIDSelfSegTrainingLib.preset_files import write_preset
 from COVIDSelfSegTrainingLib.presets import Preset
-from COVIDSelfSegTrainingLib.starting import learned_from
+from COVIDSelfSegTrainingLib.starting import check_start, learned_from
 from torch import nn
 
 from ..conftest import COARSE, TINY, cut_scans
@@ -128,6 +129,19 @@ def test_a_package_of_another_network_is_refused(
     with pytest.raises(UserError, match=r"generator is .* wants"):
         train(wider, our_scans, tmp_path / "model", theirs)
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("grid", "named"),
+    [
+        ({"slice_plane": (64, 64)}, "2D network's grid"),
+        ({"generator_grid": (16, 32, 48)}, "generator's grid"),
+    ],
+)
+def test_a_package_of_another_grid_is_refused(theirs: ModelPackage, grid: dict[str, Any], named: str) -> None:
+    check_start(TINY, theirs)
+    with pytest.raises(UserError, match=f"its {named} is "):
+        check_start(replace(TINY, inference=replace(TINY.inference, **grid)), theirs)
 
 
 def test_no_phase_1_and_no_package_is_refused(our_scans: list[CohortScan], tmp_path: Path) -> None:
