@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 from COVIDSelfSegLib.devices import choose_device
+from COVIDSelfSegLib.painting import LesionFoci
 from COVIDSelfSegTrainingLib import corruption, patterns, segmenter_batches
 from COVIDSelfSegTrainingLib.augmentation import vary_mask
 from COVIDSelfSegTrainingLib.cohorts import cutting
@@ -19,6 +20,7 @@ from COVIDSelfSegTrainingLib.cohorts.slabs import Slab
 from COVIDSelfSegTrainingLib.cohorts.sources import Source
 from COVIDSelfSegTrainingLib.corruption import paint_slabs
 from COVIDSelfSegTrainingLib.options import SegmenterPreset
+from COVIDSelfSegTrainingLib.patterns import foci_of_slice
 from COVIDSelfSegTrainingLib.pseudo_masks import PseudoMask
 from COVIDSelfSegTrainingLib.segmenter_batches import SegmenterBatches
 from COVIDSelfSegTrainingLib.slice_selection import MaskedSlice, any_slice, most_infected
@@ -33,6 +35,28 @@ def a_scan(tmp_path_factory: pytest.TempPathFactory) -> CohortScan:
         patch.setattr(cutting, "draw_acquisition", lambda _rng: SMALL)
         source = Source("healthy", "healthy", "none needed", seed=1)
         return cut_scans([source], tmp_path_factory.mktemp("cohort"))[0]
+
+
+def test_lesions_of_each_pattern_are_what_it_is_called(
+    a_scan: CohortScan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    middle = float(a_scan.holding[len(a_scan.holding) // 2] * a_scan.slice_mm[0])
+
+    def drawn(pattern: str) -> dict[str, torch.Tensor]:
+        monkeypatch.setattr(patterns, "_SHARES", {pattern: 1.0})
+        records = [foci_of_slice(a_scan, middle, np.random.default_rng(seed)) for seed in range(40)]
+        return {f.name: torch.cat([getattr(one, f.name)[0] for one in records]) for f in fields(LesionFoci)}
+
+    few, many, wide, nets, solid = map(drawn, ("foci", "scattered", "fields", "nets", "consolidation"))
+    assert len(many["radii"]) > 2 * len(few["radii"])
+    assert many["radii"].median() < 0.7 * few["radii"].median()
+    large = wide["radii"] > few["radii"].quantile(0.9)
+    assert large.float().mean() > 0.2
+    assert (wide["cores"][large] < 0.5).float().mean() > 0.6, "faint"
+    assert nets["fillings"].max() < nets["paving"].min()
+    dense = solid["fillings"] > 0.75
+    assert dense.float().mean() > 0.2
+    assert solid["edges"][dense].max() <= 5, "mm"
 
 
 def test_nets_are_faint_with_bright_lines_and_lesion_between_them_too(
