@@ -30,6 +30,39 @@ def test_the_compact_transunet_fits_in_14_mib_of_half_precision() -> None:
     assert 2 * parameters(CompactTransUNet()) < 14 * 2**20
 
 
+def test_the_generator_is_a_dense_u_net_whose_bottleneck_takes_in_the_latent_block() -> None:
+    """Written out after the 2022 paper (section 2.2, figure 1); the shipped weights need every step of it."""
+    torch.manual_seed(0)
+    network = Generator(base_width=2)
+    convolutions = [part for part in network.modules() if isinstance(part, nn.Conv3d)]
+    assert [part.kernel_size[0] for part in convolutions] == 9 * [3] + [1, 3, 5] + 9 * [3] + [1]
+    layers, ups = iter(convolutions), iter(network.ups)
+    volume = torch.rand(1, 1, 16, 32, 32)
+    latent = 20 * draw_latent(volume)
+
+    def act(x: torch.Tensor) -> torch.Tensor:
+        return torch.maximum(x, 0.3 * x)
+
+    def pair(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        a = act(next(layers)(x))
+        b = act(next(layers)(torch.cat([x, a], 1)))
+        return torch.cat([x, b], 1), b
+
+    x, skips = volume, []
+    for level in range(4):
+        x, b = pair(x)
+        skips.append(x if level == 3 else b)
+        x = nn.functional.max_pool3d(x, 2)
+    h = torch.cat([x, act(next(layers)(x))], 1)
+    noisy = torch.cat([h, latent], 1)
+    h = h + torch.cat([act(next(layers)(noisy)) for _ in range(3)], 1)
+    x = torch.cat([x, act(next(layers)(h))], 1)
+    for skip in reversed(skips):
+        x, _ = pair(torch.cat([next(ups)(x), skip], 1))
+    expected = nn.functional.relu(next(layers)(x))
+    torch.testing.assert_close(network(volume, latent).volume, expected)
+
+
 @pytest.mark.parametrize("width", [1, 2, 4])
 def test_every_width_of_the_generator_follows_the_base_width(width: int) -> None:
     network = Generator(base_width=width, lung_channel=True)
