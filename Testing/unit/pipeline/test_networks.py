@@ -30,15 +30,16 @@ def test_the_compact_transunet_fits_in_14_mib_of_half_precision() -> None:
     assert 2 * parameters(CompactTransUNet()) < 14 * 2**20
 
 
-def test_the_generator_is_a_dense_u_net_whose_bottleneck_takes_in_the_latent_block() -> None:
+@pytest.mark.parametrize("composite", [False, True], ids=["the paper's", "as the shipped one"])
+def test_the_generator_is_a_dense_u_net_whose_bottleneck_takes_in_the_latent_block(composite: bool) -> None:
     """Written out after the 2022 paper (section 2.2, figure 1); the shipped weights need every step of it."""
     torch.manual_seed(0)
-    network = Generator(base_width=2)
+    network = Generator(base_width=2, composite=composite, lung_channel=composite)
     convolutions = [part for part in network.modules() if isinstance(part, nn.Conv3d)]
     assert [part.kernel_size[0] for part in convolutions] == 9 * [3] + [1, 3, 5] + 9 * [3] + [1]
     layers, ups = iter(convolutions), iter(network.ups)
-    volume = torch.rand(1, 1, 16, 32, 32)
-    latent = 20 * draw_latent(volume)
+    given = torch.rand(1, 1 + composite, 16, 32, 32)
+    latent = 20 * draw_latent(given)
 
     def act(x: torch.Tensor) -> torch.Tensor:
         return torch.maximum(x, 0.3 * x)
@@ -48,7 +49,7 @@ def test_the_generator_is_a_dense_u_net_whose_bottleneck_takes_in_the_latent_blo
         b = act(next(layers)(torch.cat([x, a], 1)))
         return torch.cat([x, b], 1), b
 
-    x, skips = volume, []
+    x, skips = given, []
     for level in range(4):
         x, b = pair(x)
         skips.append(x if level == 3 else b)
@@ -59,8 +60,12 @@ def test_the_generator_is_a_dense_u_net_whose_bottleneck_takes_in_the_latent_blo
     x = torch.cat([x, act(next(layers)(h))], 1)
     for skip in reversed(skips):
         x, _ = pair(torch.cat([next(ups)(x), skip], 1))
-    expected = nn.functional.relu(next(layers)(x))
-    torch.testing.assert_close(network(volume, latent).volume, expected)
+    painted = next(layers)(x)
+    expected, volume = nn.functional.relu(painted), given[:, :1]
+    if composite:  # GASNet's share of what is painted anew; the rest is copied
+        fresh, share = torch.sigmoid(painted).split(1, 1)
+        expected = volume + share * (fresh - volume)
+    torch.testing.assert_close(network(given, latent).volume, expected)
 
 
 @pytest.mark.parametrize("width", [1, 2, 4])
