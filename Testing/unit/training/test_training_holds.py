@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,8 +30,8 @@ from COVIDSelfSegTrainingLib import training
 from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan, open_cohort
 from COVIDSelfSegTrainingLib.gan import GanTrainer
 from COVIDSelfSegTrainingLib.gan_batches import GanBatches
-from COVIDSelfSegTrainingLib.preset_files import write_preset
-from COVIDSelfSegTrainingLib.presets import Preset
+from COVIDSelfSegTrainingLib.preset_files import preset_from_dict, write_preset
+from COVIDSelfSegTrainingLib.presets import PRESETS, Preset
 from COVIDSelfSegTrainingLib.segmenter import SegmenterTrainer
 from COVIDSelfSegTrainingLib.training_run.checkpoint import (
     load_checkpoint,
@@ -40,6 +41,7 @@ from COVIDSelfSegTrainingLib.training_run.checkpoint import (
 )
 from COVIDSelfSegTrainingLib.training_run.one_at_a_time import alone_in
 from COVIDSelfSegTrainingLib.training_run.phase_run import Running
+from COVIDSelfSegTrainingLib.training_run.resuming import check_resumable, recipe_of
 from torch import distributed, multiprocessing, nn, optim
 
 from ..conftest import TINY, cut_scans
@@ -281,6 +283,39 @@ def test_a_checkpoint_of_another_preset_is_refused_by_its_options(
     # What is used after training alone may change.
     renamed = replace(TINY, name="other", inference=replace(TINY.inference, latent_draws=3))
     assert train(renamed, training_scans, its_folder).package.card.name == "covidselfseg-other"
+
+
+@pytest.mark.parametrize(
+    ("changed", "refused"),
+    [
+        ({"seed": 3}, ["gan", "segmenter"]),
+        ({"gan": {"noise": {"octaves": 3}}}, ["gan", "segmenter"]),
+        ({"inference": {"generator_grid": [16, 64, 64]}}, ["gan", "segmenter"]),
+        ({"inference": {"margin_mm": 9.0}}, ["gan", "segmenter"]),
+        ({"gan": {"iterations": 2501}}, ["segmenter"]),
+        ({"pseudo_mask": {"draws": 5}}, ["segmenter"]),
+        ({"segmenter": {"network": {"blocks": 5}}}, ["segmenter"]),
+        ({"inference": {"slice_plane": [128, 128]}}, ["segmenter"]),
+        ({"inference": {"neighbour_mm": 5.0}}, ["segmenter"]),
+        ({"name": "mine", "calibration_batches": 0}, []),
+        ({"inference": {"threshold": 0.3, "latent_draws": 3, "least_lesion_ml": 1.0}}, []),
+        ({"inference": {"mirrored": False, "calibration_slope": 2.0, "marked": True}}, []),
+    ],
+)
+def test_a_phase_goes_on_unless_an_option_changed_that_had_a_say_in_it(
+    changed: dict[str, Any], refused: list[str], tmp_path: Path
+) -> None:
+    path, preset = tmp_path / "c.safetensors", preset_from_dict(changed)
+    save_checkpoint(path, 1, {"n": nn.Linear(1, 1)}, {}, recipe_of(PRESETS["default"], []))
+
+    def is_refused(phase: str) -> bool:
+        try:
+            check_resumable(path, phase, preset, recipe_of(preset, []))
+        except UserError as error:
+            return "was made with other options" in error.what
+        return False
+
+    assert [phase for phase in training.PHASES if is_refused(phase)] == refused
 
 
 def test_fewer_steps_of_the_gan_than_a_checkpoint_has_done_are_refused(
