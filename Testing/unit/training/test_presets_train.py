@@ -116,6 +116,9 @@ def test_a_preset_learns_to_find_lesions_better_than_any_hu_threshold(
     package = train(
         tiny(name), training_scans, tmp_path, CPU, command="a test", report=lambda *_: None
     ).package
+    told = package.card.inference
+    # The published systems take off no residual, and vary nothing as another scanner would.
+    assert (told.residual_hu > 0, told.marked) == (name == "default", name == "default")
     truths = [sitk.GetArrayFromImage(phantom.lesions) > 0 for phantom in unseen]
     found = [probability(package, phantom) for phantom in unseen]
     ours = best_dice([[one > level for one in found] for level in LEVELS], truths)

@@ -22,7 +22,7 @@ from COVIDSelfSegTrainingLib.cohorts.sources import Source
 from COVIDSelfSegTrainingLib.corruption import paint_slabs, paint_volumes
 from COVIDSelfSegTrainingLib.gan import GanTrainer
 from COVIDSelfSegTrainingLib.presets import Preset
-from COVIDSelfSegTrainingLib.pseudo_masks import PseudoMask
+from COVIDSelfSegTrainingLib.pseudo_masks import PseudoMask, residual_hu
 from COVIDSelfSegTrainingLib.segmenter import SegmenterTrainer
 from COVIDSelfSegTrainingLib.segmenter_batches import SegmenterBatch, SegmenterBatches
 from COVIDSelfSegTrainingLib.slice_selection import CLASSES, scan_chances
@@ -153,6 +153,8 @@ def test_training_ends_in_a_package_that_says_what_it_was_trained_on(
     assert package.card.inference.marked
     generator = package.generator()
     assert generator.composite
+    left = residual_hu(generator, a_cohort[:2], TINY.pseudo_mask.draws, CPU)
+    assert package.card.inference.residual_hu == round(left, 1) > 0
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert {line["phase"] for line in lines} == {"gan", "segmenter"}
     assert {"accuracy", "error_left", "texture"} <= lines[0].keys()

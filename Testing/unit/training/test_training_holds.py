@@ -256,15 +256,20 @@ def test_each_of_two_processes_drops_out_what_it_will_and_the_first_what_a_singl
         assert not torch.equal(first[phase], second[phase])
 
 
+@pytest.mark.parametrize(("batch", "most"), [(4, 2), (64, 8)])
 def test_more_processes_than_a_batch_has_rows_are_refused_before_they_join(
-    training_scans: list[CohortScan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    training_scans: list[CohortScan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int, most: int
 ) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "3")
-    with pytest.raises(UserError, match=r"3 processes cannot share .* at most 2 can.*") as refused:
-        train(TINY, training_scans, tmp_path / "out")
-    assert "--nproc-per-node=2" in refused.value.fix
-    assert "gan.batch" in refused.value.fix
+    monkeypatch.setenv("WORLD_SIZE", str(most + 1))
+    preset = replace(TINY, gan=replace(TINY.gan, batch=batch))
+    said = f"{most + 1} processes cannot share .* at most {most} can"
+    with pytest.raises(UserError, match=said) as refused:
+        train(preset, training_scans, tmp_path / "out")
+    assert f"--nproc-per-node={most}" in refused.value.fix
+    assert ("gan.batch" if batch == 4 else "segmenter.painted") in refused.value.fix
     assert not (tmp_path / "out").exists()
+    without_phase_1 = replace(preset, gan=replace(preset.gan, iterations=0))
+    training._check_processes(without_phase_1, 8)
 
 
 def _groups(scans: list[CohortScan]) -> tuple[list[CohortScan], list[CohortScan]]:
