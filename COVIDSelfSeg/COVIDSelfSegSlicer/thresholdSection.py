@@ -73,7 +73,8 @@ class ThresholdSection:
         self._showEdits()
         if report is not None:
             self._calibrated = report["model"]["calibrated_threshold"]
-            self._setSlider(resultNodes.thresholdOf(ctNode) or report["threshold"])
+            writtenAt = resultNodes.thresholdOf(ctNode)
+            self._setSlider(report["threshold"] if writtenAt is None else writtenAt)
         self._show(ui.thresholdSlider.value)
 
     def follow(self) -> None:

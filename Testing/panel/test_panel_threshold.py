@@ -595,6 +595,14 @@ def test_slider_and_read_out_follow_a_lesion_that_is_written_otherwise(a_panel_w
     assert resultNodes.thresholdOf(panel.ctNode) == pytest.approx(0.7)
 
 
+def test_the_slider_stays_at_its_end_where_a_lesion_was_written_at_zero(a_panel_with_results):
+    panel, slider = a_panel_with_results, a_panel_with_results.ui.thresholdSlider
+    panel.logic.setThreshold(panel.ctNode, 0.0)
+    assert slider.value == slider.minimum
+    panel.updateGUIFromParameterNode()  # as after any node that is added
+    assert slider.value == slider.minimum
+
+
 def test_the_panel_follows_the_chosen_ct(a_panel_with_results, samples):
     panel = a_panel_with_results
     user.drag(panel.ui.thresholdSlider, 0.8)
