@@ -84,9 +84,15 @@ def writeLesion(
     The marked step: it takes up to two seconds on a scan of 512 x 512 x 300.
 
     Raises:
-        UserError: the CT has no results.
+        UserError: the CT has no results, or the threshold is none.
     """
     curve, report = _lastRunOn(ctNode)
+    if not 0 <= threshold <= 1:  # 30 for 30 % would find no lesion in any scan
+        raise UserError(
+            _("The threshold {threshold} is not in 0 .. 1.").format(threshold=threshold),
+            why=_("It is applied to the lesion probability, which goes from 0 to 1."),
+            fix=_("Give 0.3 for 30 %, for example."),
+        )
     saveStateForUndo(ctNode)
     if not overwriteEdits:
         _keepEdits(ctNode, editsAtStake(ctNode))

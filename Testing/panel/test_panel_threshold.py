@@ -76,6 +76,19 @@ def test_a_threshold_cannot_be_set_from_the_console_where_nothing_was_segmented(
     assert not any(resultNodes.allNodes(role) for role in resultNodes.ROLES)
 
 
+@pytest.mark.parametrize("threshold", [-0.1, 30, float("nan")])
+def test_a_threshold_that_is_no_probability_is_refused_and_changes_nothing(a_panel_with_results, threshold):
+    from COVIDSelfSegLib.errors import UserError  # that of the panel, which is another one after a reload
+
+    panel = a_panel_with_results
+    before, told = lesion(panel), resultNodes.thresholdOf(panel.ctNode)
+    assert before.any()
+    with pytest.raises(UserError, match="is not in 0"):
+        panel.logic.setThreshold(panel.ctNode, threshold)
+    assert np.array_equal(lesion(panel), before)
+    assert resultNodes.thresholdOf(panel.ctNode) == told
+
+
 @pytest.mark.parametrize("gone", [resultNodes.SEGMENTATION, resultNodes.PROBABILITY])
 def test_a_threshold_cannot_be_set_where_what_it_needs_was_deleted(a_panel_with_results, gone):
     from COVIDSelfSegLib.errors import UserError  # that of the panel, which is another one after a reload
