@@ -8,7 +8,7 @@ own grid: a layer of fluid behind the lungs of a patient who lies on his back.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import SimpleITK as sitk
@@ -239,5 +239,17 @@ def add_effusions(sheet: Sheet, scores: Sequence[EffusionScore]) -> None:
             }
         )
     sheet.table("effusions", rows)
-    told = ({**asdict(score), "learnt": "yes" if score.learnt else "no"} for score in scores)
-    sheet.table("effusions_scans", list(told))
+    sheet.table("effusions_scans", list(map(_scan_row, scores)))
+
+
+def _scan_row(score: EffusionScore) -> dict[str, Cell]:
+    return {
+        "kind": score.kind,
+        "scan": score.scan,
+        "method": score.method,
+        "learnt from": "yes" if score.learnt else "no",
+        "effusion inside": score.fluid,
+        "lung inside": score.lung,
+        "beyond": score.beyond,
+        "beyond without effusion": score.beyond_healthy,
+    }

@@ -198,6 +198,18 @@ def add_rescans(sheet: Sheet, scores: Sequence[RescanScore]) -> None:
             row["volume, times that of the original scan"] = summarise(ratios).mean
         rows.append(row)
     sheet.table("rescans", rows)
-    sheet.table(
-        "rescans_scans", [{**asdict(one), "healthy": "yes" if one.healthy else "no"} for one in scores]
-    )
+    sheet.table("rescans_scans", list(map(_scan_row, scores)))
+
+
+def _scan_row(score: RescanScore) -> dict[str, Cell]:
+    return {
+        "scan": score.scan,
+        "group": "healthy" if score.healthy else "diseased",
+        "change": score.rescan,
+        "method": score.method,
+        "Dice with the original scan": score.dice,
+        "found in the original scan, ml": score.expected_ml,
+        "found, ml": score.found_ml,
+        "found, % of lung": 100 * score.found_share,
+        "why refused": score.refused or None,
+    }

@@ -138,7 +138,7 @@ def test_of_a_tumour_patient_only_the_clean_lung_counts(sheet: Path, run: Run) -
 def test_scans_made_otherwise_are_compared_with_what_was_found_before(
     sheet: Path, run: Run, a_model: ModelPackage, scan: sitk.Image
 ) -> None:
-    rows = {(row["scan"], row["rescan"]): row for row in table(sheet, "rescans_scans")}
+    rows = {(row["scan"], row["change"]): row for row in table(sheet, "rescans_scans")}
     assert {name for name, _ in rows} == {"covidctmd_normal001", "covidctmd_P001", "lidc_0314_left"}
     whole = array_view(run.lesions) > 0
     sparse = rows["covidctmd_P001", "a slice every 8 mm"]
@@ -146,8 +146,9 @@ def test_scans_made_otherwise_are_compared_with_what_was_found_before(
     some = scan[:, :, step // 2 :: step]
     again = array_view(segment(some, a_model, Options(builtin_lungs=True, device="cpu")).lesions) > 0
     ml = np.prod(some.GetSpacing()) / 1000
-    assert float(sparse["expected_ml"]) == pytest.approx(whole[step // 2 :: step].sum() * ml)
-    assert float(sparse["found_ml"]) == pytest.approx(again.sum() * ml)
+    before, after = (float(sparse[name]) for name in ("found in the original scan, ml", "found, ml"))
+    assert before == pytest.approx(whole[step // 2 :: step].sum() * ml)
+    assert after == pytest.approx(again.sum() * ml)
     assert ("covidctmd_normal001", "soft kernel") not in rows
     assert ("covidctmd_P001", "soft kernel") in rows
 
@@ -345,7 +346,7 @@ def test_painted_effusions_are_looked_for_in_every_healthy_scan(sheet: Path) -> 
         "lidc_0314_left",
         "phantom_203_severity0",
     }
-    learnt = {(row["scan"], row["method"]): row["learnt"] for row in rows}
+    learnt = {(row["scan"], row["method"]): row["learnt from"] for row in rows}
     assert learnt["covidctmd_normal001", "built-in"] == "yes"
     assert learnt["covidctmd_normal001", "classical, without its network"] == "no"
     assert learnt["phantom_203_severity0", "built-in"] == "no"

@@ -191,6 +191,8 @@ def test_the_sheet_keeps_scans_that_were_learnt_from_apart(tmp_path: Path) -> No
     assert float(fresh["beyond, largest"]) == pytest.approx(0.06)
     assert float(fresh["beyond without effusion, mean"]) == pytest.approx(0.01)
     with (tmp_path / "out" / "effusions_scans.csv").open(newline="") as file:
-        told = {row["scan"]: row["learnt"] for row in csv.DictReader(file)}
-    assert told == {"a": "yes", "b": "no", "c": "no"}
+        told = {row["scan"]: row for row in csv.DictReader(file)}
+    assert {scan: row["learnt from"] for scan, row in told.items()} == {"a": "yes", "b": "no", "c": "no"}
+    titles = ("effusion inside", "lung inside", "beyond", "beyond without effusion")
+    assert [float(told["b"][title]) for title in titles] == pytest.approx([0.4, 1, 0.04, 0.01])
     assert "no clinical performance" in (tmp_path / "out" / "sheet.html").read_text()

@@ -151,13 +151,22 @@ def test_of_healthy_scans_the_worst_counts_and_none_that_was_refused(tmp_path: P
     sheet = Sheet("t")
     nan = float("nan")
     well = [RescanScore("m", str(share), True, "thick", nan, 0, 3, share) for share in (0.001, 0.005)]
-    add_rescans(sheet, [RescanScore("m", "refused", True, "thick", 0.0, 0, 0, nan, "refused"), *well])
+    add_rescans(sheet, [RescanScore("m", "refused", True, "thick", 0.0, 0, 0, nan, "too dark"), *well])
     sheet.write(tmp_path)
     with (tmp_path / "rescans.csv").open(newline="") as file:
         (healthy,) = csv.DictReader(file)
     assert float(healthy["falsely infected, %, worst"]) == pytest.approx(0.5)
     assert float(healthy["falsely infected, %, mean"]) == pytest.approx(0.3)
     assert (healthy["count"], healthy["refused"]) == ("3", "1")
+    with (tmp_path / "rescans_scans.csv").open(newline="") as file:
+        refused, _, worst = csv.DictReader(file)
+    assert refused["why refused"] == "too dark"
+    assert (refused["found, % of lung"], worst["why refused"]) == ("", "")
+    assert worst == {
+        **{"scan": "0.005", "group": "healthy", "change": "thick", "method": "m", "why refused": ""},
+        **{"Dice with the original scan": "", "found in the original scan, ml": "0"},
+        **{"found, ml": "3", "found, % of lung": "0.5"},
+    }
 
 
 def test_diseased_and_healthy_scans_are_told_apart(tmp_path: Path) -> None:
