@@ -12,7 +12,7 @@ from ..preset_files import flat
 from ..starting import own_recipe
 from .cases import Case, table_suffix
 from .evaluated import Contender, Evaluated
-from .score_tables import INTERVAL_NOTE, begin_section, best_level, with_lesions
+from .score_tables import INTERVAL_NOTE, begin_section, best_level, best_note, with_lesions
 from .scoring import DIFFERENCE, CaseResult
 from .sheet import Cell, Sheet
 from .statistics import summarise, summarise_clusters
@@ -43,6 +43,7 @@ def add_ablation(sheet: Sheet, evaluated: Evaluated) -> None:
         first = evaluated.contenders[0]
         best = best_level(first, cases, DIFFERENCE)
         if best is not None:
+            sheet.note(best_note("scans"))
             counts = [first.results[case.name].baselines[best] for case in cases]
             alone = summarise_clusters((one.dice for one in counts), patients)
             rows.append(

@@ -56,10 +56,7 @@ def add_scan_protocol(sheet: Sheet, evaluated: Evaluated) -> None:
         rows = [_package_row(contender, cases) for contender in evaluated.contenders]
         rows += _baseline_rows(evaluated.contenders[0], cases)
         sheet.table(f"scan_protocol_{table_suffix(kind)}", rows)
-        sheet.note(
-            "'best level' was chosen over these very scans with the truth in view: an upper bound for any "
-            "threshold, not a method."
-        )
+        sheet.note(best_note("scans"))
         sheet.table(f"scans_{table_suffix(kind)}", list(_case_rows(evaluated, cases)))
 
 
@@ -199,6 +196,14 @@ def with_lesions(evaluated: Evaluated, kind: Kind) -> list[Case]:
     """Cases with a drawn lesion that is not empty."""
     first = evaluated.contenders[0]
     return [case for case in evaluated.of_kind(kind) if first.results[case.name].scan_scores is not None]
+
+
+def best_note(scored: str) -> str:
+    """What 'best level' is worth in a table of ``scored``: scans or slices."""
+    return (
+        f"'best level' was chosen over these very {scored} with the truth in view: an upper bound for any "
+        "threshold, not a method."
+    )
 
 
 def best_level(contender: Contender, cases: Iterable[Case], name: str) -> str | None:

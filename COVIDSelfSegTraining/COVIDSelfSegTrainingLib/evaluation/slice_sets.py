@@ -42,6 +42,7 @@ from .histogram import ProbabilityHistogram
 from .lung_scores import BUILT_IN, CLASSICAL, OF_SLICES
 from .overlap import Overlap, overlap
 from .score_curves import add_reliability
+from .score_tables import best_note
 from .scoring import EVERYTHING, KEEPING_DENSE, MIXTURE, OTSU, PLAIN, THRESHOLD
 from .sheet import Cell, Sheet
 from .slice_lungs import SliceLungs, lungs_of_slice
@@ -223,6 +224,7 @@ def add_slice_sets(sheet: Sheet, sets: Sequence[SliceSet], labels: Sequence[str]
         sheet.table(
             f"slices_{one.name}", [_row(title, one.counts[name], one.patients) for name, title in names]
         )
+        sheet.note(best_note("slices"))
         inside: list[dict[str, Cell]] = [
             {"lung mask": name, "lesion recall inside, mean over slices": summarise(recall).mean}
             for name, recall in one.recall_in_lungs.items()

@@ -195,6 +195,9 @@ def test_the_page_has_every_section_and_needs_nothing_beside_it(sheet: Path) -> 
     assert len(pictures) == 8
     assert base64.b64decode(pictures[0]).startswith(b"\xff\xd8")
     assert "58.4" in page
+    for title in ("Lesions, real scans", "Ablation, real scans"):
+        of_title = page.partition(f">{title}</h2>")[2].partition("<h2")[0]
+        assert "best level&#x27; was chosen over these very scans with the truth in view" in of_title
 
 
 def test_the_page_says_which_scans_a_package_was_trained_on(sheet: Path) -> None:

@@ -90,6 +90,7 @@ def test_pictures_are_scored_beside_the_baselines(
     assert "never trained on" in page
     best = re.findall(r"(HU above|HU without vessels above) -\d+, best level", page)
     assert sorted(set(best)) == ["HU above", "HU without vessels above"]
+    assert "best level&#x27; was chosen over these very slices with the truth in view" in page
     assert "Reliability on the lung of set" in page
     assert (pictures.parent / "out" / "lung_recall_set.csv").is_file()
 
