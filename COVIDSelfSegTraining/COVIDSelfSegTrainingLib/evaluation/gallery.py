@@ -39,13 +39,15 @@ def draw_case(images: CaseImages, run: Run, path: Path) -> None:
         for image in (images.scan, lung_image, run.lesions, truth_image, run.heatmap.excess)
     )
     voxel_mm = LungFrame.whole_scan(images.scan, 0.0).voxel_mm
+    # Where nobody drew the truth, no green would say that nothing is true.
+    outlines = "result red" if images.truth is None else "result red, truth green"
     rows = []
     for z in _spread(truth if truth.any() else lungs):
         ct = gray(hu[z])
         outlined = outline(outline(ct, truth[z] > 0, TRUTH), found[z] > 0, LESION)
         hot = heat(excess[z], lungs[z] > 0, ct)
         number = box.stored_slice(box.box[0].start + z)
-        titles = (f"slice {number}", "result red, truth green", "HU above healthy")
+        titles = (f"slice {number}", outlines, "HU above healthy")
         rows.append(_row([ct, outlined, hot], titles, voxel_mm[1] / voxel_mm[2]))
     solids = [render_solids(lungs > 0, mask > 0, voxel_mm) for mask in (found, truth)]
     names = ["3D, result", "3D, truth"] if images.truth is not None else ["3D, result"]
