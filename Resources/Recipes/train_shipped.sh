@@ -2,9 +2,9 @@
 # Trains the shipped packages anew: three trainings, each on from the one before, and the mean of their weights;
 # the network for chests, in two parts; that for single slices, in three parts, and the mean of two. The first
 # network for chests teaches what comes after it. Seeds are those of the presets where none is given. Run again,
-# it goes on where it was stopped. The threshold stays the calibrated one: that of the shipped package was set
-# afterwards, with 'covidselfseg card --threshold 0.28', and of its calibration only that of equalised pictures
-# came from as many batches as a training now takes, with 'covidselfseg calibrate --equalised --batches 96'.
+# it goes on where it was stopped. The threshold is the calibrated one, as that of the shipped package (0.35). Of
+# its calibration only that of equalised pictures came from as many batches as a training now takes, with
+# 'covidselfseg calibrate --equalised --batches 96'.
 # Usage: train_shipped.sh FOLDER, with covidselfseg on the PATH and the real scans in $COVIDSELFSEG_DATA
 set -eu
 models=$1

@@ -53,7 +53,7 @@ _WANTED = (
     _Wanted(
         "slices_*",
         ("Dice, mean", "Dice, pooled", "sensitivity", "precision"),
-        "annotated 8-bit pictures mapped to approximate HU, mean over slices; out of domain",
+        "annotated 8-bit pictures mapped to approximate HU, out of domain; mean over slices unless pooled",
     ),
 )
 _LABELS = "slice_labels"
