@@ -68,6 +68,60 @@ def test_the_generator_is_a_dense_u_net_whose_bottleneck_takes_in_the_latent_blo
     torch.testing.assert_close(network(given, latent).volume, expected)
 
 
+def test_the_compact_transunet_is_a_residual_encoder_a_pre_norm_vit_and_an_upsampler_with_skips() -> None:
+    """Written out; the shipped weights need every step of it."""
+    torch.manual_seed(0)
+    network = CompactTransUNet(width=8, blocks=2, heads=2, mlp=16, position_grid=(4, 6))
+    with torch.no_grad():
+        for parameter in network.parameters():  # none may stay at its start of 0 or 1
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    given = torch.rand(2, 4, 32, 48)
+
+    def act(x: torch.Tensor, norm: nn.Module) -> torch.Tensor:
+        channels = x.shape[1]
+        x = nn.functional.group_norm(x, min(8, channels // 2), norm.weight, norm.bias)
+        return x * torch.sigmoid(x)
+
+    def doubled(x: torch.Tensor) -> torch.Tensor:
+        """Each pixel becomes 2 x 2, a quarter of a pixel off its centre."""
+        for axis in (2, 3):
+            count = x.shape[axis]
+            before = x.index_select(axis, torch.arange(count).sub(1).clamp(min=0))
+            after = x.index_select(axis, torch.arange(count).add(1).clamp(max=count - 1))
+            both = torch.stack([(3 * x + before) / 4, (3 * x + after) / 4], axis + 1)
+            x = both.flatten(axis, axis + 1)
+        return x
+
+    x, skips = network.stem(given), []
+    for stage in network.stages:
+        skips.append(x)
+        for block, stride in zip(stage.blocks, (2, 1), strict=True):
+            activated = act(x, block.norm1)
+            kept = x
+            if stride == 2:
+                kept = nn.functional.conv2d(activated, block.shortcut.weight, stride=2)
+            halved = nn.functional.conv2d(activated, block.conv1.weight, stride=stride, padding=1)
+            x = kept + block.conv2(act(halved, block.norm2))
+    x = x + nn.functional.avg_pool2d(network.positions, 2)  # its table is twice as fine as this grid
+    tokens = x.flatten(2).transpose(1, 2)
+    for block in network.blocks:
+        parts = block.to_qkv(block.norm1(tokens)).chunk(3, 2)
+        heads = zip(*(part.chunk(2, 2) for part in parts), strict=True)
+        attended = [torch.softmax(q @ k.mT / q.shape[2] ** 0.5, 2) @ v for q, k, v in heads]
+        tokens = tokens + block.from_attention(torch.cat(attended, 2))
+        wide = block.widen(block.norm2(tokens))
+        tokens = tokens + block.narrow(wide * (1 + torch.erf(wide / 2**0.5)) / 2)
+    tokens = network.norm(tokens)
+    embedding = network.project(tokens.mean(1))
+    x = tokens.transpose(1, 2).unflatten(2, (2, 3))
+    for up, skip in zip(network.ups, reversed(skips), strict=True):
+        x = torch.cat([doubled(up.reduce(x)), skip], 1)
+        x = act(up.conv2(act(up.conv1(x), up.norm1)), up.norm2)
+    logits, told = network.forward_with_embedding(given)
+    torch.testing.assert_close(logits, network.head(x), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(told, embedding / embedding.norm(dim=1, keepdim=True), rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("width", [1, 2, 4])
 def test_every_width_of_the_generator_follows_the_base_width(width: int) -> None:
     network = Generator(base_width=width, lung_channel=True)
