@@ -1,4 +1,4 @@
-"""Files by their names: those of a folder but not of the system, and those that readers can take."""
+"""Files by their names: which are there, which of a folder are not of the system, which readers can take."""
 
 from __future__ import annotations
 
@@ -31,6 +31,11 @@ def files_below(folder: Path, on_closed: Callable[[OSError], None] | None = None
 
 def _is_of_the_system(folder: str) -> bool:
     return folder.startswith(".") or folder.lower() in _OF_THE_SYSTEM
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file; False where its folder may not be entered, for which pathlib raises."""
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def too_long(path: Path) -> UserError | None:

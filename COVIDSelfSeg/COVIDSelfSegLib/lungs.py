@@ -12,6 +12,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from .errors import ExitCode, UserError
+from .file_names import is_there
 from .lung_labels import LEFT, RIGHT
 from .lung_masks.classical import builtin_lung_mask
 from .lung_masks.network import LungNetwork
@@ -21,7 +22,6 @@ from .torch_hub import (
     R231_FILE,
     checkpoint_file,
     file_sha256,
-    is_there,
     lungmask_version,
     r231_problem,
 )

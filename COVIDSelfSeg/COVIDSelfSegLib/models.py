@@ -17,12 +17,12 @@ from pathlib import Path
 from torch import Tensor
 
 from .errors import ExitCode, UserError
+from .file_names import is_there
 from .memory import is_out_of_memory
 from .network_trial import Network, TrialError, outline, try_out
 from .networks.generator import VolumeGenerator
 from .networks.slice_network import SliceNetwork
 from .package_card import ModelCard
-from .torch_hub import is_there
 from .weight_file import DamagedFileError, check_weights, read_weights, weight_shapes, write_weights
 
 DEFAULT_PACKAGE = "covidselfseg-default"

@@ -14,7 +14,8 @@ import sys
 from importlib.util import find_spec
 from typing import Any
 
-from .torch_hub import R231_FILE, checkpoint_file, is_there, lungmask_version, r231_problem
+from .file_names import is_there
+from .torch_hub import R231_FILE, checkpoint_file, lungmask_version, r231_problem
 
 REQUIRED = {
     "numpy": "numpy",

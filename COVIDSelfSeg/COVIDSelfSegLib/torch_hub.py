@@ -10,6 +10,8 @@ import importlib.metadata
 import os
 from pathlib import Path
 
+from .file_names import is_there
+
 R231_FILE = "unet_r231-d5d2fc3d.pth"
 """Published weights of lungmask's R231; the name ends in the beginning of their SHA-256."""
 
@@ -33,11 +35,6 @@ def lungmask_version() -> str | None:
         return importlib.metadata.version("lungmask")
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def is_there(path: Path) -> bool:
-    """Whether there is such a file; False where its folder may not be entered, for which pathlib raises."""
-    return os.path.isfile(path)  # noqa: PTH113
 
 
 def r231_problem(path: Path) -> str:

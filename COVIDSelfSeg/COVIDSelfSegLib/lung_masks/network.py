@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..array_types import FloatArray
+from ..file_names import is_there
 from ..frame import AIR_HU
 from ..hounsfield import to_unit
 from ..memory import is_out_of_memory
-from ..torch_hub import is_there
 
 if TYPE_CHECKING:
     from torch import Tensor
