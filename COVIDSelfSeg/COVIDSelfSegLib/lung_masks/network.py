@@ -69,12 +69,17 @@ class LungCard:
         Raises:
             ValueError: not a card of this schema.
         """
-        values = json.loads(text)
+        try:
+            values = json.loads(text)
+        except RecursionError as error:
+            raise ValueError("the lung model card is nested too deeply") from error
         if not isinstance(values, dict) or values.pop("schema", None) != _SCHEMA:
             raise ValueError(f"not a lung model card of schema {_SCHEMA}")
         try:
             values["widths"] = tuple(values["widths"])
-            values["trained_on"] = tuple(tuple(one) for one in values["trained_on"])
+            values["trained_on"] = tuple((name, licence) for name, licence in values["trained_on"])
+            if not all(isinstance(text, str) for one in values["trained_on"] for text in one):
+                raise TypeError("a name is no text")
             return cls(**values)
         except (KeyError, TypeError) as error:
             raise ValueError(f"the lung model card is incomplete ({error})") from error

@@ -77,8 +77,14 @@ def test_beyond_a_chest_the_network_sees_air() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"schema": 2}, {"schema": None}, {"widths": None}, {"unheard_of": 1}],
-    ids=["of another schema", "of none", "without widths", "with more than is known"],
+    [{"schema": 2}, {"schema": None}, {"widths": None}, {"trained_on": [[["a"], "CC0"]]}, {"unheard_of": 1}],
+    ids=[
+        "of another schema",
+        "of none",
+        "without widths",
+        "with a list for a name",
+        "with more than is known",
+    ],
 )
 def test_weights_whose_card_is_not_understood_are_not_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, change: dict[str, object]
@@ -88,6 +94,11 @@ def test_weights_whose_card_is_not_understood_are_not_used(
     write_weights(tmp_path / "lungs.safetensors", read_weights(SHIPPED_WEIGHTS), {"card": json.dumps(card)})
     assert LungNetwork.shipped(weights=tmp_path / "lungs.safetensors") is None
     assert "lung model card" in caplog.text
+
+
+def test_a_card_that_is_nested_too_deeply_is_not_read() -> None:
+    with pytest.raises(ValueError, match="nested too deeply"):
+        LungCard.from_json("[" * 200_000)
 
 
 def test_a_network_has_the_voxels_and_the_scans_of_its_card() -> None:
