@@ -582,7 +582,7 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
         """Start a run that :meth:`poll` moves on; ``listeners`` are told what comes of it.
 
         Raises:
-            UserError: the CT, the mask or Slicer's temporary folder cannot be used.
+            UserError: the CT, the mask, the threshold or Slicer's temporary folder cannot be used.
             RuntimeError: a run is going on.
         """
         if self.isRunning:
@@ -600,6 +600,7 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
         if builtinLungs:
             arguments.append("--builtin-lungs")
         if threshold is not None:
+            results.checkThreshold(threshold)
             arguments += ["--threshold", repr(float(threshold))]
         files = scanExport.scanFiles(ctNode, lungMaskNode, lungSegmentIDs)
         self._run = SegmentationRun(files, arguments, setup.workerPython(), listeners)

@@ -76,6 +76,20 @@ def setResults(
     enableUndo(ctNode)
 
 
+def checkThreshold(threshold: float) -> None:
+    """Refuse what is no threshold: 30 for 30 % would find no lesion in any scan.
+
+    Raises:
+        UserError: it does not lie in 0 .. 1.
+    """
+    if not 0 <= threshold <= 1:
+        raise UserError(
+            _("The threshold {threshold} is not in 0 .. 1.").format(threshold=threshold),
+            why=_("It is applied to the lesion probability, which goes from 0 to 1."),
+            fix=_("Give 0.3 for 30 %, for example."),
+        )
+
+
 def writeLesion(
     ctNode: slicer.vtkMRMLScalarVolumeNode, threshold: float, *, overwriteEdits: bool = False
 ) -> None:
@@ -87,12 +101,7 @@ def writeLesion(
         UserError: the CT has no results, or the threshold is none.
     """
     curve, report = _lastRunOn(ctNode)
-    if not 0 <= threshold <= 1:  # 30 for 30 % would find no lesion in any scan
-        raise UserError(
-            _("The threshold {threshold} is not in 0 .. 1.").format(threshold=threshold),
-            why=_("It is applied to the lesion probability, which goes from 0 to 1."),
-            fix=_("Give 0.3 for 30 %, for example."),
-        )
+    checkThreshold(threshold)
     saveStateForUndo(ctNode)
     if not overwriteEdits:
         _keepEdits(ctNode, editsAtStake(ctNode))

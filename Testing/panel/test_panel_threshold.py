@@ -85,6 +85,8 @@ def test_a_threshold_that_is_no_probability_is_refused_and_changes_nothing(a_pan
     assert before.any()
     with pytest.raises(UserError, match="is not in 0"):
         panel.logic.setThreshold(panel.ctNode, threshold)
+    with pytest.raises(UserError, match="is not in 0"):
+        panel.logic.segment(panel.ctNode, threshold=threshold)
     assert np.array_equal(lesion(panel), before)
     assert resultNodes.thresholdOf(panel.ctNode) == told
 

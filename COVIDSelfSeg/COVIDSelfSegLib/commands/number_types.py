@@ -6,15 +6,15 @@ import argparse
 
 
 def share(text: str) -> float:
-    """Type of an argument between 0 and 1.
+    """Type of an argument from 0 to 1.
 
     Raises:
         argparse.ArgumentTypeError: it does not lie there.
         ValueError: it is no number.
     """
     value = float(text)
-    if not 0 < value < 1:
-        raise argparse.ArgumentTypeError("must lie between 0 and 1")
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError("must be a number from 0 to 1, such as 0.3 for 30 %")
     return value
 
 

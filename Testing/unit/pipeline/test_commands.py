@@ -19,6 +19,7 @@ from COVIDSelfSegLib.cli import main
 from COVIDSelfSegLib.commands import demo as demo_command
 from COVIDSelfSegLib.commands import phantom as phantom_command
 from COVIDSelfSegLib.commands.command import Command
+from COVIDSelfSegLib.commands.number_types import share
 from COVIDSelfSegLib.demo import compare
 from COVIDSelfSegLib.errors import ExitCode
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
@@ -93,6 +94,21 @@ def test_a_count_below_zero_is_refused_before_anything_is_done(
         all_commands.main([*command.split(), "-1", "--output", str(tmp_path / "none")])
     assert end.value.code == 2
     assert "must be 0 or more" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("threshold", ["30", "-0.1", "nan"])
+def test_a_threshold_that_is_no_probability_is_refused(
+    threshold: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        all_commands.main(["segment", "scan.nrrd", "--output", "here", f"--threshold={threshold}"])
+    assert end.value.code == 2
+    assert "must be a number from 0 to 1, such as 0.3 for 30 %" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0])
+def test_both_ends_of_the_slider_are_thresholds(threshold: float) -> None:
+    assert share(str(threshold)) == threshold
 
 
 @pytest.mark.parametrize("listing", ["models", "doctor"])  # more and less than a pipe's buffer
