@@ -17,8 +17,12 @@ from COVIDSelfSegTrainingLib.evaluation import gallery
 from COVIDSelfSegTrainingLib.evaluation.cases import CaseImages
 from PIL import Image
 
-SHAPE = (14, 60, 50)
-LUNGS, TRUE, FOUND = (slice(2, 12), slice(10, 50)), (slice(4, 8), slice(14, 20)), (slice(4, 8), slice(22, 28))
+SHAPE = (20, 60, 50)
+LUNGS, TRUE, FOUND = (
+    (slice(5, 15), slice(10, 50)),
+    (slice(7, 11), slice(14, 20)),
+    (slice(7, 11), slice(22, 28)),
+)
 
 
 def block(where: tuple[slice, slice], columns: slice) -> np.ndarray:
@@ -37,7 +41,7 @@ def image(array: np.ndarray) -> sitk.Image:
 
 @pytest.mark.parametrize(
     ("truth", "numbers"),
-    [("drawn", [5, 6, 7, 8]), ("nothing", [4, 6, 9, 11]), (None, [4, 6, 9, 11])],
+    [("drawn", [8, 9, 10, 11]), ("nothing", [7, 9, 12, 14]), (None, [7, 9, 12, 14])],
 )
 def test_slices_of_the_truth_or_of_the_lung_are_drawn_with_what_is_true_and_what_was_found(
     truth: str | None, numbers: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -60,7 +64,7 @@ def test_slices_of_the_truth_or_of_the_lung_are_drawn_with_what_is_true_and_what
     images = CaseImages(scan, None if truth is None else image(true))
     gallery.draw_case(images, Run(**parts), tmp_path / "case.jpg")
 
-    *slices, (_, _, solids) = rows
+    *slices, (_, bodies, solids) = rows
     outlines = "result red" if truth is None else "result red, truth green"
     assert [titles for _, _, titles in slices] == [
         (f"slice {number}", outlines, "HU above healthy") for number in numbers
@@ -74,10 +78,19 @@ def test_slices_of_the_truth_or_of_the_lung_are_drawn_with_what_is_true_and_what
             for picture, colour in ((heat, HEAT[-1]), (outlined, LESION), (outlined, gallery.TRUTH))
         )
         assert inside.sum() == (lungs[number - 1] > 0).sum(), "hot in the lung alone"
-        assert red.sum() == (20 if 5 <= number <= 8 else 0), "the border of 6 x 6 pixels"
+        assert red.sum() == (20 if 8 <= number <= 11 else 0), "the border of 6 x 6 pixels"
         assert green.sum() == (20 if truth == "drawn" else 0)
         if truth == "drawn":
             apart = np.argwhere(red).mean(axis=0) - np.argwhere(green).mean(axis=0)
             assert apart.tolist() == [8, 22]
+    # In 3D what was found lies to the right of what is true.
+    places = [np.argwhere(body[..., 0] > body[..., 2])[:, 1] for body in bodies]
+    assert [place.size > 0 for place in places] == [True, truth == "drawn"][: len(solids)]
+    assert truth != "drawn" or places[0].min() > places[1].max()
+    whole = np.concatenate(
+        [np.pad(row, ((0, 0), (0, 3 * gallery._PANEL - row.width), (0, 0))) for row, _, _ in rows]
+    )
     with Image.open(tmp_path / "case.jpg") as page:
-        assert page.size == (3 * gallery._PANEL, sum(row.height for row, _, _ in rows))
+        drawn = np.asarray(page)
+    assert drawn.shape == whole.shape
+    assert np.abs(drawn.astype(float) - whole).mean() < 5, "a JPEG is not exact"
