@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -203,6 +204,33 @@ def test_a_drowned_lung_is_found_in_a_single_slice() -> None:
     assert found[lesions[z]].mean() > 0.9
     assert found[lesions[z]].mean() > without[lesions[z]].mean()
     assert (found & ~lungs[z]).sum() < 0.1 * lungs[z].sum()
+
+
+def test_lung_in_a_slice_is_what_is_likely_enough_and_no_speck() -> None:
+    """From 0.6 on, and 2 cm² at least; what the network says is told by the HU here."""
+
+    class Told:
+        grid_mm = 2.5
+
+        def probability(self, hu: np.ndarray) -> np.ndarray:
+            return np.interp(hu, [-900, -800, -700], [0.66, 0.54, 0.0]).astype(np.float32)
+
+    hu = np.full((1, 100, 100), 40, np.int16)  # pixels of 2.5 mm
+    likely, doubtful, small, speck = (
+        np.s_[20:50, 20:45],
+        np.s_[20:50, 55:80],
+        np.s_[70:78, 20:28],
+        np.s_[70:74, 60:64],
+    )
+    for place, value in ((likely, -900), (doubtful, -800), (small, -900), (speck, -900)):
+        hu[0][place] = value
+    image = sitk.GetImageFromArray(hu)
+    image.SetSpacing((2.5, 2.5, 6.0))
+    found = lungs_of_slice(image, cast(LungNetwork, Told())).labels
+    shares = [found[place].mean() for place in (likely, doubtful, small, speck)]
+    assert shares[0] > 0.9
+    assert shares[2] > 0.6, "4 cm², less its rim"
+    assert shares[1::2] == [0, 0]
 
 
 def test_a_slice_is_looked_at_as_if_it_were_smaller_and_larger_too() -> None:
