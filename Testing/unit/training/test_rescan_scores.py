@@ -6,12 +6,14 @@ import csv
 from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.lungs import LungMask
+from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.phantom import Phantom
 from COVIDSelfSegLib.pipeline import Options, Run
 from COVIDSelfSegLib.volume import array_view
@@ -204,3 +206,16 @@ def test_a_scan_that_is_refused_when_made_otherwise_is_counted_and_said(
     assert (score.dice, score.found_ml) == (0, 0)
     assert np.isnan(score.found_share), "a healthy scan that is refused is not one without a false lesion"
     assert "the same value" in score.refused
+
+
+def test_a_model_that_cannot_be_used_is_no_scan_that_is_refused(
+    a_phantom: Phantom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one it would be kept, and count as a Dice of 0 ever after."""
+
+    def unusable(*_: object, **__: object) -> Run:
+        raise UserError("gone", why="", fix="", code=ExitCode.MODEL_UNUSABLE)
+
+    monkeypatch.setattr(rescan_scores, "segment", unusable)
+    with pytest.raises(UserError, match="gone"):
+        rescan_scores._segmented(a_phantom.scan, cast(ModelPackage, None), Options(), None)
