@@ -10,6 +10,8 @@ from .finding import Finding, note, refusal, warning
 _TALL, _DEEP, _WIDEST_MM = (0.55, 1.6), (0.4, 1.2), 400.0
 """Least and largest height and depth of both lungs as shares of their width, and their largest width; no real
 scan at hand, and no part of one, is warned of by them (``test_doctor.py``)."""
+_NARROWEST_MM = 170.0
+"""Of both lungs of an adult; those of the real scans at hand are at least 227 mm wide."""
 
 _LEAST_GAS_ML = 100.0
 _BRIGHTEST_AIR_HU = -900.0
@@ -107,4 +109,11 @@ def _size_findings(lung_box_mm: tuple[float, float, float]) -> Iterator[Finding]
             "in ml; or a large part of the lungs holds no air and was not seen.",
             "Compare the spacing with that of the DICOM source: where pixels were merged or slices left out, "
             "it must be larger. If it is right, check the lung mask.",
+        )
+    elif wide < _NARROWEST_MM:
+        yield warning(
+            f"By the header, the lungs are {wide / 10:.0f} cm wide, as those of a small child.",
+            "The networks have learnt from adults alone. Or the size of the voxels is wrong, and with it all "
+            "volumes in ml.",
+            "Compare the spacing with that of the DICOM source. Of a child, check lungs and lesions by eye.",
         )

@@ -395,6 +395,7 @@ class Look:
         (Look(flipped_axes=(False, True, False)), "lies back to front, contrary"),
         (Look(lung_ml=(120.0, 120.0)), "No lungs were found (240 ml"),
         (Look(lung_box_mm=(130.0, 200.0, 280.0)), "28 cm wide, 20 cm deep and 13 cm tall"),
+        (Look(lung_box_mm=(130.0, 100.0, 140.0)), "14 cm wide, as those of a small child"),
         (Look(lung_box_mm=(260.0, 100.0, 140.0)), "14 cm wide, 10 cm deep and 26 cm tall"),
         (Look(lung_box_mm=(260.0, 350.0, 280.0)), "35 cm deep"),
         (Look(lung_box_mm=(260.0, 100.0, 280.0)), "10 cm deep"),
