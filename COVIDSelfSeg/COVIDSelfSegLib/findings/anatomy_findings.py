@@ -11,7 +11,7 @@ _TALL, _DEEP, _WIDEST_MM = (0.55, 1.6), (0.4, 1.2), 400.0
 """Least and largest height and depth of both lungs as shares of their width, and their largest width; no real
 scan at hand, and no part of one, is warned of by them (``test_doctor.py``)."""
 _NARROWEST_MM = 170.0
-"""Of both lungs of an adult; those of the real scans at hand are at least 227 mm wide."""
+"""Of both lungs of an adult; likewise."""
 
 _LEAST_GAS_ML = 100.0
 _BRIGHTEST_AIR_HU = -900.0
