@@ -46,6 +46,8 @@ def _batch(parsed: argparse.Namespace) -> None:
     part, parts = parsed.part
     jobs = part_of(name_jobs(scans), part, parts)
     table = parsed.output / ("batch.csv" if parts == 1 else f"batch-{part}-of-{parts}.csv")
+    if parsed.list is not None:
+        _check_list_stays(parsed.list, table)
     writer = EventWriter() if parsed.events else None
 
     def tell(outcome: Outcome, done: int, of: int) -> None:
@@ -123,6 +125,17 @@ def _listed(file: Path) -> list[Path]:
             fix="Check its name, and save it as UTF-8 text.",
         ) from error
     return [Path(line.strip()) for line in lines if line.strip()]
+
+
+def _check_list_stays(file: Path, table: Path) -> None:
+    """Refuse a list that the table of numbers would take the place of."""
+    if not (table.exists() and table.samefile(file)):
+        return
+    raise UserError(
+        f"{file} would be replaced by the table of numbers, which is called the same.",
+        why="The list it holds now would be lost.",
+        fix="Choose another output folder, or rename the list.",
+    )
 
 
 def _part(text: str) -> tuple[int, int]:

@@ -161,6 +161,20 @@ def test_a_batch_whose_scans_were_all_refused_exits_with_2_and_a_part_without_sc
     assert main([*typed, "--part", "2/2", paths[0]]) == ExitCode.DONE
 
 
+def test_a_list_that_is_called_like_the_table_in_its_place_is_refused_and_stays(
+    a_model: ModelPackage, tmp_path: Path
+) -> None:
+    scans = tmp_path / "batch.csv"
+    scans.write_text("nothing.nrrd\n")
+    failure = refused(
+        arguments(a_model, tmp_path, "--list", str(scans), "--events"),
+        ExitCode.INPUT_REFUSED,
+        "would be replaced by the table",
+    )
+    assert "another output folder" in failure.fix
+    assert scans.read_text() == "nothing.nrrd\n"
+
+
 def test_a_path_that_the_system_does_not_take_is_a_row_and_the_next_is_done(
     a_model: ModelPackage, scans: list[Path], tmp_path: Path
 ) -> None:
