@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 
 from COVIDSelfSegLib.file_errors import writing_to
@@ -18,6 +18,8 @@ from PIL import Image
 
 Cell = str | int | float | None
 PAGE = "sheet.html"
+_TABLE_NAME = '<p class="note"><small>{}.csv</small></p>'
+"""Below each table; by it a later page knows the tables of an earlier one."""
 
 _STYLE = """
 body { font: 15px/1.45 sans-serif; margin: 2rem auto; max-width: 1250px; padding: 0 1rem; color: #222; }
@@ -80,7 +82,7 @@ class Sheet:
             "<tr>" + "".join(_cell(row.get(column), digits) for column in columns) + "</tr>" for row in rows
         )
         self._parts.append(f"<table><tr>{head}</tr>{body}</table>")
-        self._parts.append(f'<p class="note"><small>{escape(name)}.csv</small></p>')
+        self._parts.append(_TABLE_NAME.format(escape(name)))
         text = io.StringIO()
         writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
         writer.writeheader()
@@ -106,6 +108,9 @@ class Sheet:
     def write(self, folder: Path) -> Path:
         """Write page and tables; they appear together or not at all. Returns the page's path.
 
+        Tables of an earlier page that this one does not have go first: beside this page they would be taken
+        for its own, by people and by the card of a package.
+
         Raises:
             UserError: the folder cannot be written (exit code 5).
         """
@@ -115,11 +120,25 @@ class Sheet:
             f"<style>{_STYLE}</style></head><body><h1>{escape(self.title)}</h1><nav>{links}</nav>"
             f"{''.join(self._parts)}</body></html>\n"
         )
+        for name in sorted(_tables_of(folder / PAGE) - self._tables.keys()):
+            file = folder / f"{name}.csv"
+            with writing_to(file):
+                file.unlink(missing_ok=True)
         with results_folder(folder) as target, writing_to(target):
             (target / PAGE).write_text(page, encoding="utf-8")
             for name, text in self._tables.items():
                 (target / f"{name}.csv").write_text(text, encoding="utf-8")
         return folder / PAGE
+
+
+def _tables_of(page: Path) -> set[str]:
+    """Names of the tables that a page holds; none where there is no page."""
+    try:
+        text = page.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return set()
+    before, after = map(re.escape, _TABLE_NAME.split("{}"))
+    return {unescape(name) for name in re.findall(f"{before}([^<]+){after}", text)}
 
 
 def _cell(value: Cell, digits: int) -> str:

@@ -75,6 +75,20 @@ def test_the_page_stands_alone_and_its_tables_lie_beside_it(tmp_path: Path) -> N
         sheet.table("scores", [{"a": 1}])
 
 
+def test_tables_of_an_earlier_page_that_a_new_one_has_not_go_and_files_of_others_stay(tmp_path: Path) -> None:
+    """They would be read as figures of the new page: a card takes over every 'slices_*.csv' beside it."""
+    (tmp_path / "mine.csv").write_text("of the user")
+    for names in (("packages", "slices_a & b"), ("packages", "healthy")):
+        sheet = Sheet("A sheet")
+        for name in names:
+            sheet.table(name, [{"of": names[1]}])
+        sheet.write(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("healthy.csv", "mine.csv", "packages.csv", "sheet.html")
+    ]
+    assert (tmp_path / "packages.csv").read_text() == "of\nhealthy\n"
+
+
 def test_principal_components_are_those_of_the_covariance() -> None:
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(40, 6)) @ rng.normal(size=(6, 6))
