@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import SimpleITK as sitk
 from COVIDSelfSegLib.array_types import BoolArray
 from COVIDSelfSegLib.errors import UserError
@@ -26,6 +27,7 @@ from ..cohorts.sources import Source, Split
 from ..cohorts.splitting import patient_of
 
 Kind = Literal["real scans", "phantoms"]
+_NEARLY_WHOLE = 0.01
 
 
 def table_suffix(kind: Kind) -> str:
@@ -97,7 +99,8 @@ class Case:
         """Read the scan and its mask, or make the phantom.
 
         Raises:
-            UserError: a file is gone, damaged or on another grid, or the labels are of other slices.
+            UserError: a file is gone, damaged or on another grid, a mask is no label map, or the labels are
+                of other slices.
         """
         source = self.source
         if source.is_phantom:
@@ -120,7 +123,31 @@ class Case:
                 why="Each voxel of the mask must lie where the same voxel of the scan lies.",
                 fix="Export the mask with the CT as its reference geometry, or resample it to the CT.",
             )
-        return CaseImages(scan, image_like((array_view(mask) > 0).astype(np.uint8), scan))
+        return CaseImages(scan, image_like(_lesions_of(mask, source.lesion_mask), scan))
+
+
+def _lesions_of(mask: sitk.Image, path: str) -> npt.NDArray[np.uint8]:
+    """Where a label map is above 0, (z, y, x).
+
+    Raises:
+        UserError: it is no label map; of it, nearly everything or nearly nothing would be lesion.
+    """
+    labels = array_view(mask)
+    low, high = labels.min(), labels.max()
+    lesions = np.zeros(labels.shape, np.uint8)
+    is_map = low > -_NEARLY_WHOLE
+    for of_plane, plane in zip(lesions, labels, strict=True):
+        # Whole numbers that were stored with a scale and an offset come back not quite whole, the 0 too.
+        whole = np.rint(plane)
+        is_map &= np.abs(plane - whole).max() <= _NEARLY_WHOLE
+        of_plane[:] = whole > 0
+    if not is_map:
+        raise UserError(
+            f"The lesion mask {path} is no label map: its values go from {low:g} to {high:g}.",
+            why="All above 0 would count as lesion. A scan or a map of probabilities looks like this.",
+            fix="Export a label map: 0 outside of the lesions, whole numbers above 0 inside.",
+        )
+    return lesions
 
 
 def acquisition_of(source: Source) -> Acquisition:
