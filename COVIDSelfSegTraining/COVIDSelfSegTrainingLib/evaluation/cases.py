@@ -18,7 +18,7 @@ from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.models import ModelPackage
 from COVIDSelfSegLib.phantom import Phantom, make_phantom
 from COVIDSelfSegLib.phantom_parts.scanner import Acquisition, draw_acquisition
-from COVIDSelfSegLib.volume import array_view, bare_name, grid_difference, image_like, read_mask
+from COVIDSelfSegLib.volume import array_view, bare_name, files_of, grid_difference, image_like, read_mask
 
 from ..cohorts.card_names import card_name
 from ..cohorts.cutting import read_source
@@ -253,7 +253,12 @@ def read_slice_labels(path: Path) -> dict[str, tuple[bool, ...]]:
 
 
 def _stamp(mask: str | None) -> str:
-    if mask is None or not Path(mask).is_file():
+    """Which mask, and its files as they are.
+
+    By size and time alone, masks of two readers that come out of one archive may be the same.
+    """
+    if mask is None:
         return ""
-    status = Path(mask).stat()
-    return f" {status.st_size} {status.st_mtime_ns}"
+    files = files_of(Path(mask)) if Path(mask).is_file() else []
+    stats = [(file.name, status.st_size, status.st_mtime_ns) for file in files for status in [file.stat()]]
+    return f" {mask} {stats}"

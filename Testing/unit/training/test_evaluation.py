@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import json
+import os
 import re
 import shutil
 import signal
@@ -412,27 +413,45 @@ def test_what_was_scored_with_another_lung_network_is_scored_anew(
     assert scored() == 2
 
 
-@pytest.mark.parametrize("change", ["spacing", "lesion mask"])
+@pytest.mark.parametrize("change", ["spacing", "lesion mask", "another mask", "voxels of the mask", "gone"])
 def test_a_scan_is_scored_anew_when_its_spacing_or_its_mask_was_put_right(
     cohort: Path, models: dict[str, ModelPackage], tmp_path: Path, change: str
 ) -> None:
     copy = shutil.copytree(cohort, tmp_path / "cohort")
     manifest = json.loads((copy / "manifest.json").read_text())
     (sick,) = (one for one in manifest["scans"] if one["source"]["lesion_mask"])
-    mask = Path(shutil.copy(sick["source"]["lesion_mask"], tmp_path / "mask.nii.gz"))
+    drawn = sitk.ReadImage(sick["source"]["lesion_mask"])
+    for reader in "ab":
+        (tmp_path / reader).mkdir()
+        sitk.WriteImage(drawn * int(reader == "a"), str(tmp_path / reader / "mask.mhd"))
+        for file in (tmp_path / reader).iterdir():
+            os.utime(file, (0, 0))  # as some archives have it
+    mask = tmp_path / "a" / "mask.mhd"
     sick["source"]["lesion_mask"] = str(mask)
 
     def key() -> str:
         (copy / "manifest.json").write_text(json.dumps(manifest))
-        (case,) = (one for one in cases_of_cohort(copy, None) if one.source.lesion_mask)
+        (case,) = (one for one in cases_of_cohort(copy, None) if one.name == sick["source"]["name"])
         return result_key(case, models["old"], OPTIONS)
 
     before = key()
     assert key() == before
     if change == "spacing":
         sick["facts"]["spacing_mm"][2] *= 2
+    elif change == "another mask":
+        other = tmp_path / "b" / "mask.mhd"
+        assert other.stat().st_size == mask.stat().st_size
+        sick["source"]["lesion_mask"] = str(other)
+    elif change == "voxels of the mask":
+        shutil.copyfile(tmp_path / "b" / "mask.raw", tmp_path / "a" / "mask.raw")
+    elif change == "gone":
+        shutil.rmtree(tmp_path / "a")
+        sick["source"]["lesion_mask"] = None
+        without = key()
+        sick["source"]["lesion_mask"] = str(mask)
+        assert key() != without, "what was scored without truth is no result of a scan whose truth is gone"
     else:
-        sitk.WriteImage(sitk.ReadImage(str(mask)) * 0, str(mask))
+        sitk.WriteImage(drawn * 0, str(mask))
     assert key() != before
 
 
