@@ -243,13 +243,25 @@ def read_slice_labels(path: Path) -> dict[str, tuple[bool, ...]]:
     """
     try:
         volumes = json.loads(path.read_text(encoding="utf-8-sig"))["volumes"]
-        return {name: tuple(map(bool, values["slice_infected"])) for name, values in volumes.items()}
+        return {name: tuple(map(_as_label, values["slice_infected"])) for name, values in volumes.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} holds no labels of slices ({error}).",
-            why='It must be JSON: {"volumes": {name: {"slice_infected": [0, 1, ...]}}}.',
+            why='It must be JSON: {"volumes": {name: {"slice_infected": [0, 1, ...]}}}, '
+            "a 0 or 1 for each slice.",
             fix="Correct the file, or leave --slice-labels out.",
         ) from error
+
+
+def _as_label(value: object) -> bool:
+    """0 or 1; to Python the text "0" is true, and what nobody has looked at (null) is false.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if value not in (0, 1):
+        raise ValueError(f"{json.dumps(value)} is no label of a slice")
+    return bool(value)
 
 
 def _stamp(mask: str | None) -> str:

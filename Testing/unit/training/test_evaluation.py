@@ -38,7 +38,6 @@ from COVIDSelfSegTrainingLib.evaluation.cases import (
     Case,
     cases_of_cohort,
     phantom_cases,
-    read_slice_labels,
 )
 from COVIDSelfSegTrainingLib.evaluation.comparison import differing_settings
 from COVIDSelfSegTrainingLib.evaluation.evaluated import evaluate, result_key
@@ -308,13 +307,6 @@ def test_a_scan_whose_labels_are_all_alike_has_no_figure_in_the_card(
     path = Path(shutil.copy(models["new"].path, tmp_path / "new.safetensors"))
     assert main(["card", str(path), "--sheet", str(other), "--label", "new"]) == 0
     assert "AUC over slices" not in {one["name"] for one in open_package(path).card.metrics}
-
-
-def test_labels_are_read_as_editors_on_windows_write_them(tmp_path: Path) -> None:
-    labels = tmp_path / "labels.json"
-    text = '{"volumes": {"Müller": {"slice_infected": [0, 1]}}}'
-    labels.write_text(text, encoding="utf-8-sig")
-    assert read_slice_labels(labels) == {"Müller": (False, True)}
 
 
 def test_labels_of_other_scans_alone_are_refused(renamed: Path, tmp_path: Path) -> None:
