@@ -9,7 +9,7 @@ from pathlib import Path
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.models import DEFAULT_PACKAGE, find_package
 
-from ..evaluation.model_card import card_text, with_figures, with_threshold
+from ..evaluation.model_card import card_text, with_figures, with_threshold, write_card
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,4 +60,6 @@ def _card(parsed: argparse.Namespace) -> None:
     if parsed.sheet is not None:
         label = parsed.label or package.card.name
         package = with_figures(package, parsed.sheet, label, tuple(parsed.failure))
+    if changed:  # all at once: a sheet that is refused leaves the threshold and its figures
+        package = write_card(package)
     sys.stdout.write(card_text(package))

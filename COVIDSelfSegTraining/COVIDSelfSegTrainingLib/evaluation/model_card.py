@@ -66,17 +66,17 @@ SHARE_OF: dict[ThresholdKind, str] = {
 
 
 def with_figures(package: ModelPackage, sheet: Path, label: str, failures: tuple[str, ...]) -> ModelPackage:
-    """Write a sheet's figures into a package's card; weights and their hash stay.
+    """A package with a sheet's figures in its card, not yet on disk; see :func:`write_card`.
 
     Args:
-        package: on disk; its file is replaced.
+        package: that the sheet scored.
         sheet: folder that ``covidselfseg benchmark`` or ``evaluate`` wrote.
         label: what the package is called there.
         failures: where it goes wrong, in words; none keeps what the card says.
 
     Raises:
-        UserError: not a sheet, or it scored other weights, another threshold or another calibration (exit
-            code 2); the package cannot be written (5).
+        UserError: not a sheet, or one that another program changed, or it scored other weights, another
+            threshold or another calibration (exit code 2).
     """
     rows = {row["method"]: row for row in _rows(sheet, "packages")}
     scored = {name: row["SHA-256 of the weights"] for name, row in rows.items()}
@@ -107,18 +107,18 @@ def with_figures(package: ModelPackage, sheet: Path, label: str, failures: tuple
         metrics=tuple(_figures(sheet, label)),
         known_failures=failures or package.card.known_failures,
     )
-    return _with_card(package, card)
+    return replace(package, card=card)
 
 
 def with_threshold(package: ModelPackage, threshold: float) -> ModelPackage:
-    """Give a package another threshold of its own; weights and their hash stay, figures leave the card.
+    """A package with another threshold of its own, and no figures; not yet on disk, see :func:`write_card`.
 
     Args:
-        package: on disk; its file is replaced.
+        package: with figures of its threshold so far.
         threshold: 0 .. 1.
 
     Raises:
-        UserError: no threshold (exit code 2), or the package cannot be written (5).
+        UserError: no threshold (exit code 2).
     """
     if not 0 < threshold < 1:
         raise UserError(
@@ -127,13 +127,18 @@ def with_threshold(package: ModelPackage, threshold: float) -> ModelPackage:
             fix="Give a number between them, such as 0.35.",
         )
     inference = replace(package.card.inference, threshold=threshold)
-    return _with_card(package, replace(package.card, inference=inference, metrics=()))
+    return replace(package, card=replace(package.card, inference=inference, metrics=()))
 
 
-def _with_card(package: ModelPackage, card: ModelCard) -> ModelPackage:
+def write_card(package: ModelPackage) -> ModelPackage:
+    """Put a package's card into its file; weights and their hash stay.
+
+    Raises:
+        UserError: the package cannot be written (exit code 5).
+    """
     networks = package.generator().state_dict(), package.segmenter().state_dict()
     with writing_to(package.path):
-        return write_package(package.path, card, *networks)
+        return write_package(package.path, package.card, *networks)
 
 
 def card_text(package: ModelPackage) -> str:
@@ -220,8 +225,15 @@ def _rows(sheet: Path, table: str) -> list[dict[str, str]]:
         )
     if not path.is_file():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        reader = csv.DictReader(file)
+        if not {"method", "scan"}.isdisjoint(reader.fieldnames or ()):
+            return list(reader)
+    raise UserError(
+        f"{path} has been changed by another program.",
+        why="Its columns cannot be told. A spreadsheet may save a table with semicolons, or numbers rounded.",
+        fix="Make the sheet again, and only look at its tables; what was scored is not scored again.",
+    )
 
 
 def _beginnings(recipe: dict[str, Any]) -> Iterator[str]:
