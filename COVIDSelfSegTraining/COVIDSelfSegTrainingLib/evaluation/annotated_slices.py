@@ -7,6 +7,7 @@ where they belong and is good to some 80 HU, so scores on such slices are scores
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,8 +158,8 @@ def read_arrays(file: Path) -> Iterator[AnnotatedSlice]:
             False, says that they do not.
 
     Raises:
-        UserError: it cannot be read, an array is missing, they are not as many slices of one size, or what it
-            holds are no 8-bit gray levels.
+        UserError: it cannot be read, holds no slice, an array is missing, they are not as many slices of one
+            size, or what it holds are no 8-bit gray levels.
     """
     try:
         with np.load(file) as held:
@@ -167,10 +168,12 @@ def read_arrays(file: Path) -> Iterator[AnnotatedSlice]:
                 raise _no_set(file, f"it holds no array '{absent[0]}'")
             arrays, cases = [held[name] for name in _ARRAYS], held["case"]
             turn = -1 if "upside_down" not in held or held["upside_down"] else 1
-    except (OSError, ValueError, BadZipFile) as error:
+    except (OSError, ValueError, TypeError, EOFError, BadZipFile, zlib.error) as error:
         raise _no_set(file, f"it cannot be read ({error})") from error
     if len({array.shape for array in arrays}) > 1 or arrays[0].ndim != 3 or len(cases) != len(arrays[0]):
         raise _no_set(file, "its arrays differ in size")
+    if not len(cases):
+        raise _no_set(file, "it holds no slice")
     if arrays[0].dtype != np.uint8:
         raise _no_set(file, f"its array 'image' holds {arrays[0].dtype}, where gray levels are uint8")
     return _of_arrays([array[:, ::turn] for array in arrays], cases)

@@ -267,6 +267,10 @@ def test_what_of_a_set_does_not_belong_together_is_refused_before_anything_is_sc
     np.savez(tmp_path / "deep.npz", **deep, case=["a", "b"])
     np.savez(tmp_path / "objects.npz", **arrays, case=np.array(["a", None]))
     (tmp_path / "text.npz").write_text("moved to another disk")
+    (tmp_path / "cut_short.npz").touch()
+    np.save(tmp_path / "array.npy", arrays["image"])
+    (tmp_path / "array.npy").rename(tmp_path / "array.npz")
+    np.savez(tmp_path / "no_slice.npz", **{name: array[:0] for name, array in arrays.items()}, case=[])
     for path, said in {
         tmp_path / "no_lungs.npz": "its arrays differ in size",
         tmp_path / "none.npz": "holds no array 'lung'",
@@ -278,6 +282,9 @@ def test_what_of_a_set_does_not_belong_together_is_refused_before_anything_is_sc
         tmp_path / "deep.npz": "holds uint16, where gray levels are uint8",
         tmp_path / "objects.npz": "it cannot be read",
         tmp_path / "text.npz": "it cannot be read",
+        tmp_path / "cut_short.npz": "it cannot be read",
+        tmp_path / "array.npz": "it cannot be read",
+        tmp_path / "no_slice.npz": "it holds no slice",
     }.items():
         with pytest.raises(UserError, match=said):
             check_sets([path])
