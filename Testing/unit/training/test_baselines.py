@@ -7,6 +7,7 @@ import pytest
 import SimpleITK as sitk
 from COVIDSelfSegTrainingLib.evaluation.baselines import (
     THRESHOLDS_HU,
+    hu_threshold,
     mixture_per_slice,
     otsu_per_slice,
     threshold_without_vessels,
@@ -157,3 +158,29 @@ def test_thresholds_without_vessels_shrink_as_they_rise_and_each_is_the_one_take
     assert sizes[-1] < sizes[0]
     for level in THRESHOLDS_HU:
         assert np.array_equal(masks[level], threshold_without_vessels(smooth, lungs, 1.0, level))
+
+
+def test_denser_than_a_level_is_not_the_level_itself() -> None:
+    hu, lungs = np.array([[[-721, -720, -719, 0]]]), np.array([[[1, 1, 1, 0]]], bool)
+    assert hu_threshold(hu, lungs, -720).tolist() == [[[False, False, True, False]]]
+
+
+@pytest.mark.parametrize(("pixels", "found"), [(49, False), (50, True)])
+def test_classes_are_told_apart_from_fifty_pixels_of_lung_on(pixels: int, found: bool) -> None:
+    hu = np.full((1, 10, 10), -860.0)
+    hu.flat[:20] = -500
+    lungs = np.arange(100).reshape(hu.shape) < pixels
+    for method in (otsu_per_slice, mixture_per_slice):
+        assert method(hu, lungs).any() == found
+        assert np.array_equal(method(hu, lungs), (hu == -500) & found)
+
+
+@pytest.mark.parametrize(("millimetres", "found"), [(2, False), (8, True)])
+def test_a_faint_strip_thinner_than_three_millimetres_goes(millimetres: int, found: bool) -> None:
+    """It is less than 100 HU above the rest, and so no vessel."""
+    lungs = np.ones((1, 100, 100), bool)
+    hu = np.full(lungs.shape, -770.0)
+    hu[:, :, 50 : 50 + millimetres] = -675
+    middle = threshold_without_vessels(hu, lungs, 1.0)[0, 20:80]
+    assert middle.any() == found
+    assert not middle[:, :46].any()

@@ -121,6 +121,44 @@ def test_shares_are_those_of_a_mask_that_is_known(a_phantom: Phantom) -> None:
     assert beyond == pytest.approx(extra.sum() / lungs.sum(), rel=0.15)
 
 
+def test_what_lies_more_than_five_millimetres_beyond_the_lung_is_counted_on_voxels_of_two_and_a_half() -> (
+    None
+):
+    lungs, fluid, plates = np.zeros((3, 24, 24, 24), bool)
+    lungs[:, :, 4:12] = True
+    fluid[:, 12:, 4:12] = True
+    plates[:, :, 13] = True  # 5 mm from the lung
+    plates[:, :, [14, 16]] = True  # 7.5 and 12.5 mm
+
+    def image(mask: np.ndarray) -> sitk.Image:
+        made = sitk.GetImageFromArray(mask.astype(np.uint8))
+        made.SetSpacing((2.5, 2.5, 2.5))
+        return made
+
+    healthy, painted = image(~lungs), image(lungs)
+    known = np.ones(lungs.shape, bool)
+    known[12:, :, 16] = False
+    scan = PaintedScan(healthy, painted, image(lungs), image(fluid), image(known))
+    found = (lungs & ~fluid) | plates
+    found[:, 12:18, 4:8] = True  # a quarter of the fluid
+    found[:6, :12, 4:12] = False  # a quarter of the lung that is left
+    masks = {id(painted): image(found), id(healthy): image(lungs)}
+    shares = effusion_scores._shares(lambda given: masks[id(given)], scan)
+    plate = 24 * 24 / lungs.sum()
+    assert shares == pytest.approx((0.25, 0.75, 1.5 * plate, 0))
+    nothing = scan.__class__(healthy, painted, image(lungs), image(fluid & False), image(known))
+    dry = effusion_scores._shares(lambda given: masks[id(given)], nothing)
+    assert np.isnan(dry[0]), "without fluid none is lost"
+
+
+def test_the_border_that_is_wetted_is_as_wide_on_each_axis_in_millimetres() -> None:
+    fluid = np.zeros((9, 9, 9), bool)
+    fluid[4, 4, 4] = True
+    z, y, x = np.nonzero(effusion_scores._widened(fluid, (0.5, 0.75, 5.0)))
+    assert [(axis.min(), axis.max()) for axis in (z, y, x)] == [(3, 5), (2, 6), (1, 7)]
+    assert z.size == 3 * 5 * 7
+
+
 @pytest.fixture(scope="module")
 def scores() -> list[EffusionScore]:
     with pytest.MonkeyPatch.context() as patch:

@@ -21,7 +21,14 @@ from COVIDSelfSegTrainingLib.cohorts.sources import Group, Source
 from COVIDSelfSegTrainingLib.evaluation import rescan_scores
 from COVIDSelfSegTrainingLib.evaluation.cases import Case, phantom_cases
 from COVIDSelfSegTrainingLib.evaluation.rescan_scores import RescanScore, add_rescans
-from COVIDSelfSegTrainingLib.evaluation.rescans import Rescan, noisy, soft, sparse_slices, thick_slices
+from COVIDSelfSegTrainingLib.evaluation.rescans import (
+    OF_DISEASED,
+    Rescan,
+    noisy,
+    soft,
+    sparse_slices,
+    thick_slices,
+)
 from COVIDSelfSegTrainingLib.evaluation.sheet import Sheet
 
 from ..conftest import finding_package
@@ -88,6 +95,27 @@ def test_noise_and_blur_keep_the_grid_and_the_mean(a_phantom: Phantom) -> None:
         difference = (array_view(rescan.scan).astype(float) - array_view(scan))[inside]
         assert abs(difference.mean()) < 12
         assert changes[0] < difference.std() < changes[1]
+
+
+def test_every_package_sees_the_same_noise_and_what_it_found_before_counts(
+    thin: sitk.Image, found: np.ndarray
+) -> None:
+    one, other = noisy(thin, found), noisy(thin, ~found)
+    assert np.array_equal(array_view(one.scan), array_view(other.scan))
+    ml = 0.8 * 0.8 * 2.0 / 1000
+    for rescan, expected in ((one, found), (other, ~found), (soft(thin, found), found)):
+        assert rescan.expected_ml == pytest.approx(expected.sum() * ml)
+
+
+def test_a_degraded_scan_is_called_by_what_was_done_to_it(thin: sitk.Image, found: np.ndarray) -> None:
+    names = [make(thin, found).name for make in OF_DISEASED]
+    assert names == ["slices of 8 mm", "a slice every 8 mm", "noise of 60 HU added", "soft kernel"]
+    noise = array_view(noisy(thin, found).scan).astype(float) - array_view(thin)
+    assert noise.mean() == pytest.approx(0, abs=3)
+    assert noise.std() == pytest.approx(60, abs=3)
+    thin.SetSpacing((0.8, 0.8, 3.0))
+    assert thick_slices(thin, found).scan.GetSpacing()[2] == 9.0
+    assert sparse_slices(thin, found).scan.GetSpacing()[2] == 9.0
 
 
 def test_a_soft_kernel_blurs_by_millimetres_and_within_the_slice_alone() -> None:

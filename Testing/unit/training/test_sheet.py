@@ -100,6 +100,32 @@ def test_principal_components_are_those_of_the_covariance() -> None:
     assert np.abs(places) == pytest.approx(np.abs(expected))
 
 
+def test_a_component_points_where_its_largest_entry_is() -> None:
+    """Else a picture could be mirrored from one run to the next."""
+    vectors = np.random.default_rng(2).normal(size=(12, 5))
+    for given in (vectors, -vectors):
+        places, _ = principal_components(given)
+        assert (places[np.abs(places).argmax(axis=0), [0, 1]] > 0).all()
+
+
+def test_vectors_that_do_not_differ_lie_in_one_place_and_one_has_no_second_component() -> None:
+    places, shares = principal_components(np.ones((3, 4)))
+    assert np.abs(places).max() < 1e-12
+    assert shares.tolist() == [0, 0]
+    places, shares = principal_components(np.array([[0.0], [2], [4]]))
+    assert places.tolist() == [pytest.approx([2, 0]), pytest.approx([0, 0]), pytest.approx([-2, 0])] or (
+        places.tolist() == [pytest.approx([-2, 0]), pytest.approx([0, 0]), pytest.approx([2, 0])]
+    )
+    assert shares.tolist() == pytest.approx([1, 0])
+
+
+def test_groups_no_further_apart_than_by_chance_have_no_distance() -> None:
+    one = np.array([[0.0, 1], [1, 0], [2, 2]])
+    [distance] = group_distances({"one": one, "other": one[::-1]})
+    assert (distance.value, distance.low) == (0, 0)
+    assert distance.high > 0
+
+
 def test_distances_between_groups_are_those_of_their_means_with_an_interval() -> None:
     rng = np.random.default_rng(1)
     groups = {
