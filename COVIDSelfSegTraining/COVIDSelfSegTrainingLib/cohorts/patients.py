@@ -6,8 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from .found import Found, few
 from .rows import Row
-from .scan_folders import Found, few
 from .splitting import patient_of
 
 

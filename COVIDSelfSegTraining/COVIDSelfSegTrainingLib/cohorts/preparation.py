@@ -27,10 +27,10 @@ from COVIDSelfSegLib.whole_files import write_whole
 
 from .cohort import open_scan
 from .cutting import LungChoice, array_sha256, cut_source
+from .found import Found, few
 from .manifest import MANIFEST, WORK, write_manifest
 from .patients import doubtful_patients, hold_out_together, patients_of_two_names
 from .rows import Row, reject_copies
-from .scan_folders import Found, few
 from .sources import Source
 from .splitting import one_sided, split_by_patient
 from .stored_rows import store_row, stored_row

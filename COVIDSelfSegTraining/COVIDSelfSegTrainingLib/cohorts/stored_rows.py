@@ -8,9 +8,9 @@ from pathlib import Path
 
 from COVIDSelfSegLib.whole_files import write_whole
 
+from .found import Found
 from .manifest import WORK
 from .rows import Row
-from .scan_folders import Found
 from .sources import Source
 
 

@@ -19,11 +19,12 @@ from COVIDSelfSegLib.package_card import is_non_commercial
 from COVIDSelfSegLib.volume import files_of
 
 from ..cohorts.cutting import LungChoice
+from ..cohorts.found import Found, Root, few
 from ..cohorts.layouts import MOSMED_LICENCE
 from ..cohorts.manifest import MANIFEST, TABLE
 from ..cohorts.preparation import Outcome, Settings, prepare
 from ..cohorts.rows import Row
-from ..cohorts.scan_folders import Found, Root, few, search
+from ..cohorts.scan_folders import search
 from ..cohorts.shipped import data_folder, shipped_sources
 from ..cohorts.sources import LICENCE_UNKNOWN, Source
 from ..cohorts.workers import usable_cores

@@ -26,8 +26,8 @@ from COVIDSelfSegTrainingLib.cli import main
 from COVIDSelfSegTrainingLib.cohorts import cutting, preparation
 from COVIDSelfSegTrainingLib.cohorts.cohort import open_cohort, open_scan
 from COVIDSelfSegTrainingLib.cohorts.cutting import LungChoice
+from COVIDSelfSegTrainingLib.cohorts.found import Found
 from COVIDSelfSegTrainingLib.cohorts.rows import Row
-from COVIDSelfSegTrainingLib.cohorts.scan_folders import Found
 from COVIDSelfSegTrainingLib.cohorts.sources import Source
 from COVIDSelfSegTrainingLib.commands import prepare as prepare_command
 from COVIDSelfSegTrainingLib.presets import PRESETS

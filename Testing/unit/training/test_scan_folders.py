@@ -12,10 +12,11 @@ from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.package_card import is_non_commercial
 from COVIDSelfSegLib.results import HEATMAP, LESIONS, LUNGS, PROBABILITY, PSEUDO_HEALTHY, REPORT, UNCERTAINTY
 from COVIDSelfSegTrainingLib.cohorts.cutting import read_source
+from COVIDSelfSegTrainingLib.cohorts.found import Found, Root
 from COVIDSelfSegTrainingLib.cohorts.layouts import mask_of, stated_class
 from COVIDSelfSegTrainingLib.cohorts.patients import doubtful_patients
 from COVIDSelfSegTrainingLib.cohorts.rows import Row
-from COVIDSelfSegTrainingLib.cohorts.scan_folders import Found, Root, Search, search
+from COVIDSelfSegTrainingLib.cohorts.scan_folders import Search, search
 from COVIDSelfSegTrainingLib.cohorts.sources import Source
 from COVIDSelfSegTrainingLib.cohorts.stored_rows import store_row, stored_row
 
