@@ -19,7 +19,7 @@ def doubtful_patients(found: Iterable[Found]) -> list[str]:
     """
     by_patient: dict[str, list[Found]] = defaultdict(list)
     for one in found:
-        if one.problem is None and one.source.patient:
+        if one.problem is None and one.source.patient:  # a phantom is of nobody
             by_patient[one.source.patient].append(one)
     people = [
         patient
@@ -45,7 +45,7 @@ def doubtful_patients(found: Iterable[Found]) -> list[str]:
         notes.append(
             f"{len(in_both)} patient names have both healthy and COVID scans ({few(in_both)}). {advice}"
         )
-    counts = Counter(one.source.patient for one in found if one.problem is None)
+    counts = Counter({patient: len(scans) for patient, scans in by_patient.items()})
     most, times = counts.most_common(1)[0] if counts else ("", 0)
     if times > max(4, counts.total() // 2):
         notes.append(f"{times} of {counts.total()} scans are called patient '{most}'. {advice}")

@@ -343,6 +343,8 @@ def test_one_name_for_two_people_is_told() -> None:
     crowd = [scan(str(number), "X") for number in range(6)]
     assert "6 of 6 scans are called patient 'X'" in doubtful_patients(crowd)[0]
     assert all("--corrections" in note for note in doubtful_patients([*two, *crowd]))
+    nobodys = [scan(str(number), "") for number in range(6)]
+    assert doubtful_patients(nobodys) == [], "as the phantoms of the shipped cohort"
 
 
 @pytest.mark.parametrize(
