@@ -26,6 +26,7 @@ def write_series(
     description: str = "Chest 2.0",
     heights: list[float] | None = None,
     pixel_mm: float = 1.5,
+    patient_id: str = "",
 ) -> None:
     """Write slices 2 mm apart with random file names, in random order."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -42,6 +43,7 @@ def write_series(
             "0008|0008": image_type,
             "0008|103e": description,
             "0008|0018": f"{UID}.{series}.{z + 1}",
+            "0010|0020": patient_id,
             "0020|000d": f"{UID}.{study}",
             "0020|000e": f"{UID}.{series}",
             "0020|0032": f"-90.5\\-80.25\\{heights[z]}",

@@ -108,4 +108,13 @@ def _header(path: Path) -> dict[str, str]:
     reader.SetFileName(itk_name(path))
     reader.ReadImageInformation()
     keys = (_PATIENT_ID, _BIRTH_DATE, _SEX, _STUDY)
-    return {key: reader.GetMetaData(key).strip() if reader.HasMetaDataKey(key) else "" for key in keys}
+    return {key: _text(reader.GetMetaData(key)) if reader.HasMetaDataKey(key) else "" for key in keys}
+
+
+def _text(value: str) -> str:
+    """A value as it can be hashed and written: bytes that are not UTF-8 are taken for Latin-1."""
+    stored = value.strip().encode(errors="surrogateescape")
+    try:
+        return stored.decode()
+    except UnicodeDecodeError:
+        return stored.decode("latin-1")

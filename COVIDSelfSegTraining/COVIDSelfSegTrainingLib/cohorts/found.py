@@ -80,7 +80,8 @@ def name_of(root: Root, unique: Path, label: str) -> str:
     """A folder name that stays the same whatever else is in the cohort."""
     key = f"{root.group}/{root.folder.absolute().name}/{unique.as_posix()}"
     plain = re.sub(r"[^A-Za-z0-9._-]+", "_", label).strip("._")[-60:]
-    return f"{plain or 'scan'}-{hashlib.sha256(key.encode()).hexdigest()[:6]}"
+    digest = hashlib.sha256(key.encode(errors="surrogatepass"))  # a file's name need not be UTF-8
+    return f"{plain or 'scan'}-{digest.hexdigest()[:6]}"
 
 
 def few(names: Iterable[str]) -> str:

@@ -65,5 +65,6 @@ def patient_of(source: Source) -> str:
 
 def _draw(patient: str, seed: int) -> float:
     """A number in 0 .. 1 that belongs to a patient."""
-    digest = hashlib.sha256(f"{seed}/{patient}".encode()).digest()
+    # A folder that stands for a patient may have any name.
+    digest = hashlib.sha256(f"{seed}/{patient}".encode(errors="surrogatepass")).digest()
     return int.from_bytes(digest[:4], "big") / _STEPS

@@ -18,9 +18,12 @@ from COVIDSelfSegTrainingLib.cohorts.patients import doubtful_patients
 from COVIDSelfSegTrainingLib.cohorts.rows import Row
 from COVIDSelfSegTrainingLib.cohorts.scan_folders import Search, search
 from COVIDSelfSegTrainingLib.cohorts.sources import Source
+from COVIDSelfSegTrainingLib.cohorts.splitting import split_by_patient
 from COVIDSelfSegTrainingLib.cohorts.stored_rows import store_row, stored_row
 
 from ..dicom_files import read_as_on_windows, write_series
+
+HU = np.random.default_rng(2).integers(-1000, 900, (10, 40, 48)).astype(np.int16)
 
 
 def write(path: Path) -> Path:
@@ -155,17 +158,33 @@ def test_visits_in_folders_of_their_own_are_of_one_patient_below_folders_of_many
 
 
 def test_visits_without_a_patient_id_in_their_dicom_headers_are_of_one_patient(tmp_path: Path) -> None:
-    hu = np.random.default_rng(2).integers(-1000, 900, (10, 40, 48)).astype(np.int16)
     visits = [(person, visit) for person in ("anna", "bert", "carl") for visit in ("ses-1", "ses-2")]
     for number, (person, visit) in enumerate(visits):
         folder = tmp_path / "site" / person / visit
-        write_series(folder, hu, series=f"{number}1", study=str(number), description="Chest 2.0 soft")
-        write_series(folder, hu[:9], series=f"{number}2", study=str(number), description="Chest 2.0 sharp")
+        write_series(folder, HU, series=f"{number}1", study=str(number), description="Chest 2.0 soft")
+        write_series(folder, HU[:9], series=f"{number}2", study=str(number), description="Chest 2.0 sharp")
     found = search([Root(tmp_path, "diseased", "")]).found
     assert len(found) == 12
     patients = {Path(one.source.path).relative_to(tmp_path): one.source.patient for one in found}
     assert set(patients.values()) == {f"site/{person}" for person in ("anna", "bert", "carl")}
     assert all(path.as_posix().startswith(patient) for path, patient in patients.items())
+
+
+def test_letters_that_are_not_utf8_in_a_file_name_or_a_patient_id_stop_no_search(tmp_path: Path) -> None:
+    """As archives of German hospitals have them, and disks of old versions of Windows."""
+    write_series(tmp_path / "series", HU, patient_id="M?ller")
+    for slice_ in (tmp_path / "series").iterdir():
+        slice_.write_bytes(slice_.read_bytes().replace(b"M?ller", b"M\xfcller"))
+    (tmp_path / "M\udcfcller").mkdir()
+    write(tmp_path / "a.nii.gz").rename(tmp_path / "M\udcfcller" / "M\udcfcller.nii.gz")
+    found = search([Root(tmp_path, "healthy", "")]).found
+    assert {source.patient for source in split_by_patient((one.source for one in found), 0.5)} == {
+        "Müller",
+        "M\udcfcller",
+    }
+    (file,) = (one.source for one in found if not one.source.series)
+    with pytest.raises(UserError, match="not valid UTF-8"):
+        read_source(file)
 
 
 def test_names_are_unique_and_stay_when_scans_are_added(tmp_path: Path) -> None:
@@ -185,9 +204,6 @@ def test_a_folder_without_scans_or_no_folder_is_refused(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=words) as caught:
             search([Root(folder, "healthy", "")])
         assert caught.value.fix
-
-
-HU = np.random.default_rng(2).integers(-1000, 900, (10, 40, 48)).astype(np.int16)
 
 
 def test_what_cannot_be_read_is_told_with_its_reason_and_hides_nothing_else(
