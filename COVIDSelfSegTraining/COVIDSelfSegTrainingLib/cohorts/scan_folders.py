@@ -53,7 +53,8 @@ def search(roots: Iterable[Root]) -> Search:
                 why="A cohort is made of folders of scans.",
                 fix="Check the spelling of the path, and that the disk it lies on is connected.",
             )
-        here, of_masks = _search_one(root)
+        # Typed in another way it is the same folder: what is known of its files goes by their whole paths.
+        here, of_masks = _search_one(replace(root, folder=root.folder.absolute()))
         if not here:
             raise UserError(
                 f"No scan was found in {root.folder}.",

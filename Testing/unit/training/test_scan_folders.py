@@ -198,6 +198,20 @@ def test_names_are_unique_and_stay_when_scans_are_added(tmp_path: Path) -> None:
     assert before.items() <= after.items()
 
 
+def test_a_folder_holds_the_same_scans_however_it_is_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "scans"
+    write_series(folder, HU, series="1", study="1")
+    write_series(folder, HU, series="2", study="2")
+    write(folder / "a.nii.gz")
+    whole = search([Root(folder, "healthy", "")])
+    assert [one.source.patient for one in whole.found if one.source.series] == ["scans"] * 2
+    for start, typed in ((tmp_path, "scans"), (folder, ".")):
+        monkeypatch.chdir(start)
+        assert search([Root(Path(typed), "healthy", "")]) == whole
+
+
 def test_a_folder_without_scans_or_no_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing here")
     for folder, words in ((tmp_path, "No scan was found"), (tmp_path / "none", "is not a folder")):
