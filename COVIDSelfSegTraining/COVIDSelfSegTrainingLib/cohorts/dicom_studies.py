@@ -20,8 +20,8 @@ from .readable_series import copies_apart, why_unread
 from .sources import Source
 
 _PATIENT_ID, _BIRTH_DATE, _SEX, _STUDY = "0010|0020", "0010|0030", "0010|0040", "0020|000d"
-_NOBODY = re.compile(r"(anon\w*|unknown|none|n/?a|patient|test|0+|x+)?", re.IGNORECASE)
-"""Patient IDs that a de-identification leaves for everybody."""
+_NOBODY = re.compile(r"(anon[a-z_]*|unknown|none|n/?a|patient|test|0+|x+)?", re.IGNORECASE)
+"""Patient IDs that a de-identification leaves for everybody; ANON0017 is a person's."""
 
 
 def found_series(root: Root, all_series: Iterable[Series]) -> list[Found]:

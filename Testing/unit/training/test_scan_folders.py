@@ -170,6 +170,16 @@ def test_visits_without_a_patient_id_in_their_dicom_headers_are_of_one_patient(t
     assert all(path.as_posix().startswith(patient) for path, patient in patients.items())
 
 
+def test_a_pseudonym_with_a_number_is_a_patient_and_one_that_all_have_is_none(tmp_path: Path) -> None:
+    for number, (visit, patient) in enumerate(
+        [("v1", "ANON0017"), ("v2", "ANON0017"), ("v3", "Anonymized"), ("v4", "anonymous")]
+    ):
+        write_series(tmp_path / visit, HU, series=str(number), study=str(number), patient_id=patient)
+    found = search([Root(tmp_path, "diseased", "")]).found
+    patients = {Path(one.source.path).name: one.source.patient for one in found}
+    assert patients == {"v1": "ANON0017", "v2": "ANON0017", "v3": "v3", "v4": "v4"}
+
+
 def test_letters_that_are_not_utf8_in_a_file_name_or_a_patient_id_stop_no_search(tmp_path: Path) -> None:
     """As archives of German hospitals have them, and disks of old versions of Windows."""
     write_series(tmp_path / "series", HU, patient_id="M?ller")
