@@ -32,6 +32,9 @@ class MaskSearch:
                 self._named[mask].append(path)
                 self._beside[path.parent, *mask].append(path)
         self._scans_in = Counter(scan.parent for scan in self.scans)
+        self._folders_of: dict[str, set[Path]] = defaultdict(set)
+        for scan in self.scans:
+            self._folders_of[bare_name(scan)].add(scan.parent)
 
     def take(self, scan: Path) -> dict[MaskKind, Path]:
         """The masks of a scan, one of a kind at most."""
@@ -51,12 +54,18 @@ class MaskSearch:
         ]
 
     def _nearest(self, scan: Path, kind: MaskKind) -> Path | None:
-        """The mask called as the scan, in the nearest folder; or the only mask beside the only scan."""
+        """The mask called as the scan, in the nearest folder; or the only mask beside the only scan.
+
+        Not one that lies nearer to another scan of this name: where every scan is called ``ct``, it is the
+        mask of another patient.
+        """
         folder, name = scan.parent, bare_name(scan)
         # First those beside it: to compare each of thousands of scans with each mask would take minutes.
         named = self._beside.get((folder, name, kind)) or self._named.get((name, kind))
         if named:
-            return min(named, key=lambda mask: (_apart(mask.parent, folder), mask))
+            apart, mask = min((_apart(mask.parent, folder), mask) for mask in named)
+            if all(apart <= _apart(mask.parent, other) for other in self._folders_of[name]):
+                return mask
         beside = self._beside.get((folder, "", kind))
         is_the_scan = self._scans_in[folder] == 1 or name.lower() == "scan"
         return beside[0] if beside and is_the_scan else None

@@ -109,6 +109,20 @@ def test_scans_of_one_name_in_folders_of_patients_have_the_masks_of_their_patien
     assert not found.notes
 
 
+def test_a_scan_without_a_mask_does_not_take_that_of_another_patient_whose_scan_is_called_the_same(
+    tmp_path: Path,
+) -> None:
+    for patient in ("anna", "bert", "carl"):
+        write(tmp_path / "images" / patient / "ct.nii.gz")
+    annas = write(tmp_path / "masks" / "anna" / "ct.nii.gz")
+    berts = write(tmp_path / "images" / "bert" / "lesions.nii.gz")
+    masks = {
+        Path(str(one.source.path)).parent.name: one.source.lesion_mask
+        for one in search([Root(tmp_path, "diseased", "")]).found
+    }
+    assert masks == {"anna": str(annas), "bert": str(berts), "carl": None}
+
+
 def test_a_phantom_folder_holds_one_scan_with_both_masks(tmp_path: Path) -> None:
     for name in ("scan", "lungs", "lesions", "healthy_twin"):
         write(tmp_path / f"{name}.nrrd")
