@@ -133,7 +133,7 @@ def prepare(
     # Every process would put a context and networks of its own onto a GPU.
     lungs = replace(settings.lungs, device="cpu" if settings.workers > 1 else "auto")
     while todo := _missing(folder, found, stored, settings.verify and not worked):
-        (folder / MANIFEST).unlink(missing_ok=True)
+        _open_again(folder)
         cut = partial(_cut, folder=folder, inference=settings.inference, choice=lungs)
         for done, (one, result) in enumerate(spread(cut, todo, settings.workers), start=1):
             if isinstance(result, _Stop):
@@ -153,14 +153,10 @@ def prepare(
                 f"{done}/{len(todo)} {one.source.name} {said} ({rate:.1f} scans/min)",
             )
     rows = _judge(found, stored)
-    for row in rows:
-        if row.verdict == "used":
-            _bring_up_to_date(folder / row.source.name, row.source)
-        elif row.verdict == "rejected":
-            shutil.rmtree(folder / row.source.name, ignore_errors=True)
     used = [row.source for row in rows if row.verdict == "used"]
     if not used:
         raise _nothing_usable(rows)
+    _bring_into_line(folder, rows)
     told = (
         *notes,
         *_failed(rows),
@@ -194,6 +190,12 @@ def _begin(folder: Path, settings: Settings) -> None:
     with writing_to(folder):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, text)
+
+
+def _open_again(folder: Path) -> None:
+    """Take the manifest away: until there is a new one, the cohort is not finished."""
+    with writing_to(folder / MANIFEST):
+        (folder / MANIFEST).unlink(missing_ok=True)
 
 
 def _cut(one: Found, folder: Path, inference: Inference, choice: LungChoice) -> Row | _Stop:
@@ -265,6 +267,19 @@ def _judge(found: Sequence[Found], stored: dict[str, Row | None]) -> list[Row]:
         if row is not None:
             rows.append(replace(row, source=one.source))
     return hold_out_together(reject_copies(rows))
+
+
+def _bring_into_line(folder: Path, rows: Sequence[Row]) -> None:
+    """Let the folders of scans say what their rows say.
+
+    Stopped on the way, a cohort that could still be opened would have scans of one patient on both sides.
+    """
+    _open_again(folder)
+    for row in rows:
+        if row.verdict == "used":
+            _bring_up_to_date(folder / row.source.name, row.source)
+        elif row.verdict == "rejected":
+            shutil.rmtree(folder / row.source.name, ignore_errors=True)
 
 
 def _bring_up_to_date(folder: Path, source: Source) -> None:

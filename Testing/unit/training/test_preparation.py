@@ -304,6 +304,25 @@ def test_who_is_who_can_be_corrected_without_cutting_again(scans: Path, cohort: 
     assert len(open_cohort(target, "held_out")) == 3
 
 
+def test_a_new_split_that_stops_before_its_end_leaves_no_cohort_with_scans_of_the_old_one(
+    scans: Path, cohort: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "cohort"
+    subprocess.run(["cp", "-rp", str(cohort), str(target)], check=True)
+    (target / "cohort.csv").unlink()
+    (target / "cohort.csv").mkdir()  # it cannot be written, as one that is open in Excel
+    code, events = run(typed(scans, target, "--held-out", "1"))
+    assert code == 5
+    assert "cohort.csv cannot be written" in failure_of(events).what
+    with pytest.raises(UserError, match="not finished"):
+        open_cohort(target, None)
+    (target / "cohort.csv").rmdir()
+    code, events = run(typed(scans, target, "--held-out", "1"))
+    assert code == 0
+    assert result_of(events)["worked"] == 0
+    assert len(open_cohort(target, "held_out")) == 3
+
+
 def test_a_lesion_mask_in_the_corrections_holds_its_scan_out_and_has_that_scan_alone_read_again(
     scans: Path, cohort: Path, a_coarse_phantom: Phantom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
