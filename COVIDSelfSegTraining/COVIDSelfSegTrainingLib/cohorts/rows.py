@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.errors import ExitCode, UserError
 from COVIDSelfSegLib.package_card import is_non_commercial
 
 from .cutting import Facts
@@ -39,9 +39,14 @@ class Row:
 
     @classmethod
     def refused(cls, source: Source, error: UserError) -> Row:
-        """The row of a scan that cannot be used. What the system does not let be read, it may next time."""
+        """The row of a scan that cannot be used.
+
+        What the system does not let be read, it may next time; nor is a lung model that is gone the scan's
+        fault.
+        """
         cause = error.__cause__
-        verdict: Verdict = "failed" if isinstance(cause, OSError) and cause.errno else "rejected"
+        outside = error.code is not ExitCode.INPUT_REFUSED or (isinstance(cause, OSError) and cause.errno)
+        verdict: Verdict = "failed" if outside else "rejected"
         return cls(source, verdict, f"{error.what} {error.why}", error.fix)
 
     @classmethod

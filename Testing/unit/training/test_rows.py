@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
 from COVIDSelfSegLib.errors import UserError
+from COVIDSelfSegLib.lungs import r231_weights
 from COVIDSelfSegTrainingLib.cohorts.cutting import Facts
 from COVIDSelfSegTrainingLib.cohorts.patients import hold_out_together, patients_of_two_names
 from COVIDSelfSegTrainingLib.cohorts.rows import Row, reject_copies, to_csv
@@ -38,6 +41,12 @@ def test_a_refused_scan_is_no_copy_of_anything() -> None:
     refused = Row.refused(replace(row("a", "1").source), error)
     assert reject_copies([refused, row("b", "1")])[1].verdict == "used"
     assert "Half of it" in refused.reason
+
+
+def test_a_scan_whose_lung_model_is_gone_is_tried_again(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        r231_weights(tmp_path / "on a drive that went away.pth")
+    assert Row.refused(row("a", "1").source, caught.value).verdict == "failed"
 
 
 def test_rows_survive_json_and_the_table_can_be_read_back() -> None:
