@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from COVIDSelfSegLib.segmentation import LungSlices
 from COVIDSelfSegLib.volume import compact, read_scan
 from scipy import ndimage
 
-from .readable_series import list_readable_series, why_unread
+from .readable_series import list_readable_series, readable_series_of, why_lost, why_unread
 from .sources import Source
 
 FORMAT = 2
@@ -92,7 +93,11 @@ class _Taken:
 
 
 def cut_source(
-    source: Source, target: Path, inference: Inference, choice: LungChoice = LungChoice()
+    source: Source,
+    target: Path,
+    inference: Inference,
+    choice: LungChoice = LungChoice(),
+    files: Sequence[Path] = (),
 ) -> Facts:
     """Cut a scan into the networks' grids and write its folder.
 
@@ -101,11 +106,12 @@ def cut_source(
         target: its folder; what lies there is replaced.
         inference: the grids.
         choice: of the lung mask.
+        files: see :func:`read_source`.
 
     Raises:
         UserError: the scan cannot be used (exit code 2), or the folder cannot be written (5).
     """
-    taken = _take(source, choice)
+    taken = _take(source, choice, files)
     lung_ml = sum(lung_volumes_ml(taken.lungs))
     slices = _slices_with_lung(taken, inference, lung_ml)
     frame = LungFrame.around_lungs(taken.lungs, inference.generator_grid, margin_mm=inference.margin_mm)
@@ -132,9 +138,9 @@ def cut_source(
     )
 
 
-def _take(source: Source, choice: LungChoice) -> _Taken:
+def _take(source: Source, choice: LungChoice, files: Sequence[Path]) -> _Taken:
     """What a source names, with the lungs that are to be kept."""
-    taken = _take_phantom(source) if source.is_phantom else _take_scan(source, choice)
+    taken = _take_phantom(source) if source.is_phantom else _take_scan(source, choice, files)
     if not source.only_side:
         return taken
     return replace(taken, lungs=sitk.Mask(taken.lungs, taken.lungs == source.only_side))
@@ -147,9 +153,9 @@ def _take_phantom(source: Source) -> _Taken:
     return _Taken(phantom.scan, phantom.lungs, "phantom")
 
 
-def _take_scan(source: Source, choice: LungChoice) -> _Taken:
+def _take_scan(source: Source, choice: LungChoice, files: Sequence[Path]) -> _Taken:
     """Read a scan, let the doctor see it, turn it the right way up, and find its lungs."""
-    scan = read_source(source)
+    scan = read_source(source, files)
     mask_file = Path(source.lung_mask) if source.lung_mask else None
     examination = examine(scan, lungs_given=mask_file is not None)
     examination.refuse()
@@ -205,8 +211,13 @@ def _arrays(taken: _Taken, slices: LungSlices, frame: LungFrame) -> dict[str, np
     }
 
 
-def read_source(source: Source) -> sitk.Image:
+def read_source(source: Source, files: Sequence[Path] = ()) -> sitk.Image:
     """The scan that a source names (no phantom), on its own grid.
+
+    Args:
+        source: the scan.
+        files: of a DICOM series, where they are known; else all that lie below its folder are looked into,
+            which takes minutes where it holds hundreds of series.
 
     Raises:
         UserError: see :func:`COVIDSelfSegLib.volume.read_scan`.
@@ -214,8 +225,11 @@ def read_source(source: Source) -> sitk.Image:
     path = Path(str(source.path))
     if not source.series:
         return read_scan(path)
+    all_series, lost = readable_series_of(files) if files else list_readable_series(path)
+    if lost and not all_series:
+        raise why_lost(lost)
     # A scout may share the id of its series, so the id alone does not name the stack.
-    stacks = [series for series in list_readable_series(path)[0] if series.series_id == source.series]
+    stacks = [series for series in all_series if series.series_id == source.series]
     chosen = choose_chest_ct(path, stacks)
     unread = why_unread(chosen)  # a slice that could be read when it was found
     if unread is not None:

@@ -202,7 +202,7 @@ def _cut(one: Found, folder: Path, inference: Inference, choice: LungChoice) -> 
     """Work of one process: a row, whatever the scan is like."""
     try:
         with fitting_into_memory():
-            facts = cut_source(one.source, folder / one.source.name, inference, choice)
+            facts = cut_source(one.source, folder / one.source.name, inference, choice, one.files)
         return Row(one.source, "used", facts=facts)
     except UserError as error:
         if error.code == ExitCode.OUTPUT_NOT_WRITABLE:

@@ -34,7 +34,18 @@ def list_readable_series(folder: Path) -> tuple[list[Series], list[NoSlice]]:
             raise refusal from error
         closed.append(_not_read(place, refusal))
 
-    files = sorted(files_below(folder, pass_over))
+    return readable_series_of(sorted(files_below(folder, pass_over)), closed)
+
+
+def readable_series_of(
+    files: Sequence[Path], closed: Sequence[NoSlice] = ()
+) -> tuple[list[Series], list[NoSlice]]:
+    """The same of some files alone.
+
+    Args:
+        files: slices and others.
+        closed: folders beside them that cannot be read.
+    """
     with ThreadPoolExecutor() as pool:
         headers = list(pool.map(_header_or_refusal, files))
     damaged = [header for header in headers if isinstance(header, NoSlice)]
@@ -50,7 +61,7 @@ def list_readable_series(folder: Path) -> tuple[list[Series], list[NoSlice]]:
         and one.path not in told
         and not one.path.name.startswith(".")
     ]
-    return series, closed + lost
+    return series, [*closed, *lost]
 
 
 def copies_apart(series: Series) -> list[Series]:
@@ -111,7 +122,7 @@ def _not_read(path: Path, refusal: UserError) -> NoSlice:
     return NoSlice(path, "cannot be read", was_ct=False, refusal=refusal)
 
 
-def _closed_amid(closed: list[NoSlice], series: Series) -> list[NoSlice]:
+def _closed_amid(closed: Sequence[NoSlice], series: Series) -> list[NoSlice]:
     """Folders that cannot be read and lie among those over which the slices of a series are spread."""
     parents = {slice_.path.parent for slice_ in series.slices}
     around = Path(os.path.commonpath(parents))

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.package_card import is_non_commercial
+from COVIDSelfSegLib.package_card import Inference, is_non_commercial
 from COVIDSelfSegLib.results import HEATMAP, LESIONS, LUNGS, PROBABILITY, PSEUDO_HEALTHY, REPORT, UNCERTAINTY
-from COVIDSelfSegTrainingLib.cohorts.cutting import read_source
+from COVIDSelfSegTrainingLib.cohorts import readable_series
+from COVIDSelfSegTrainingLib.cohorts.cutting import LungChoice, read_source
 from COVIDSelfSegTrainingLib.cohorts.found import Found, Root
 from COVIDSelfSegTrainingLib.cohorts.layouts import mask_of, stated_class
 from COVIDSelfSegTrainingLib.cohorts.patients import doubtful_patients
+from COVIDSelfSegTrainingLib.cohorts.preparation import _cut
 from COVIDSelfSegTrainingLib.cohorts.rows import Row
 from COVIDSelfSegTrainingLib.cohorts.scan_folders import Search, search
 from COVIDSelfSegTrainingLib.cohorts.sources import Source
@@ -381,6 +383,29 @@ def test_a_slice_that_can_no_longer_be_read_when_it_is_cut_rejects_nothing_for_g
     assert Row.refused(one.source, caught.value).verdict == "failed"
     lost.replace(one.files[3])
     assert np.array_equal(sitk.GetArrayFromImage(read_source(one.source)), HU)
+
+
+def test_of_a_folder_of_many_series_only_the_files_of_the_one_that_is_cut_are_looked_into_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in "123":
+        write_series(tmp_path / "flat", HU, series=number, study=number)
+    one = search([Root(tmp_path / "flat", "diseased", "")]).found[1]
+    looked_into, read_header = [], readable_series.read_header
+
+    def noted(path: Path) -> object:
+        looked_into.append(path)
+        return read_header(path)
+
+    monkeypatch.setattr(readable_series, "read_header", noted)
+    _cut(one, tmp_path / "cohort", Inference(), LungChoice(builtin=True))
+    assert sorted(looked_into) == sorted(one.files)
+    assert np.array_equal(sitk.GetArrayFromImage(read_source(one.source, one.files)), HU)
+    for file in one.files:
+        file.unlink()
+    with pytest.raises(UserError, match="cannot be read") as caught:
+        read_source(one.source, one.files)
+    assert Row.refused(one.source, caught.value).verdict == "failed"
 
 
 def test_one_name_for_two_people_is_told() -> None:
