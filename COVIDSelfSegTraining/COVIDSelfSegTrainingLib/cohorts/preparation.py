@@ -33,7 +33,7 @@ from .patients import doubtful_patients, hold_out_together, patients_of_two_name
 from .rows import Row, reject_copies
 from .sources import Source
 from .splitting import one_sided, split_by_patient
-from .stored_rows import store_row, stored_row
+from .stored_rows import stamp_of, store_row, stored_row
 from .workers import spread
 
 log = logging.getLogger(__name__)
@@ -142,8 +142,6 @@ def prepare(
                 )
             row = result or _died(one.source)
             stored[one.source.name] = row
-            if row.verdict != "failed":
-                store_row(folder, one, row)
             worked += 1
             rate = 60 * worked / (time.perf_counter() - start)
             said = row.verdict if row.verdict == "used" else f"{row.verdict}: {row.reason}"
@@ -199,14 +197,30 @@ def _open_again(folder: Path) -> None:
 
 
 def _cut(one: Found, folder: Path, inference: Inference, choice: LungChoice) -> Row | _Stop:
-    """Work of one process: a row, whatever the scan is like."""
+    """Work of one process: a row, whatever the scan is like; noted, unless the next run shall try again."""
+    stamp = stamp_of(one)
+    try:
+        row = _judged(one, folder, inference, choice)
+        if row.verdict != "failed":
+            store_row(folder, row, stamp)
+    except UserError as error:
+        return _Stop(error.what, error.why, error.fix)
+    return row
+
+
+def _judged(one: Found, folder: Path, inference: Inference, choice: LungChoice) -> Row:
+    """The row of a scan that is cut, or cannot be.
+
+    Raises:
+        UserError: the folder cannot be written (exit code 5).
+    """
     try:
         with fitting_into_memory():
             facts = cut_source(one.source, folder / one.source.name, inference, choice, one.files)
         return Row(one.source, "used", facts=facts)
     except UserError as error:
         if error.code == ExitCode.OUTPUT_NOT_WRITABLE:
-            return _Stop(error.what, error.why, error.fix)
+            raise
         if error.code == ExitCode.OUT_OF_MEMORY:
             return _died(one.source)
         return Row.refused(one.source, error)

@@ -13,6 +13,8 @@ from .manifest import WORK
 from .rows import Row
 from .sources import Source
 
+Stamp = list[list[str | int]]
+
 
 def stored_row(folder: Path, one: Found) -> Row | None:
     """What an earlier run found out of a scan; None where it did not, or the files have changed since."""
@@ -23,23 +25,28 @@ def stored_row(folder: Path, one: Found) -> Row | None:
         row = Row.from_dict(values["row"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    same = values["stamp"] == _stamp(one) and _cut_from(row.source) == _cut_from(one.source)
+    same = values["stamp"] == stamp_of(one) and _cut_from(row.source) == _cut_from(one.source)
     return row if same else None
 
 
-def store_row(folder: Path, one: Found, row: Row) -> None:
+def store_row(folder: Path, row: Row, stamp: Stamp) -> None:
     """Note what was found out of a scan.
+
+    Args:
+        folder: of the cohort.
+        row: of the scan.
+        stamp: of its files before they were read: what changes while it is cut has changed since.
 
     Raises:
         UserError: it cannot be written (exit code 5).
     """
-    values = {"stamp": _stamp(one), "row": row.to_dict()}
-    write_whole(folder / WORK / f"{one.source.name}.json", json.dumps(values, indent=1))
+    values = {"stamp": stamp, "row": row.to_dict()}
+    write_whole(folder / WORK / f"{row.source.name}.json", json.dumps(values, indent=1))
 
 
-def _stamp(one: Found) -> list[list[str | int]]:
+def stamp_of(one: Found) -> Stamp:
     """Size and time of the files that a scan is read from."""
-    stamp: list[list[str | int]] = []
+    stamp: Stamp = []
     for path in one.files:
         try:
             status = path.stat()

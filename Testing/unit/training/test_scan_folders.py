@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.package_card import Inference, is_non_commercial
 from COVIDSelfSegLib.results import HEATMAP, LESIONS, LUNGS, PROBABILITY, PSEUDO_HEALTHY, REPORT, UNCERTAINTY
-from COVIDSelfSegTrainingLib.cohorts import readable_series
+from COVIDSelfSegTrainingLib.cohorts import cutting, readable_series
 from COVIDSelfSegTrainingLib.cohorts.cutting import LungChoice, read_source
 from COVIDSelfSegTrainingLib.cohorts.found import Found, Root
 from COVIDSelfSegTrainingLib.cohorts.layouts import mask_of, stated_class
@@ -21,7 +21,7 @@ from COVIDSelfSegTrainingLib.cohorts.rows import Row
 from COVIDSelfSegTrainingLib.cohorts.scan_folders import Search, search
 from COVIDSelfSegTrainingLib.cohorts.sources import Source
 from COVIDSelfSegTrainingLib.cohorts.splitting import split_by_patient
-from COVIDSelfSegTrainingLib.cohorts.stored_rows import store_row, stored_row
+from COVIDSelfSegTrainingLib.cohorts.stored_rows import stamp_of, store_row, stored_row
 
 from ..dicom_files import read_as_on_windows, write_series
 
@@ -317,12 +317,34 @@ def test_a_series_is_looked_at_again_when_a_damaged_file_is_taken_from_beside_it
     roots = [Root(tmp_path / "scans", "healthy", "")]
     (before,) = search(roots).found
     (tmp_path / ".rows").mkdir()
-    store_row(tmp_path, before, Row(before.source, "rejected", "It would have a hole."))
+    store_row(tmp_path, Row(before.source, "rejected", "It would have a hole."), stamp_of(before))
     assert stored_row(tmp_path, before) is not None
     damaged.unlink()
     (after,) = search(roots).found
     assert after.source == before.source
     assert stored_row(tmp_path, after) is None
+
+
+def test_a_scan_that_changes_while_it_is_cut_is_cut_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that is still being copied."""
+    file, cohort = write(tmp_path / "scans" / "a.nii.gz"), tmp_path / "cohort"
+    (cohort / ".rows").mkdir(parents=True)
+    [one] = search([Root(tmp_path / "scans", "diseased", "")]).found
+    read = cutting.read_scan
+
+    def read_meanwhile(path: Path) -> sitk.Image:
+        scan = read(path)
+        file.write_bytes(file.read_bytes() + b"more")
+        return scan
+
+    monkeypatch.setattr(cutting, "read_scan", read_meanwhile)
+    assert _cut(one, cohort, Inference(), LungChoice(builtin=True)).verdict == "rejected"
+    assert stored_row(cohort, one) is None
+    monkeypatch.undo()
+    _cut(one, cohort, Inference(), LungChoice(builtin=True))
+    assert stored_row(cohort, one) is not None
 
 
 def test_of_a_dicom_study_one_ct_series_enters_and_the_others_say_why(tmp_path: Path) -> None:
