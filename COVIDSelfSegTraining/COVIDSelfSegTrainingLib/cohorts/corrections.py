@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +14,9 @@ from .found import Found, few
 from .sources import Source
 
 _CORRECTABLE = ("patient", "licence", "lesion_mask", "lung_mask")
+_READ = ("scan", "series", *_CORRECTABLE)
+_MOST_DIGITS = 11
+"""Excel writes a longer number as 1.23457E+11."""
 _NO_MASK = "none"
 """Instead of a mask. An empty cell changes nothing: a mask drawn after the table was made is used."""
 
@@ -37,8 +40,8 @@ def corrected(found: Sequence[Found], table: Path) -> tuple[list[Found], list[st
             file.seek(0)
             reader = csv.DictReader(file, delimiter=delimiter)
             columns = set(reader.fieldnames or ())
-            lines = {(line.get("scan") or "", line.get("series") or ""): line for line in reader}
-    except (OSError, UnicodeDecodeError) as error:
+            said = [{name: _cell(line, name) for name in _READ} for line in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(
             f"{table} cannot be read as a table.",
             why=str(error),
@@ -51,7 +54,9 @@ def corrected(found: Sequence[Found], table: Path) -> tuple[list[Found], list[st
             why=f"It must have 'scan' (the path) and at least one of {', '.join(_CORRECTABLE)}.",
             fix="Start from the cohort.csv of an earlier run.",
         )
-    known = {(one.source.path or "", one.source.series) for one in found}
+    # A spreadsheet leaves lines without anything below a table.
+    lines = {(line["scan"], line["series"]): line for line in said if any(line.values())}
+    known = {_key(one.source) for one in found}
     if lines.keys().isdisjoint(known):
         raise UserError(
             f"{table} names none of the scans that were found.",
@@ -59,11 +64,15 @@ def corrected(found: Sequence[Found], table: Path) -> tuple[list[Found], list[st
             fix="Start from the cohort.csv of an earlier run on these folders, with its columns 'scan' and "
             "'series' as they are.",
         )
+    patients = {one.source.patient for one in found}
     better = []
     for one in found:
         source = one.source
-        line = lines.get((source.path or "", source.series)) or {}
+        line = lines.get(_key(source), {})
         values: dict[str, str | None] = {name: line[name] for name in _CORRECTABLE if line.get(name)}
+        patient = line.get("patient", "")
+        if patient and patient not in patients and patient.replace(",", ".") == _as_a_number(source.patient):
+            values.pop("patient")
         for name in ("lesion_mask", "lung_mask"):
             if name in values:
                 values[name] = _mask(line[name], name.replace("_", " "), source, table)
@@ -77,6 +86,23 @@ def corrected(found: Sequence[Found], table: Path) -> tuple[list[Found], list[st
     if not unused:
         return better, []
     return better, [f"{len(unused)} lines of {table} name no scan that was found ({few(unused)})."]
+
+
+def _cell(line: Mapping[str, str | None], column: str) -> str:
+    """Without the spaces around it, which nobody sees: they would make another patient."""
+    return (line.get(column) or "").strip()
+
+
+def _key(source: Source) -> tuple[str, str]:
+    return (source.path or "").strip(), source.series.strip()
+
+
+def _as_a_number(patient: str) -> str:
+    """What a spreadsheet that opened the table has made of a patient ID of digits."""
+    if not (patient.isascii() and patient.isdigit()):
+        return patient
+    number = patient.lstrip("0") or "0"
+    return number if len(number) <= _MOST_DIGITS else f"{int(number):.6G}"
 
 
 def _mask(cell: str, what: str, source: Source, table: Path) -> str | None:
