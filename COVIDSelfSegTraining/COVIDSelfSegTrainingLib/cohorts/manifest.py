@@ -34,7 +34,8 @@ def write_manifest(folder: Path, rows: Sequence[Row], settings: dict[str, Any], 
         "notes": list(notes),
         "scans": [row.to_dict() for row in rows],
     }
-    write_whole(folder / TABLE, to_csv(rows))
+    # Without the mark, Excel takes the letters of paths and patients for those of another alphabet.
+    write_whole(folder / TABLE, "\ufeff" + to_csv(rows))
     write_whole(folder / MANIFEST, json.dumps(values, indent=1) + "\n")
 
 

@@ -139,6 +139,7 @@ def cohort(scans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_scan_has_a_row_that_says_what_became_of_it(cohort: Path) -> None:
+    assert (cohort / "cohort.csv").read_bytes().startswith("\ufeffname,".encode()), "so Excel reads it"
     rows = table(cohort)
     used = {name for name, row in rows.items() if row["verdict"] == "used"}
     assert used == {"a.nii.gz", "b.nii.gz", "c.nii.gz"}
