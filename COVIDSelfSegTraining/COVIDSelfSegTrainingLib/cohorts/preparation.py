@@ -197,11 +197,15 @@ def _open_again(folder: Path) -> None:
 
 
 def _cut(one: Found, folder: Path, inference: Inference, choice: LungChoice) -> Row | _Stop:
-    """Work of one process: a row, whatever the scan is like; noted, unless the next run shall try again."""
-    stamp = stamp_of(one)
+    """Work of one process: a row, whatever the scan is like; noted, unless the next run shall try again.
+
+    It shall if the files were being copied, or went away with their disk, while they were read.
+    """
+    before = stamp_of(one)
     try:
         row = _judged(one, folder, inference, choice)
-        if row.verdict != "failed":
+        stamp = stamp_of(one)
+        if row.verdict != "failed" and stamp == before:
             store_row(folder, row, stamp)
     except UserError as error:
         return _Stop(error.what, error.why, error.fix)

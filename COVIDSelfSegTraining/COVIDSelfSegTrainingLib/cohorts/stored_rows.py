@@ -35,7 +35,7 @@ def store_row(folder: Path, row: Row, stamp: Stamp) -> None:
     Args:
         folder: of the cohort.
         row: of the scan.
-        stamp: of its files before they were read: what changes while it is cut has changed since.
+        stamp: of its files, the same before they were read and after.
 
     Raises:
         UserError: it cannot be written (exit code 5).

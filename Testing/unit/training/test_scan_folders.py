@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -302,10 +303,14 @@ def test_a_series_is_looked_at_again_when_a_damaged_file_is_taken_from_beside_it
     assert stored_row(tmp_path, after) is None
 
 
+@pytest.mark.parametrize(
+    "meanwhile",
+    [lambda file: file.write_bytes(file.read_bytes() + b"more"), Path.unlink],
+    ids=["still being copied", "its disk goes away"],
+)
 def test_a_scan_that_changes_while_it_is_cut_is_cut_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    meanwhile: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As one that is still being copied."""
     file, cohort = write(tmp_path / "scans" / "a.nii.gz"), tmp_path / "cohort"
     (cohort / ".rows").mkdir(parents=True)
     [one] = search([Root(tmp_path / "scans", "diseased", "")]).found
@@ -313,13 +318,14 @@ def test_a_scan_that_changes_while_it_is_cut_is_cut_again(
 
     def read_meanwhile(path: Path) -> sitk.Image:
         scan = read(path)
-        file.write_bytes(file.read_bytes() + b"more")
+        meanwhile(file)
         return scan
 
     monkeypatch.setattr(cutting, "read_scan", read_meanwhile)
     assert _cut(one, cohort, Inference(), LungChoice(builtin=True)).verdict == "rejected"
     assert stored_row(cohort, one) is None
     monkeypatch.undo()
+    write(file)
     _cut(one, cohort, Inference(), LungChoice(builtin=True))
     assert stored_row(cohort, one) is not None
 
