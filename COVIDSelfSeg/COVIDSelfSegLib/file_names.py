@@ -29,6 +29,15 @@ def files_below(folder: Path, on_closed: Callable[[OSError], None] | None = None
         yield from (Path(parent) / name for name in names)
 
 
+def linked_folders_below(folder: Path) -> list[Path]:
+    """Links to folders, into which :func:`files_below` does not look: they may lead round in circles."""
+    links: list[Path] = []
+    for parent, folders, _ in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not _is_of_the_system(name))
+        links += [path for name in folders if (path := Path(parent) / name).is_symlink()]
+    return links
+
+
 def _is_of_the_system(folder: str) -> bool:
     return folder.startswith(".") or folder.lower() in _OF_THE_SYSTEM
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from COVIDSelfSegLib.errors import UserError
-from COVIDSelfSegLib.file_names import files_below
+from COVIDSelfSegLib.file_names import files_below, linked_folders_below
 from COVIDSelfSegLib.results import HEATMAP, LESIONS, LUNGS, PROBABILITY, PSEUDO_HEALTHY, REPORT, UNCERTAINTY
 from COVIDSelfSegLib.scan_files.dicom_header import NoSlice
 from COVIDSelfSegLib.volume import FILE_ENDINGS, bare_name, files_of, has_scan_ending
@@ -31,7 +31,7 @@ class Search:
 
     Attributes:
         found: scans by name.
-        notes: what a user should know of masks that belong to no scan.
+        notes: what a user should know of masks that belong to no scan, and of what was passed over.
     """
 
     found: tuple[Found, ...]
@@ -54,14 +54,15 @@ def search(roots: Iterable[Root]) -> Search:
                 fix="Check the spelling of the path, and that the disk it lies on is connected.",
             )
         # Typed in another way it is the same folder: what is known of its files goes by their whole paths.
-        here, of_masks = _search_one(replace(root, folder=root.folder.absolute()))
+        here, passed_over = _search_one(replace(root, folder=root.folder.absolute()))
         if not here:
             raise UserError(
                 f"No scan was found in {root.folder}.",
                 why=f"It holds neither a DICOM series nor a file that ends in {', '.join(FILE_ENDINGS)}.",
-                fix="Name the folder that holds the scans (sub-folders are searched too).",
+                fix="Name the folder that holds the scans. Its sub-folders are searched too, but no links to "
+                "folders.",
             )
-        notes += of_masks
+        notes += passed_over
         for one in here:
             # Two folders of the same name may hold files of the same name.
             name = one.source.name if one.source.name not in found else f"{one.source.name}-{number}"
@@ -87,19 +88,29 @@ def _search_one(root: Root) -> tuple[list[Found], list[str]]:
     told = {file for one in found for file in one.files}
     found += found_series(root, all_series)
     found += _of_lost(root, [one for one in lost if one.path not in told])
+    return found, _notes(root, results, masks.left())
+
+
+def _notes(root: Root, results: Sequence[Path], lonely: Sequence[Path]) -> list[str]:
+    """What a user should know of what was passed over."""
     notes = []
+    links = linked_folders_below(root.folder)
+    if links:
+        notes.append(
+            f"{len(links)} links to folders in {root.folder} were not followed ({few(map(str, links))}). "
+            "To use the scans behind them, name these folders too, or link the files instead of the folders."
+        )
     if results:
         notes.append(
             f"{len(results)} files in {root.folder} were passed over ({few(path.name for path in results)}): "
             "they are results of 'covidselfseg segment', and no scans."
         )
-    lonely = masks.left()
     if lonely:
         notes.append(
             f"{len(lonely)} masks in {root.folder} belong to no scan ({few(path.name for path in lonely)}). "
             "A mask has the name of its scan, with _mask or _lung_mask added, or lies in a folder 'masks'."
         )
-    return found, notes
+    return notes
 
 
 def _below(root: Root, path: Path) -> Path:

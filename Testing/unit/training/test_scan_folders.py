@@ -149,6 +149,22 @@ def test_results_of_a_run_that_lie_among_the_scans_are_no_scans(tmp_path: Path) 
     assert len(found.notes) == 1
 
 
+def test_links_to_folders_are_told_since_they_are_not_followed_and_links_to_files_are(
+    tmp_path: Path,
+) -> None:
+    scan = write(tmp_path / "archive" / "anna" / "a.nii.gz")
+    chosen = tmp_path / "chosen"
+    (chosen / "bert").mkdir(parents=True)
+    (chosen / "anna").symlink_to(scan.parent)
+    with pytest.raises(UserError, match="No scan was found") as caught:
+        search([Root(chosen, "healthy", "")])
+    assert "links" in caught.value.fix
+    (chosen / "bert" / "b.nii.gz").symlink_to(scan)
+    found = search([Root(chosen, "healthy", "")])
+    assert set(by_file(found)) == {"b.nii.gz"}
+    assert [str(chosen / "anna") in note for note in found.notes] == [True]
+
+
 def test_small_sub_folders_are_patients_and_large_ones_are_not(tmp_path: Path) -> None:
     for number in range(2):
         write(tmp_path / "anna" / f"day{number}.nii.gz")
