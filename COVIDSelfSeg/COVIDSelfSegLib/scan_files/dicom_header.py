@@ -85,7 +85,7 @@ def read_header(path: Path) -> Slice | NoSlice | None:
     """Header of one DICOM image, or None for anything that never was one.
 
     Raises:
-        UserError: the system does not let the file be read, or the readers do not find it.
+        UserError: the system does not let the file be read, or the readers do not find it or take its name.
     """
     try:
         with path.open("rb") as file:
@@ -100,12 +100,9 @@ def read_header(path: Path) -> Slice | NoSlice | None:
         return None
     reader = sitk.ImageFileReader()
     reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(itk_name(path))
     try:
-        reader.SetFileName(itk_name(path))
         reader.ReadImageInformation()
-    except UserError as error:
-        log.warning("%s", error.what)
-        return None
     except RuntimeError as error:
         log.warning("%s looks like DICOM but has no readable image (%s)", path.name, str(error)[-80:].strip())
         return _damaged_ct(path, error) if _OF_CT_CLASS.search(start) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import SimpleITK as sitk
 from COVIDSelfSegLib.errors import UserError
 from COVIDSelfSegLib.package_card import Inference
+from COVIDSelfSegLib.scan_files.dicom import list_series
 from COVIDSelfSegTrainingLib.cohorts import readable_series
 from COVIDSelfSegTrainingLib.cohorts.cutting import LungChoice, read_source
 from COVIDSelfSegTrainingLib.cohorts.found import Root
@@ -57,6 +59,20 @@ def test_of_a_dicom_study_one_ct_series_enters_and_the_others_say_why(tmp_path: 
     assert "a localizer" in problems["4"]
     # Without a patient ID in its header the folder stands for the patient.
     assert {one.source.patient for one in found} == {"p1"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_series_whose_folder_has_a_name_that_no_reader_takes_is_told(tmp_path: Path) -> None:
+    write_series(tmp_path / "scans" / "anna", HU, series="1", study="1")
+    write_series(tmp_path / "scans" / "bert", HU, series="2", study="2")
+    (tmp_path / "scans" / "bert").rename(tmp_path / "scans" / "M\udcfcller")
+    found = search([Root(tmp_path / "scans", "diseased", "")]).found
+    problems = {Path(one.source.path).name: one.problem for one in found}
+    assert problems.keys() == {"anna", "M\udcfcller"}
+    assert problems["anna"] is None
+    assert "not valid UTF-8" in str(problems["M\udcfcller"])
+    with pytest.raises(UserError, match="not valid UTF-8"):
+        list_series(tmp_path / "scans")
 
 
 def test_a_dicom_series_in_a_folder_with_any_letters_is_found_on_windows(
