@@ -258,7 +258,9 @@ def test_labels_go_by_the_name_in_the_cohort_where_files_of_several_scans_are_ca
 
     with pytest.raises(UserError, match="labels of none of the scans"):
         found("ct")
-    first, second = (row["name"] for row in csv.DictReader((tmp_path / "cohort" / "cohort.csv").open()))
+    first, second = (
+        row["name"] for row in csv.DictReader((tmp_path / "cohort" / "cohort.csv").open(encoding="utf-8-sig"))
+    )
     assert found(second) == {first: None, second: (False, True)}
 
 

@@ -115,7 +115,7 @@ def failure_of(events: list[Event]) -> Failure:
 
 
 def table(cohort: Path) -> dict[str, dict[str, str]]:
-    with (cohort / "cohort.csv").open(newline="") as file:
+    with (cohort / "cohort.csv").open(newline="", encoding="utf-8-sig") as file:
         return {Path(line["scan"]).name: line for line in csv.DictReader(file)}
 
 
@@ -269,7 +269,7 @@ def test_damaged_arrays_are_told_and_made_anew(scans: Path, cohort: Path, tmp_pa
 def test_who_is_who_can_be_corrected_without_cutting_again(scans: Path, cohort: Path, tmp_path: Path) -> None:
     target = tmp_path / "cohort"
     subprocess.run(["cp", "-rp", str(cohort), str(target)], check=True)
-    text = (cohort / "cohort.csv").read_text()
+    text = (cohort / "cohort.csv").read_text(encoding="utf-8-sig")
     rows = list(csv.DictReader(text.splitlines()))
     for row in rows:
         row["patient"], row["licence"] = "one and the same", "CC BY 4.0"
