@@ -37,6 +37,8 @@ _SHIPPED = Path(__file__).resolve().parents[2] / "Resources" / "Models" / "lungs
 SHIPPED_WEIGHTS = _SHIPPED / "covidselfseg-lungs.safetensors"
 SLICE_WEIGHTS = _SHIPPED / "covidselfseg-lungs-slice.safetensors"
 _SCHEMA = 1
+_MOST_LEVELS, _MOST_CHANNELS, _GRID_MM = 8, 1024, (1.0, 20.0)
+"""Of a card; with more, or on finer voxels, a run would take all memory."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class LungCard:
         """Read a card.
 
         Raises:
-            ValueError: not a card of this schema.
+            ValueError: not a card of this schema, or the network cannot be run as it says.
         """
         try:
             values = json.loads(text)
@@ -78,15 +80,37 @@ class LungCard:
         try:
             values["widths"] = tuple(values["widths"])
             values["trained_on"] = tuple((name, licence) for name, licence in values["trained_on"])
-            if not all(isinstance(text, str) for one in values["trained_on"] for text in one):
-                raise TypeError("a name is no text")
-            return cls(**values)
+            card = cls(**values)
+            _check_types(card)
+            return card
         except (KeyError, TypeError) as error:
             raise ValueError(f"the lung model card is incomplete ({error})") from error
 
     def to_json(self) -> str:
         """Write the card; :meth:`from_json` reads it."""
         return json.dumps({"schema": _SCHEMA, **asdict(self)}, indent=1)
+
+
+def _check_types(card: LungCard) -> None:
+    """Of a card that anybody may have written: a run shall not end in a traceback half-way.
+
+    Raises:
+        TypeError: a value of another type, or out of its range.
+    """
+    texts = [card.command, card.code_version, *(text for one in card.trained_on for text in one)]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("a name is no text")
+    whole = all(type(width) is int and 0 < width <= _MOST_CHANNELS for width in card.widths)
+    if not whole or not 0 < len(card.widths) <= _MOST_LEVELS:
+        raise TypeError(f"its widths are not 1 to {_MOST_LEVELS} counts up to {_MOST_CHANNELS}")
+    least, most = _GRID_MM
+    # NaN is not between any two numbers.
+    if type(card.grid_mm) not in (int, float) or not least <= card.grid_mm <= most:
+        raise TypeError(f"its grid_mm is not a number from {least:g} to {most:g}")
+    if type(card.flat) is not bool:
+        raise TypeError("its flat is neither true nor false")
+    if not isinstance(card.recipe, dict):
+        raise TypeError("its recipe has no names")
 
 
 class LungNetwork:

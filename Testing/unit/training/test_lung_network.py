@@ -78,14 +78,28 @@ def test_beyond_a_chest_the_network_sees_air() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"schema": 2}, {"schema": None}, {"widths": None}, {"trained_on": [[["a"], "CC0"]]}, {"unheard_of": 1}],
-    ids=[
-        "of another schema",
-        "of none",
-        "without widths",
-        "with a list for a name",
-        "with more than is known",
+    [
+        {"schema": 2},
+        {"schema": None},
+        {"widths": None},
+        {"widths": []},
+        {"widths": [[12], 24, 48, 96]},
+        {"widths": [12.0, 24, 48, 96]},
+        {"widths": [10**9]},
+        {"widths": 9 * [12]},
+        {"trained_on": [[["a"], "CC0"]]},
+        {"command": None},
+        {"recipe": []},
+        {"flat": "no"},
+        {"grid_mm": [5.0]},
+        {"grid_mm": "5"},
+        {"grid_mm": True},
+        {"grid_mm": float("nan")},
+        {"grid_mm": 0.1},
+        {"grid_mm": 100},
+        {"unheard_of": 1},
     ],
+    ids=str,
 )
 def test_weights_whose_card_is_not_understood_are_not_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, change: dict[str, object]
