@@ -143,7 +143,7 @@ class LungNetwork:
         Args:
             device: where to run.
             weights: :data:`SHIPPED_WEIGHTS` or :data:`SLICE_WEIGHTS`; a file of the same name in another
-                folder of models goes before it, unless it is damaged.
+                folder of models goes before it, unless it is damaged or of the other kind.
         """
         if find_spec("torch") is None:
             log.warning("The lung network is not used: torch is missing")
@@ -158,6 +158,8 @@ class LungNetwork:
             try:
                 about, digest = check_weights(path)
                 card = LungCard.from_json(about["card"])
+                if path in own and card.flat != (weights == SLICE_WEIGHTS):
+                    raise ValueError(f"it is for {'single slices' if card.flat else 'whole chests'}")
                 return cls.of_weights(card, read_weights(path), digest, device or choose_device())
             except (DamagedFileError, KeyError, ValueError, RuntimeError) as error:
                 if is_out_of_memory(error):

@@ -173,6 +173,23 @@ def test_a_damaged_network_of_ones_own_gives_way_to_the_shipped_one(
     assert network.sha256 == check_weights(SHIPPED_WEIGHTS)[1]
 
 
+@pytest.mark.parametrize(
+    ("other", "asked"),
+    [(SLICE_WEIGHTS, SHIPPED_WEIGHTS), (SHIPPED_WEIGHTS, SLICE_WEIGHTS)],
+    ids=["of slices", "of chests"],
+)
+def test_a_network_for_slices_under_the_name_of_one_for_chests_is_not_taken_for_it_nor_the_other_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: Path, asked: Path
+) -> None:
+    """It would run, and find half as much again in a real chest."""
+    (tmp_path / "lungs").mkdir()
+    (tmp_path / "lungs" / asked.name).write_bytes(other.read_bytes())
+    monkeypatch.setenv("COVIDSELFSEG_MODELS", str(tmp_path))
+    network = LungNetwork.shipped(choose_device("cpu"), weights=asked)
+    assert network is not None
+    assert network.sha256 == check_weights(asked)[1]
+
+
 def test_dense_disease_of_an_unseen_phantom_stays_inside_the_lung_mask(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
