@@ -36,10 +36,10 @@ class _Chest:
         self.hu[np.hypot(self.y - 65, self.x) < 11] = 40  # its canal
         self.dense = np.where(self.lung, 0.95, 0).astype(np.float32)
 
-    def add(self, part: BoolArray) -> BoolArray:
+    def add(self, part: BoolArray, hu: float = 40) -> BoolArray:
         """Soft tissue that the network takes for lung."""
         added: BoolArray = part & ~self.spine
-        self.hu[added] = 40
+        self.hu[added] = hu
         self.dense[added] = 0.95
         noise = np.random.default_rng(3).normal(0, 12, self.hu.shape)
         self.hu = (self.hu + noise * (self.hu > 0)).astype(np.float32)
@@ -54,6 +54,11 @@ class _Chest:
         """How far behind the axis of the tube each voxel lies, and how far outwards."""
         return self.y - 55, self.x - 30 - 8 * np.sin(self.z / 30)
 
+    def straight(self, radius_mm: float = 15, long_mm: float = 160, outwards_mm: float = 42) -> BoolArray:
+        """A tube beside the spine, all around it lung."""
+        around = np.hypot(self.y - 40, self.x - outwards_mm)
+        return (around < radius_mm) & (abs(self.z) < long_mm / 2)
+
     def found(self) -> BoolArray:
         inside: BoolArray = label_lungs(PooledScan(self.hu, self.voxel_mm), self.dense) > 0
         return inside
@@ -67,6 +72,43 @@ def test_an_aorta_that_bulges_into_the_left_lung_is_none_of_it(slice_mm: float, 
     found = chest.found()
     assert found[aorta].mean() < 0.03
     assert found[chest.lung & ~aorta].mean() > 0.995
+
+
+@pytest.mark.parametrize(
+    ("tube", "is_aorta"),
+    [
+        ({"radius_mm": 7}, False),
+        ({"radius_mm": 9.5}, True),
+        ({"radius_mm": 22}, True),
+        ({"radius_mm": 27}, False),
+        ({"long_mm": 70}, False),
+        ({"long_mm": 95}, True),
+        ({"outwards_mm": 62}, True),
+        ({"outwards_mm": 92}, False),
+    ],
+    ids=str,
+)
+def test_an_aorta_is_two_to_four_centimetres_wide_goes_on_for_eight_and_lies_near_the_spine(
+    tube: dict[str, float], is_aorta: bool
+) -> None:
+    """What is narrower, wider, shorter or farther out may be disease."""
+    chest = _Chest(5.0)
+    dense = chest.add(chest.straight(**tube))
+    assert chest.found()[dense].mean() == pytest.approx(float(not is_aorta), abs=0.05)
+
+
+@pytest.mark.parametrize(("hu", "is_aorta"), [(120, True), (-150, False)], ids=["contrast", "ground glass"])
+def test_an_aorta_may_hold_some_contrast_agent_and_is_no_ground_glass(hu: float, is_aorta: bool) -> None:
+    chest = _Chest(5.0)
+    dense = chest.add(chest.straight(), hu)
+    assert chest.found()[dense].mean() == pytest.approx(float(not is_aorta), abs=0.05)
+
+
+def test_an_aorta_that_winds_as_much_as_it_goes_down_is_followed_through_thick_slices() -> None:
+    chest = _Chest(5.0)
+    around = np.hypot(chest.y - 40, chest.x - 42 - 20 * np.sin(chest.z / 22))
+    aorta = chest.add((around < 15) & (abs(chest.z) < 80))
+    assert chest.found()[aorta].mean() < 0.05
 
 
 @pytest.mark.parametrize("height_mm", [52, 34])
