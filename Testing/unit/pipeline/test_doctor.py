@@ -414,6 +414,12 @@ def test_what_is_seen_is_told_and_nothing_else(
         assert told.count("|") == 0, "one thing alone"
 
 
+def test_little_aerated_lung_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a patient with severe disease, whose scan must not be refused."""
+    monkeypatch.setattr(ChestLook, "at", lambda _: Look(lung_ml=(140.0, 120.0)))
+    assert said_of(scan_of({-1000: 0.5, 40: 0.4, 1500: 0.1})) == ""
+
+
 @pytest.mark.parametrize("flip", [(True, False, False), (False, True, False), (True, True, False)])
 def test_a_scan_that_lies_the_wrong_way_is_mended(a_phantom: Phantom, flip: tuple[bool, bool, bool]) -> None:
     steps = tuple(slice(None, None, -1 if turned else 1) for turned in flip)
