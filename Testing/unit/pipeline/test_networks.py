@@ -286,6 +286,82 @@ def test_the_nested_generator_paints_what_the_dense_one_does() -> None:
     assert not torch.equal(made.volume, network(x, draw_latent(x)).volume), "what comes from below counts"
 
 
+def test_each_node_of_the_nested_generator_sees_all_earlier_ones_of_its_level_and_the_one_below() -> None:
+    """Written out after equation 1 of UNet++ (Zhou et al. 2018)."""
+    torch.manual_seed(0)
+    network = NestedGenerator(base_width=2)
+    x = torch.rand(1, 1, 16, 32, 32)
+    latent = 20 * draw_latent(x)
+
+    def act(x: torch.Tensor) -> torch.Tensor:
+        return torch.maximum(x, 0.3 * x)
+
+    def node(level: int, column: int) -> torch.Tensor:
+        if (level, column) not in nodes:
+            name = f"{level}-{column}"
+            up = network.ups[name](node(level + 1, column - 1))
+            seen = torch.cat([*(node(level, before) for before in range(column)), up], 1)
+            pair = network.nodes[name]
+            nodes[level, column] = act(pair.second(act(pair.first(seen))))
+        return nodes[level, column]
+
+    nodes: dict[tuple[int, int], torch.Tensor] = {}
+    below = x
+    for level, pair in enumerate(network.encoders):
+        nodes[level, 0] = act(pair.second(act(pair.first(below))))
+        below = nn.functional.max_pool3d(nodes[level, 0], 2)
+    nodes[4, 0] = network.bottleneck(below, latent)
+    expected = nn.functional.relu(network.head(node(0, 4)))
+    assert len(nodes) == 15
+    torch.testing.assert_close(network(x, latent).volume, expected)
+
+
+def test_the_full_transunet_is_a_resnet_50_a_vit_and_an_upsampler_with_three_skips() -> None:
+    """Written out after Chen et al. 2021 (figure 1) and their released code."""
+    torch.manual_seed(0)
+    network = R50VitTransUNet(width=8, units=(2, 1, 1), blocks=1, heads=4, position_grid=(2, 3)).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():  # none may stay at its start of 0 or 1
+            parameter.add_(0.2 * torch.randn_like(parameter))
+
+    def conv(x: torch.Tensor, layer: nn.Conv2d, stride: int = 1) -> torch.Tensor:
+        """Each filter is standardised."""
+        filters = layer.weight.flatten(1)
+        spread = (filters.var(1, correction=0, keepdim=True) + 1e-5).sqrt()
+        weight = ((filters - filters.mean(1, keepdim=True)) / spread).view_as(layer.weight)
+        return nn.functional.conv2d(x, weight, stride=stride, padding=layer.kernel_size[0] // 2)
+
+    given = torch.rand(2, 4, 32, 48)
+    x = torch.relu(network.stem_norm(conv(given, network.stem, 2)))
+    skips = [x]
+    x = nn.functional.max_pool2d(x, 3, 2, 1)
+    for number, stage in enumerate(network.stages):
+        for unit, module in enumerate(stage):
+            stride = 2 if number and not unit else 1
+            conv1, norm1, _, conv2, norm2, _, conv3, norm3 = module.body
+            kept = x
+            if unit == 0:
+                conv_kept, norm_kept = module.shortcut
+                kept = norm_kept(conv(x, conv_kept, stride))
+            y = torch.relu(norm2(conv(torch.relu(norm1(conv(x, conv1))), conv2, stride)))
+            x = torch.relu(kept + norm3(conv(y, conv3)))
+        skips.append(x)
+    tokens = (network.embed(skips.pop()) + network.positions).flatten(2).transpose(1, 2)
+    (block,) = network.blocks.layers
+    q = block.norm1(tokens)
+    tokens = tokens + block.self_attn(q, q, q, need_weights=False)[0]
+    wide = block.linear1(block.norm2(tokens))
+    tokens = network.blocks.norm(tokens + block.linear2(wide * (1 + torch.erf(wide / 2**0.5)) / 2))
+    embedding = network.project(tokens.mean(1))
+    x = network.more(tokens.transpose(1, 2).unflatten(2, (2, 3)))
+    for up in network.ups:
+        x = nn.functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+        x = up(torch.cat([x, skips.pop()], 1) if skips else x)
+    logits, told = network.forward_with_embedding(given)
+    torch.testing.assert_close(logits, network.head(x), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(told, embedding / embedding.norm(dim=1, keepdim=True), rtol=1e-3, atol=1e-3)
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_the_papers_u_net_learns_from_its_first_steps_on(seed: int) -> None:
     """From torch's own initialisation, and with a head that can die, it stays one constant."""
