@@ -19,6 +19,7 @@ from scipy import ndimage
 from ..array_types import FloatArray
 from ..devices import Device
 from ..errors import ExitCode, UserError
+from ..memory import is_out_of_memory
 from ..volume import array_view, image_like
 
 if TYPE_CHECKING:
@@ -146,6 +147,8 @@ def _load(weights: Path) -> nn.Module:
         )
         network.load_state_dict(state)
     except Exception as error:
+        if is_out_of_memory(error):
+            raise  # the weights may be as they should be
         raise UserError(
             f"The lung model {weights} cannot be used: it does not hold the weights of R231.",
             why=f"The network cannot be built from it ({type(error).__name__}).",

@@ -365,6 +365,20 @@ def test_a_file_that_would_run_code_is_not_opened_as_weights(a_phantom: Phantom,
     assert not (tmp_path / "sprung").exists()
 
 
+def test_weights_for_which_there_is_no_memory_are_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run says then that memory ran out; to put the same file there again would not help."""
+    pytest.importorskip("lungmask", reason="lungmask is optional")
+
+    def fill(*_: object, **__: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 85 bytes.")
+
+    monkeypatch.setattr(torch, "load", fill)
+    with pytest.raises(RuntimeError, match="allocate memory"):
+        r231._load(tmp_path / "weights.pth")
+
+
 class Trap:
     """Touches a file when it is unpickled."""
 
