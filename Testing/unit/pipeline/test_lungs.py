@@ -202,6 +202,22 @@ def test_a_mask_of_lobes_is_one_of_lungs_and_one_of_percents_is_none(tmp_path: P
         find_lungs(scan, mask_file=path)
 
 
+@pytest.mark.parametrize(("voxel_mm", "litres"), [(13.5, 9), (16.5, 17)])
+def test_a_mask_of_large_lungs_is_one_and_one_of_more_than_lungs_hold_is_none(
+    tmp_path: Path, voxel_mm: float, litres: int
+) -> None:
+    scan, path, sides = two_boxes(tmp_path, 1 + (np.mgrid[:12, :40, :40][2] > 20))
+    mask = sitk.ReadImage(str(path))
+    for image in (mask, scan):
+        image.SetSpacing(3 * [voxel_mm])
+    sitk.WriteImage(mask, str(path))
+    if litres < 15:
+        assert np.array_equal(labels(find_lungs(scan, mask_file=path).image), sides)
+        return
+    with pytest.raises(UserError, match=f"{litres} litres"):
+        find_lungs(scan, mask_file=path)
+
+
 def test_a_single_thin_slice_does_not_say_which_lung_is_which(tmp_path: Path) -> None:
     scan, path, _ = two_boxes(tmp_path, np.mgrid[:12, :40, :40][0] == 5)
     for slice_mm, refused in ((4.0, False), (1.0, True)):
