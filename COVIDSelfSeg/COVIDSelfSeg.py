@@ -495,6 +495,8 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
         """Whether a CT can be segmented, and the reason if not: ``(bool, str)``."""
         if ctNode is None:
             return False, _("Choose a CT first.")
+        if not isinstance(ctNode, slicer.vtkMRMLScalarVolumeNode):  # in the console
+            return False, _("What was chosen is no volume.")
         image = ctNode.GetImageData()
         if image is None or 0 in image.GetDimensions():
             return False, _("The chosen volume holds no image.")

@@ -46,14 +46,20 @@ def scanFiles(
         lungSegmentIDs: which of its segments are lungs; all by default.
 
     Raises:
-        UserError: the CT lies under a transform that bends it, or the mask is empty, perhaps because
-            no segment was chosen.
+        UserError: the CT lies under a transform that bends it; or the mask is none, lacks a segment that was
+            chosen, or is empty, perhaps because no segment was chosen.
     """
     lungs = None
-    if lungMaskNode is not None and lungMaskNode.IsA("vtkMRMLSegmentationNode"):
+    if isinstance(lungMaskNode, slicer.vtkMRMLSegmentationNode):
         lungs = _lungsOfSegments(lungMaskNode, lungSegmentIDs, ctNode)
-    elif lungMaskNode is not None:
+    elif isinstance(lungMaskNode, slicer.vtkMRMLScalarVolumeNode):
         lungs = _lungsOfLabels(lungMaskNode, ctNode)
+    elif lungMaskNode is not None:
+        raise UserError(
+            _("{mask} is no lung mask.").format(mask=lungMaskNode.GetName()),
+            why=_("A lung mask is a segmentation or a label map."),
+            fix=_("Choose one of these, or run without a lung mask."),
+        )
     return ScanFiles(slicer.util.arrayFromVolume(ctNode), lungs, ijkToLpsOfWorld(ctNode))
 
 
@@ -103,6 +109,15 @@ def _lungsOfSegments(
     """Labels of the chosen segments on the CT's grid: sides where their names tell them, else all right."""
     segmentation = segmentationNode.GetSegmentation()
     chosen = list(segmentation.GetSegmentIDs() if segmentIDs is None else segmentIDs)
+    unknown = [segmentID for segmentID in chosen if segmentation.GetSegment(segmentID) is None]
+    if unknown:
+        raise UserError(
+            _("The lung mask {mask} has no segment with the ID {unknown}.").format(
+                mask=segmentationNode.GetName(), unknown=", ".join(unknown)
+            ),
+            why=_("Segments are chosen by their IDs, which need not be their names."),
+            fix=_("Choose among its IDs: {ids}.").format(ids=", ".join(segmentation.GetSegmentIDs())),
+        )
     sides = [_sideOf(segmentation.GetSegment(segmentID)) for segmentID in chosen]
     told = set(sides) == {RIGHT, LEFT}
     lungs = np.zeros(slicer.util.arrayFromVolume(ctNode).shape, np.uint8)
@@ -126,6 +141,9 @@ def _sideOf(segment: slicer.vtkSegment) -> int:
 def _lungsOfLabels(
     labelNode: slicer.vtkMRMLLabelMapVolumeNode, ctNode: slicer.vtkMRMLScalarVolumeNode
 ) -> np.ndarray:
+    image = labelNode.GetImageData()
+    if image is None or image.GetPointData().GetScalars() is None:  # as of a node that was just made
+        raise _emptyMask(labelNode)
     labels, scan = slicer.util.arrayFromVolume(labelNode), slicer.util.arrayFromVolume(ctNode)
     sameGrid = labels.shape == scan.shape and np.allclose(
         ijkToLpsOfWorld(labelNode), ijkToLpsOfWorld(ctNode), rtol=0, atol=1e-4

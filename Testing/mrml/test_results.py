@@ -534,6 +534,24 @@ def test_a_lung_mask_of_which_no_segment_was_chosen_is_refused(a_segmented_ct):
         scanExport.scanFiles(a_segmented_ct, node_of(a_segmented_ct), [])
 
 
+def test_a_label_map_without_voxels_is_an_empty_lung_mask(a_ct):
+    just_made = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "just made")
+    with pytest.raises(UserError, match="just made is empty"):
+        scanExport.scanFiles(a_ct, just_made)
+
+
+def test_what_is_no_lung_mask_is_refused_by_its_name(a_ct):
+    model = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLModelNode", "surface")
+    with pytest.raises(UserError, match="surface is no lung mask"):
+        scanExport.scanFiles(a_ct, model)
+
+
+def test_segments_chosen_by_their_names_are_refused_with_the_ids_that_there_are(a_segmented_ct):
+    with pytest.raises(UserError, match="no segment with the ID right lung, left lung") as refused:
+        scanExport.scanFiles(a_segmented_ct, node_of(a_segmented_ct), ["right lung", "left lung", LESION])
+    assert f"{RIGHT}, {LEFT}, {LESION}" in refused.value.fix
+
+
 def labels_on_the_grid_of(ct):
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode")
     slicer.util.updateVolumeFromArray(node, np.ones(slicer.util.arrayFromVolume(ct).shape, np.uint8))
@@ -564,6 +582,7 @@ def one_time_of_a_sequence(ct):
         (lambda _ct: slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode"), "holds no image"),
         (labels_on_the_grid_of, "is not a CT"),
         (lambda _ct: a_colored_volume(), "is not a CT"),
+        (node_of, "is no volume"),
     ],
 )
 def test_what_is_no_ct_is_refused_with_the_reason(a_segmented_ct, prepare, reason):
