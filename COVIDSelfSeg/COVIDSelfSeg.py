@@ -641,7 +641,18 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
         results.writeLesion(ctNode, threshold, overwriteEdits=overwriteEdits)
 
     def show(self, ctNode: slicer.vtkMRMLScalarVolumeNode, what: str, volumeRendering: bool = False) -> None:
-        """Show the results in one of the ways of :mod:`COVIDSelfSegSlicer.display`."""
+        """Show the results in one of the ways of :mod:`COVIDSelfSegSlicer.display`.
+
+        Raises:
+            UserError: there are no results, what this way needs of them was deleted, or there are no views.
+        """
+        problem = display.whyNotShown(ctNode, what)
+        if problem:
+            raise UserError(
+                problem,
+                why=_("What a run left is shown in Slicer's views."),
+                fix=_("Segment the infection of this CT, in a Slicer with its main window."),
+            )
         if what == display.HEATMAP:
             display.showHeatmap(ctNode)
         elif what == display.COMPARE:
@@ -653,19 +664,19 @@ class COVIDSelfSegLogic(ScriptedLoadableModuleLogic):
 
     def showOverlay(self, ctNode: slicer.vtkMRMLScalarVolumeNode) -> None:
         """Lesions over the CT."""
-        display.showOverlay(ctNode)
+        self.show(ctNode, display.OVERLAY)
 
     def showHeatmap(self, ctNode: slicer.vtkMRMLScalarVolumeNode) -> None:
         """HU above expected healthy over the CT, with a color bar."""
-        display.showHeatmap(ctNode)
+        self.show(ctNode, display.HEATMAP)
 
     def showCompare(self, ctNode: slicer.vtkMRMLScalarVolumeNode) -> None:
         """CT, pseudo-healthy and difference in three linked views."""
-        display.showCompare(ctNode)
+        self.show(ctNode, display.COMPARE)
 
     def showLesions3D(self, ctNode: slicer.vtkMRMLScalarVolumeNode, volumeRendering: bool = False) -> None:
         """Translucent lungs and red lesions in 3D."""
-        display.show3D(ctNode, volumeRendering)
+        self.show(ctNode, display.THREE_D, volumeRendering)
 
 
 #

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import slicer
-from COVIDSelfSegSlicer import display, layouts, lesionSegments, resultNodes, results
+from COVIDSelfSegSlicer import display, layouts, lesionSegments, resultNodes, results, selfTestData
 from COVIDSelfSegSlicer.runFiles import RunFiles
 from host import bootstrap, user
 
@@ -251,3 +251,18 @@ def test_without_a_main_window_the_panel_shows_numbers_and_no_views(a_panel, sam
     for button in (ui.overlayButton, ui.heatmapButton, ui.compareButton, ui.show3DButton, ui.blinkButton):
         assert not button.enabled
         assert "main window" in button.toolTip
+
+
+@pytest.mark.usefixtures("a_scene")
+@pytest.mark.parametrize("show", ["showOverlay", "showHeatmap", "showCompare", "showLesions3D"])
+def test_what_was_not_segmented_is_not_shown_from_the_console_and_no_view_changes(show):
+    from COVIDSelfSegLib.errors import UserError  # another one after a reload
+
+    from COVIDSelfSeg import COVIDSelfSegLogic
+
+    ct, _files = selfTestData.madeUpRun()
+    layout = slicer.app.layoutManager().layout
+    with pytest.raises(UserError, match="no results yet") as refused:
+        getattr(COVIDSelfSegLogic(), show)(ct)
+    assert "Segment the infection" in refused.value.fix
+    assert slicer.app.layoutManager().layout == layout
