@@ -40,15 +40,15 @@ def showCompare() -> None:
     """Switch to the layout; a module that was loaded after Slicer's start has not registered it yet."""
     register()
     layoutManager = slicer.app.layoutManager()
-    if isCompare():
-        return
-    place = _placeShown(_MAIN_VIEW)
-    layoutManager.setLayout(COMPARE_ID)
+    if not isCompare():
+        place = _placeShown(_MAIN_VIEW)
+        layoutManager.setLayout(COMPARE_ID)
+        afterLayout(lambda: _fit(place))
+    # Also where it is shown already: a scene that closes leaves the layout and takes the links.
     for name in _COMPARE_VIEWS:
         composite = layoutManager.sliceWidget(name).mrmlSliceCompositeNode()
         composite.SetLinkedControl(True)
         composite.SetHotLinkedControl(True)
-    afterLayout(lambda: _fit(place))
 
 
 def isCompare() -> bool:

@@ -253,6 +253,24 @@ def test_without_a_main_window_the_panel_shows_numbers_and_no_views(a_panel, sam
         assert "main window" in button.toolTip
 
 
+def a_made_up_scan(height=0.0):
+    """A CT with results; ``height`` is where it begins, in mm."""
+    ct, files = selfTestData.madeUpRun()
+    ct.SetOrigin(0.0, 0.0, height)
+    results.setResults(ct, files)
+    return ct
+
+
+@pytest.mark.usefixtures("a_scene")
+def test_the_three_views_are_linked_also_after_a_scene_was_closed_in_them():
+    for _scene in range(2):
+        slicer.mrmlScene.Clear(False)
+        display.showCompare(a_made_up_scan())
+        names = (layouts.CT_VIEW, layouts.HEALTHY_VIEW, layouts.DIFFERENCE_VIEW)
+        composites = [layouts.sliceCompositeNodes()[name] for name in names]
+        assert all(node.GetLinkedControl() and node.GetHotLinkedControl() for node in composites)
+
+
 @pytest.mark.usefixtures("a_scene")
 @pytest.mark.parametrize("show", ["showOverlay", "showHeatmap", "showCompare", "showLesions3D"])
 def test_what_was_not_segmented_is_not_shown_from_the_console_and_no_view_changes(show):
