@@ -130,7 +130,7 @@ def showHeatmap(ctNode: slicer.vtkMRMLScalarVolumeNode) -> None:
 
 def showCompare(ctNode: slicer.vtkMRMLScalarVolumeNode) -> None:
     """CT, pseudo-healthy and difference in three views that move together."""
-    layouts.showCompare()
+    layouts.showCompare(ctNode)
     _hideOthers(ctNode)
     showLungWindow(ctNode)
     heatmap = resultNodes.nodeOf(ctNode, resultNodes.HEATMAP)
@@ -142,6 +142,7 @@ def showCompare(ctNode: slicer.vtkMRMLScalarVolumeNode) -> None:
         (layouts.DIFFERENCE_VIEW, ctNode, heatmap),
     ):
         _layer(nodes[name], background, foreground, _HEAT_OPACITY)
+    layouts.bringIntoView(ctNode)
     _showSegments2D(ctNode, lesionFill=0.0)
     _showLegend(ctNode, visible=True)
 
@@ -300,6 +301,7 @@ def _setLayers(
 ) -> None:
     for composite in layouts.sliceCompositeNodes().values():
         _layer(composite, ctNode, foreground, opacity)
+    layouts.bringIntoView(ctNode)
 
 
 def _layer(

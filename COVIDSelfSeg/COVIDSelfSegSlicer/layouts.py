@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -36,14 +37,14 @@ def register() -> None:
             layoutNode.SetViewArrangement(COMPARE_ID)
 
 
-def showCompare() -> None:
-    """Switch to the layout; a module that was loaded after Slicer's start has not registered it yet."""
+def showCompare(volumeNode: slicer.vtkMRMLVolumeNode) -> None:
+    """Switch to the layout for a volume; a module that was loaded after Slicer's start registers it here."""
     register()
     layoutManager = slicer.app.layoutManager()
     if not isCompare():
         place = _placeShown(_MAIN_VIEW)
         layoutManager.setLayout(COMPARE_ID)
-        afterLayout(lambda: _fit(place))
+        afterLayout(lambda: _fit(place, volumeNode))
     # Also where it is shown already: a scene that closes leaves the layout and takes the links.
     for name in _COMPARE_VIEWS:
         composite = layoutManager.sliceWidget(name).mrmlSliceCompositeNode()
@@ -93,6 +94,20 @@ def jumpTo(place: Sequence[float]) -> None:
     layoutManager = slicer.app.layoutManager()
     for name in layoutManager.sliceViewNames():
         layoutManager.sliceWidget(name).mrmlSliceNode().JumpSliceByOffsetting(*place)
+
+
+def bringIntoView(volumeNode: slicer.vtkMRMLVolumeNode) -> None:
+    """Show the whole scan in the slice views that look past it.
+
+    They stay where they are when another volume is put into them, and scans of two patients seldom lie at the
+    same height.
+    """
+    bounds = [0.0] * 6
+    volumeNode.GetRASBounds(bounds)
+    layoutManager = slicer.app.layoutManager()
+    for name in layoutManager.sliceViewNames():
+        if _looksPast(layoutManager.sliceWidget(name).mrmlSliceNode(), bounds):
+            _fitTo(volumeNode, name)
 
 
 def frame3D(segmentationNode: slicer.vtkMRMLSegmentationNode | None) -> None:
@@ -163,12 +178,32 @@ def _placeShown(name: str) -> list[float]:
     return [matrix.GetElement(row, 3) for row in range(3)]
 
 
-def _fit(place: Sequence[float]) -> None:
-    """Show the whole scan in the three views, at a position."""
-    layoutManager = slicer.app.layoutManager()
+def _fit(place: Sequence[float], volumeNode: slicer.vtkMRMLVolumeNode) -> None:
+    """Show the whole scan in the three views, at a position if it reaches there."""
     for name in _COMPARE_VIEWS:
-        layoutManager.sliceWidget(name).sliceLogic().FitSliceToAll()
+        _fitTo(volumeNode, name)
     jumpTo(place)
+    bringIntoView(volumeNode)
+
+
+def _fitTo(volumeNode: slicer.vtkMRMLVolumeNode, name: str) -> None:
+    """Show the whole of a volume in a slice view.
+
+    Slicer's fit to all layers would show a label map of another patient, too, which may lie meters away.
+    """
+    logic = slicer.app.layoutManager().sliceWidget(name).sliceLogic()
+    width, height, _depth = logic.GetSliceNode().GetDimensions()
+    logic.FitSliceToVolume(volumeNode, width, height)
+
+
+def _looksPast(sliceNode: slicer.vtkMRMLSliceNode, bounds: Sequence[float]) -> bool:
+    """Whether a slice view shows nothing of a box (RAS, mm)."""
+    fromRas = np.linalg.inv(slicer.util.arrayFromVTKMatrix(sliceNode.GetSliceToRAS()))
+    corners = np.array([[*corner, 1.0] for corner in itertools.product(bounds[:2], bounds[2:4], bounds[4:])])
+    box = (corners @ fromRas.T)[:, :3]
+    middle = np.array([*sliceNode.GetXYZOrigin()[:2], 0.0])
+    reach = np.array([*sliceNode.GetFieldOfView()[:2], 0.0]) / 2
+    return bool((box.min(axis=0) > middle + reach).any() or (box.max(axis=0) < middle - reach).any())
 
 
 def _description() -> str:

@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import slicer
 from COVIDSelfSegSlicer import display, layouts, lesionSegments, resultNodes, results, selfTestData
@@ -259,6 +260,55 @@ def a_made_up_scan(height=0.0):
     ct.SetOrigin(0.0, 0.0, height)
     results.setResults(ct, files)
     return ct
+
+
+def let_views_get_their_sizes():
+    later = []
+    layouts.afterLayout(lambda: later.append(True))
+    user.wait_until(lambda: later)
+
+
+def views_that_see(ct):
+    """Names of the slice views whose middle lies in a CT."""
+    bounds = [0.0] * 6
+    ct.GetRASBounds(bounds)
+    names = set()
+    for name in slicer.app.layoutManager().sliceViewNames():
+        view = slicer.app.layoutManager().sliceWidget(name).mrmlSliceNode()
+        width, height, _depth = view.GetDimensions()
+        place = view.GetXYToRAS().MultiplyPoint([width / 2, height / 2, 0.0, 1.0])
+        if all(bounds[2 * axis] <= place[axis] <= bounds[2 * axis + 1] for axis in range(3)):
+            names.add(name)
+    return names
+
+
+@pytest.mark.usefixtures("a_scene")
+@pytest.mark.parametrize("show", [display.showOverlay, display.showHeatmap, display.showCompare])
+def test_a_ct_is_seen_wherever_it_lies_and_whatever_was_seen_before(show):
+    first, second = a_made_up_scan(), a_made_up_scan(height=2000.0)
+    lower = slicer.util.addVolumeFromArray(np.ones((4, 5, 6)), nodeClassName="vtkMRMLLabelMapVolumeNode")
+    lower.SetOrigin(0.0, 0.0, -3000.0)
+    slicer.util.setSliceViewerLayers(background=second, fit=True)
+    slicer.util.setSliceViewerLayers(label=lower)
+    for ct in (first, second):
+        show(ct)
+        let_views_get_their_sizes()
+        assert views_that_see(ct) >= views_shown() - {"1"}, "all but the 3D view"
+    display.follow(first)
+    assert views_that_see(first) >= views_shown() - {"1"}
+
+
+@pytest.mark.usefixtures("a_scene")
+def test_views_in_which_a_ct_is_seen_stay_where_they_are():
+    first, second = a_made_up_scan(), a_made_up_scan()
+    display.showOverlay(first)
+    red = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceNode()
+    red.SetFieldOfView(90.0, 90.0, 1.0)
+    red.JumpSliceByOffsetting(0.0, 0.0, 60.0)
+    before = red.GetSliceOffset()
+    display.follow(second)
+    assert red.GetSliceOffset() == before
+    assert red.GetFieldOfView()[:2] == (90.0, 90.0)
 
 
 @pytest.mark.usefixtures("a_scene")
