@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from COVIDSelfSegLib.segmentation import MARKS
 from COVIDSelfSegTrainingLib.augmentation import Variation, draw_variation, vary_intensity, warp
+from COVIDSelfSegTrainingLib.pictures import equalised_hu, windowed_hu
 from scipy import ndimage
 
 LUNGS = torch.ones(1, 1, 60, 80)
@@ -98,3 +100,48 @@ def test_patients_lie_a_little_askew_half_are_mirrored_and_none_is_sheared_or_up
     assert 3 < degrees.mean() < 8
     assert degrees.max() < 30
     assert 0.02 < shift.std() < 0.08, "in halves of the plane: what is shifted stays in view"
+
+
+def test_half_of_the_slices_stay_ct_of_hard_and_soft_kernels_and_low_dose_good_to_some_twenty_hu() -> None:
+    drawn = draw_variation(4000, np.random.default_rng(3))
+    shares = [float((drawn.marks == MARKS[kind]).float().mean()) for kind in ("hu", "picture", "equalised")]
+    assert shares == pytest.approx([0.52, 0.28, 0.2], abs=0.03)
+    noisy, other_kernel = drawn.noise > 0, drawn.blur != 0
+    assert noisy.float().mean() == pytest.approx(0.5, abs=0.04)
+    assert drawn.noise[noisy].mean() == pytest.approx(33, abs=3)
+    assert other_kernel.float().mean() == pytest.approx(0.5, abs=0.04)
+    assert (drawn.blur[other_kernel] < 0).float().mean() == pytest.approx(0.4, abs=0.05), "hard ones"
+    assert (850 - 40) * drawn.gain.log().std() == pytest.approx(34, abs=4), "of tissue"
+    assert drawn.offset.std() == pytest.approx(17, abs=2)
+    assert abs(drawn.offset.mean()) < 2
+    for name, low, high in (
+        ("low", -1350, -950),
+        ("high", -150, 300),
+        ("white", 200, 2000),
+        ("clip", 1.5, 10),
+        ("grain", 0, 1),
+        ("blur", -0.8, 1.2),
+    ):
+        values, edge = getattr(drawn, name), 0.02 * (high - low)
+        assert low - 1e-4 <= values.min() < low + edge, name
+        assert high - edge < values.max() <= high + 1e-4, name
+    assert set(drawn.steps.unique().tolist()) == {0.0, 256.0}
+    assert (drawn.steps == 256).float().mean() == pytest.approx(0.7, abs=0.04), "most are of 8 bits"
+
+
+def test_each_slice_is_the_picture_that_was_drawn_for_it(a_slice: torch.Tensor) -> None:
+    hu, lungs = a_slice.repeat(3, 1, 1, 1), LUNGS.repeat(3, 1, 1, 1)
+    hu[..., :20], lungs[..., :20] = 40, 0
+    drawn = [
+        variation(marks=MARKS["equalised"], white=900, clip=4),
+        variation(marks=MARKS["hu"], low=-1000, high=0, white=300, clip=2),
+        variation(marks=MARKS["picture"], low=-1300, high=100, steps=64),
+    ]
+    joint = Variation(**{name: torch.cat([getattr(one, name) for one in drawn]) for name in vars(drawn[0])})
+    varied = vary_intensity(joint, hu, lungs, 1)
+    expected = [
+        equalised_hu(hu[:1], lungs[:1], torch.tensor([900.0]), torch.tensor([4.0])),
+        hu[1:2],
+        windowed_hu(hu[2:], lungs[2:], *(torch.tensor([value]) for value in (-1300.0, 100.0, 64.0))),
+    ]
+    assert torch.allclose(varied, torch.cat(expected), atol=1e-2)
