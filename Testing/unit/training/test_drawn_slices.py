@@ -14,10 +14,8 @@ from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.painting import LesionFoci
 from COVIDSelfSegTrainingLib import corruption, patterns, segmenter_batches
 from COVIDSelfSegTrainingLib.augmentation import vary_mask
-from COVIDSelfSegTrainingLib.cohorts import cutting
 from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan
 from COVIDSelfSegTrainingLib.cohorts.slabs import Slab
-from COVIDSelfSegTrainingLib.cohorts.sources import Source
 from COVIDSelfSegTrainingLib.corruption import paint_slabs
 from COVIDSelfSegTrainingLib.options import SegmenterPreset
 from COVIDSelfSegTrainingLib.patterns import foci_of_slice
@@ -25,16 +23,6 @@ from COVIDSelfSegTrainingLib.pseudo_masks import PseudoMask
 from COVIDSelfSegTrainingLib.segmenter_batches import SegmenterBatches
 from COVIDSelfSegTrainingLib.slice_selection import MaskedSlice, any_slice, most_infected
 from scipy import ndimage
-
-from ..conftest import SMALL, cut_scans
-
-
-@pytest.fixture(scope="module")
-def a_scan(tmp_path_factory: pytest.TempPathFactory) -> CohortScan:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cutting, "draw_acquisition", lambda _rng: SMALL)
-        source = Source("healthy", "healthy", "none needed", seed=1)
-        return cut_scans([source], tmp_path_factory.mktemp("cohort"))[0]
 
 
 def test_lesions_of_each_pattern_are_what_it_is_called(
