@@ -11,8 +11,10 @@ import SimpleITK as sitk
 import torch
 from COVIDSelfSegLib.devices import choose_device
 from COVIDSelfSegLib.lung_masks.network import LUNG_GRID_MM
-from COVIDSelfSegLib.phantom import make_phantom
-from COVIDSelfSegTrainingLib.cohorts.shipped import REAL_SCANS
+from COVIDSelfSegLib.lungs import lung_volumes_ml
+from COVIDSelfSegLib.phantom import Phantom, make_phantom
+from COVIDSelfSegLib.phantom_parts.scanner import Acquisition
+from COVIDSelfSegTrainingLib.cohorts.shipped import REAL_SCANS, shipped_sources
 from COVIDSelfSegTrainingLib.lung_networks import batches, chests, corruption
 from COVIDSelfSegTrainingLib.lung_networks.batches import Chest, LungBatch, LungBatches
 from COVIDSelfSegTrainingLib.lung_networks.corruption import paint_dense_disease
@@ -91,6 +93,23 @@ def test_foci_and_what_gravity_collects_lie_at_the_back_and_at_the_base(
     assert y > 1
 
 
+def test_a_part_of_a_lung_is_of_one_lung_and_much_of_it(
+    a_chest: Chest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corruption, "_KINDS", (0, 0, 1, 0))
+    monkeypatch.setattr(corruption, "_MOST_KINDS", 1)
+    monkeypatch.setattr(corruption, "_HEALTHY_SHARE", 0.0)
+    hu, chosen = a_chest.hu.astype(np.float32), []
+    aerated = hu < -700
+    for seed in range(12):
+        painted = paint_dense_disease(hu, a_chest.lungs, a_chest.voxel_mm, np.random.default_rng(seed))
+        shares = [(painted > hu + 100)[aerated & (a_chest.lungs == side)].mean() for side in (1, 2)]
+        chosen.append(int(np.argmax(shares)))
+        assert min(shares) < 0.05
+        assert max(shares) > 0.1
+    assert set(chosen) == {0, 1}
+
+
 def test_a_painting_repeats_with_its_seed(a_chest: Chest) -> None:
     hu = a_chest.hu.astype(np.float32)
     one, two = (
@@ -166,6 +185,39 @@ def test_of_a_diseased_chest_dense_tissue_is_unknown_where_its_teacher_is_not_su
     assert not chest.unknown[:, : half - 1].any()
     assert not chest.unknown[:, half + 9 :].any()
     assert set(np.unique(chest.lungs)) == {0, 1, 2}
+
+
+def test_no_phantom_to_learn_from_is_one_of_another_network_or_of_an_evaluation() -> None:
+    names = chests.shipped_chest_names(None, taught=True)
+    seeds = {int(name.removeprefix("phantom_")) for name in names}
+    assert len(seeds) == len(names) == 80
+    assert min(seeds) >= 1000, "below, they are held out"
+    assert not seeds & {source.seed for source in shipped_sources(None)}
+
+
+def test_phantoms_to_learn_from_are_of_all_severities_and_thicknesses_with_their_own_lungs(
+    a_coarse_phantom: Phantom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[int, Acquisition]] = []
+
+    def noted(_seed: int, severity: int, acquisition: Acquisition) -> Phantom:
+        drawn.append((severity, acquisition))
+        return a_coarse_phantom
+
+    monkeypatch.setattr(chests, "make_phantom", noted)
+    chest = [chests._of_phantom(seed, LUNG_GRID_MM) for seed in range(3000, 3040)][-1]
+    severities = [severity for severity, _ in drawn]
+    assert set(severities) == {0, 1, 2, 3, 4}
+    assert 0.1 < np.mean(np.array(severities) == 0) < 0.5
+    assert {one.slice_mm for _, one in drawn} == {2.0, 3.0, 5.0, 8.0}
+    assert all(352 <= one.slice_mm * one.size[2] <= 360 for _, one in drawn)
+    right, left = (np.argwhere(chest.lungs == side) for side in (1, 2))
+    assert right[:, 2].max() < left[:, 2].min() + 3
+    litres = (chest.lungs > 0).sum() * np.prod(chest.voxel_mm) / 1e6
+    given = sum(lung_volumes_ml(a_coarse_phantom.lungs)) / 1000
+    assert litres == pytest.approx(given, rel=0.03)
+    assert not chest.real
+    assert not chest.unknown.any()
 
 
 def test_windows_of_a_half_known_chest_are_known_in_part(a_chest: Chest, a_half_known_chest: Chest) -> None:
