@@ -38,7 +38,7 @@ _AERATED_HU = -500
 def shipped_chests(
     data: Path | None, grid_mm: float, teacher: LungNetwork | None = None
 ) -> Iterator[tuple[Chest, str]]:
-    """Every chest with its licence, on voxels of ``grid_mm``.
+    """Every chest with its licence, on voxels of about ``grid_mm``; thicker slices stay as thick as they are.
 
     Phantoms alone where the real scans are absent. The lungs of a healthy scan are what a threshold finds.
     Of a scan of which one lung alone is healthy, the other half is unknown: there a threshold loses the
@@ -46,7 +46,7 @@ def shipped_chests(
 
     Args:
         data: folder of the real scans.
-        grid_mm: of the voxels.
+        grid_mm: size of the voxels.
         teacher: for whole chests; diseased scans come too, with the lungs that it finds in them.
     """
     real = [source for source in shipped_sources(data) if source.path]
