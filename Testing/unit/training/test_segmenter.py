@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from COVIDSelfSegLib.devices import Device
@@ -128,3 +129,30 @@ def test_a_steep_step_is_shortened(training_scans: list[CohortScan]) -> None:
     trainer.step()
     slopes = [one.grad.flatten() for one in trainer.network.parameters() if one.grad is not None]
     assert torch.cat(slopes).norm().item() == pytest.approx(1.0, rel=1e-3)
+
+
+def test_the_lesions_that_a_network_is_judged_by_are_none_of_those_that_it_was_trained_on(
+    a_scan: CohortScan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = a_trainer([a_scan], painted=2, clean=1, high=0, low=0, augmentation="none")
+    draw, draw_known = trainer.batches.draw, trainer.batches.draw_known
+    trained: list[SegmenterBatch] = []
+    judged: list[SegmenterBatch] = []
+
+    def noted(rng: np.random.Generator) -> tuple[SegmenterBatch, list[str]]:
+        batch, names = draw(rng)
+        trained.append(batch)
+        return batch, names
+
+    def noted_too(rng: np.random.Generator) -> SegmenterBatch:
+        judged.append(draw_known(rng))
+        return judged[-1]
+
+    monkeypatch.setattr(trainer.batches, "draw", noted)
+    monkeypatch.setattr(trainer.batches, "draw_known", noted_too)
+    for _ in range(3):
+        trainer.step()
+    trainer.judge_unseen(3)
+    assert len(trained) == len(judged) == 3
+    assert all(batch.target.any() for batch in trained)
+    assert not any(torch.equal(one.hu, other.hu) for one in trained for other in judged)
