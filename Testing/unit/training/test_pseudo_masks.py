@@ -17,9 +17,9 @@ from COVIDSelfSegLib.networks.generator import Encoded, Healthy, VolumeGenerator
 from COVIDSelfSegTrainingLib.cohorts.cohort import CohortScan, open_scan
 from COVIDSelfSegTrainingLib.mask_files import make_pseudo_masks
 from COVIDSelfSegTrainingLib.options import PseudoMaskPreset
-from COVIDSelfSegTrainingLib.pseudo_masks import make_pseudo_mask, residual_hu
+from COVIDSelfSegTrainingLib.pseudo_masks import expected_healthy, make_pseudo_mask, residual_hu
 from scipy import ndimage
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..conftest import cut_scans
 
@@ -60,6 +60,22 @@ class Dimming(Simple):
         return volume / 2
 
 
+class Wavering(Flattening):
+    """Expects more or less of healthy lung by its first latent number, within 35 HU."""
+
+    def decode(self, seen: Encoded, latent: Tensor) -> Healthy:
+        made = super().decode(seen, latent)
+        return Healthy(made.volume + 0.05 * latent.flatten()[0], made.share)
+
+
+class OfWeights(Flattening):
+    """Has a weight, for a pseudo-mask to be told from those of other weights."""
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(weight))
+
+
 @pytest.fixture
 def sick(training_scans: list[CohortScan]) -> CohortScan:
     return next(scan for scan in training_scans if scan.source.group == "diseased")
@@ -74,6 +90,8 @@ def test_the_height_above_the_expected_lung_is_the_target(sick: CohortScan) -> N
     airy = ndimage.binary_erosion((sick.slices < -800) & inside, iterations=2)
     assert mask.target[dense].mean() > 0.7 * 255
     assert mask.target[airy].mean() < 0.15 * 255
+    of_lung = (mask.target / 255).sum(axis=(1, 2)) / np.maximum(inside.sum(axis=(1, 2)), 1)
+    assert np.allclose(mask.burden, of_lung, atol=1 / 255)
     twice = make_pseudo_mask(Flattening(), sick, 0.0, replace(BARE, full_hu=500.0), CPU)
     unclipped = mask.target < 255
     assert np.allclose(2.0 * twice.target[unclipped], mask.target[unclipped], atol=2)
@@ -173,6 +191,45 @@ def test_what_a_generator_leaves_on_healthy_lungs_is_their_ninetieth_percentile_
         np.save(scan.folder / "volume_depths.npy", depths)
         scans.append(scan)
     assert residual_hu(Flattening(), scans, 1, CPU) == pytest.approx(30, abs=0.5)
+
+
+def test_a_pseudo_mask_tells_how_unsure_the_generator_was_over_as_many_draws_as_asked(
+    sick: CohortScan,
+) -> None:
+    inside = sick.slice_depths > 0
+    assert not make_pseudo_mask(Wavering(), sick, 0.0, BARE, CPU).spread[inside].any(), "of one draw"
+    made = make_pseudo_mask(Wavering(), sick, 0.0, replace(BARE, draws=5), CPU)
+    expected = expected_healthy(Wavering(), sick, 5, CPU).spread[sick.volume_depths > 0]
+    assert expected.min() > 5
+    assert np.ptp(expected) < 1e-2, "it wavers as a whole"
+    assert (made.spread[inside] == np.rint(expected.mean())).all()
+
+
+def test_another_generator_residual_or_option_gives_new_pseudo_masks(
+    training_scans: list[CohortScan], tmp_path: Path
+) -> None:
+    scan = training_scans[-1]
+    target = tmp_path / scan.source.name / "target.npy"
+
+    def made_anew(weight: float, residual: float, preset: PseudoMaskPreset) -> bool:
+        before = target.stat().st_ino if target.is_file() else None
+        given = OfWeights(weight), [scan], residual, preset, CPU
+        make_pseudo_masks(*given, folder=tmp_path, progress=lambda *_: None)
+        return target.stat().st_ino != before
+
+    other = replace(BARE, full_hu=300.0)
+    made = [
+        made_anew(*given)
+        for given in (
+            (1.0, 0.0, BARE),
+            (1.0, 0.0, BARE),
+            (2.0, 0.0, BARE),
+            (2.0, 30.0, BARE),
+            (2.0, 30.0, other),
+            (2.0, 30.0, other),
+        )
+    ]
+    assert made == [True, False, True, True, True, False]
 
 
 def test_a_scan_that_was_cut_again_gets_a_new_pseudo_mask_and_no_other_does(
