@@ -128,6 +128,43 @@ def test_lesions_are_as_large_as_asked_and_lie_in_any_direction(lungs: np.ndarra
     assert np.abs(longest).max(1).mean() < 0.9, "not along an axis"
 
 
+def test_severer_disease_is_larger_and_oftener_dense(lungs: np.ndarray) -> None:
+    sites = sites_of(lungs)
+    mild, severe = (
+        draw_foci(sites, 1500, np.random.default_rng(6), severity=severity) for severity in (0.0, 1.0)
+    )
+    for foci, radius, dense in ((mild, 11, 0.15), (severe, 20, 0.65)):
+        assert foci.radii.median() == pytest.approx(radius, rel=0.1)
+        assert (foci.cores >= 0.6).float().mean() == pytest.approx(dense, abs=0.05)
+    of_glass = [foci.fillings[foci.fillings < 0.55] for foci in (mild, severe)]
+    assert of_glass[0].max() <= 0.4
+    assert 0.45 < of_glass[1].max() <= 0.52
+
+
+def test_some_lesions_are_crescents_of_the_pleura_and_some_are_bands(lungs: np.ndarray) -> None:
+    foci = draw_foci(sites_of(lungs), 1500, np.random.default_rng(7))
+    hugging = foci.hugging[0] > 0
+    assert hugging.float().mean() == pytest.approx(0.2, abs=0.03)
+    thickness = 1 / foci.hugging[0, hugging]
+    assert 6 <= thickness.min() < 7
+    assert 17 < thickness.max() <= 18
+    semi_axes = 1 / np.linalg.svd(foci.shapes[0].numpy(), compute_uv=False)
+    thin = semi_axes.min(1) / semi_axes.max(1) < 0.2
+    assert 0.05 < thin.mean() < 0.15
+    assert not hugging[torch.from_numpy(thin)].any()
+
+
+def test_noise_roughens_the_border_of_a_lesion_and_thins_it_within(lungs: np.ndarray) -> None:
+    smooth, rough = (fill(lungs, smooth_foci(lungs, roughness=mm)) > 0 for mm in (0.0, 8.0))
+    assert 0.1 < (smooth ^ rough).sum() / smooth.sum() < 0.9
+    assert 0.6 < rough.sum() / smooth.sum() < 1.6
+    even, patchy = (fill(lungs, smooth_foci(lungs, patchiness=value)) for value in (0.0, 0.9))
+    heart = even > 0.29
+    assert heart.sum() > 100
+    assert even[heart].std() < 0.5 * patchy[heart].std()
+    assert patchy[heart].std() > 0.05
+
+
 def test_lesions_prefer_the_pleura_the_back_and_the_base(lungs: np.ndarray) -> None:
     sites = sites_of(lungs)
     mean = (sites.weights[:, None] * sites.places).sum(0)
