@@ -24,7 +24,7 @@ class ExitCode(IntEnum):
 class UserError(Exception):
     """Something the user can mend: what happened, why it matters, what to do.
 
-    The panel, the command line and the batch table show the same three lines.
+    The panel and the command line show all three; the table of a batch what happened and what to do.
 
     Args:
         what: what happened, in one sentence that names the file or value.
