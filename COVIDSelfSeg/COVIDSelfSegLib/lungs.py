@@ -78,8 +78,9 @@ def find_lungs(
         device: where a network runs; chosen if None.
 
     Raises:
-        UserError: the mask file is not on the scan's grid or empty; no lungs were found; weights that were
-            named are missing or damaged.
+        UserError: the mask file cannot be read, is not on the scan's grid, or cannot be a mask of lungs; no
+            lungs were found (exit code 2). Weights that were named are missing or damaged, or lungmask is
+            not installed (3).
     """
     if mask_file is not None:
         return LungMask(_given(scan, mask_file), GIVEN, file_sha256(mask_file))
