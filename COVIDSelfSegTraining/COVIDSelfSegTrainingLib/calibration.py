@@ -21,6 +21,7 @@ DoubleArray = npt.NDArray[np.float64]
 
 _STEEPEST = 20.0
 """Slope allowed at most: logits that separate perfectly would otherwise give certainty."""
+_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,11 @@ def stored_threshold(threshold: float) -> float:
     return math.floor(1e4 * threshold) / 1e4
 
 
-def expected_calibration_error(probability: DoubleArray, lesion: BoolArray, bins: int = 10) -> float:
-    """Mean over ``bins`` of |mean probability - frequency|, weighted by their voxels (Guo 2017)."""
-    place = np.minimum((probability * bins).astype(int), bins - 1)
-    expected = np.bincount(place, probability, bins)
-    found = np.bincount(place, lesion.astype(float), bins)
+def expected_calibration_error(probability: DoubleArray, lesion: BoolArray) -> float:
+    """Mean over ten bins of |mean probability - frequency|, weighted by their voxels (Guo 2017)."""
+    place = np.minimum((probability * _BINS).astype(int), _BINS - 1)
+    expected = np.bincount(place, probability, _BINS)
+    found = np.bincount(place, lesion.astype(float), _BINS)
     return float(np.abs(expected - found).sum() / len(probability))
 
 

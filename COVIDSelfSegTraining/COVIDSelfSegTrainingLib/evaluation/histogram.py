@@ -17,6 +17,7 @@ from COVIDSelfSegLib.threshold_curve import LEVELS, level_of
 from .overlap import Overlap
 
 Counts = npt.NDArray[np.int64]
+_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,13 @@ class ProbabilityHistogram:
         below = np.concatenate([[0.0], np.cumsum(healthy)[:-1]])
         return float((lesion * (below + healthy / 2)).sum() / (lesion.sum() * healthy.sum()))
 
-    def reliability(self, bins: int = 10) -> list[ReliabilityBin]:
-        """Stated probability against the share that is lesion; bins of equal width, empty ones left out."""
+    def reliability(self) -> list[ReliabilityBin]:
+        """Stated probability against the share of lesion: ten bins of a tenth each, without empty ones."""
         stated = np.arange(LEVELS) / (LEVELS - 1)
-        place = np.minimum((stated * bins).astype(int), bins - 1)
+        place = np.minimum((stated * _BINS).astype(int), _BINS - 1)
         voxels = self.lesion + self.healthy
         result = []
-        for index in range(bins):
+        for index in range(_BINS):
             inside = place == index
             count = int(voxels[inside].sum())
             if count:
@@ -69,9 +70,9 @@ class ProbabilityHistogram:
                 result.append(ReliabilityBin(mean, float(self.lesion[inside].sum() / count), count))
         return result
 
-    def calibration_error(self, bins: int = 10) -> float:
+    def calibration_error(self) -> float:
         """Expected calibration error: mean gap between stated and observed, weighted by voxels (Guo 2017)."""
-        parts = self.reliability(bins)
+        parts = self.reliability()
         count = sum(part.voxels for part in parts)
         gap = sum(abs(part.stated - part.observed) * part.voxels for part in parts)
         return gap / count if count else float("nan")
