@@ -39,17 +39,17 @@ class Distance:
     high: float
 
 
-def principal_components(vectors: Vectors, count: int = 2) -> tuple[Vectors, npt.NDArray[np.float64]]:
-    """Project vectors (n, d) on their first principal components.
+def principal_components(vectors: Vectors) -> tuple[Vectors, npt.NDArray[np.float64]]:
+    """Project vectors (n, d) on their first two principal components.
 
     Returns:
-        Places (n, count), each column's largest entry positive; and the share of the variance of each.
+        Places (n, 2), each column's largest entry positive; and the share of the variance of each.
     """
     centred = vectors - vectors.mean(axis=0)
     left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
-    places = np.zeros((len(vectors), count))
-    shares = np.zeros(count)
-    kept = min(count, len(sizes))
+    places = np.zeros((len(vectors), 2))
+    shares = np.zeros(2)
+    kept = min(2, len(sizes))
     places[:, :kept] = left[:, :kept] * sizes[:kept]
     total = float((sizes**2).sum())
     if total > 0:
@@ -60,17 +60,14 @@ def principal_components(vectors: Vectors, count: int = 2) -> tuple[Vectors, npt
     return places, shares
 
 
-def group_distances(
-    groups: Mapping[str, Vectors], paired: Collection[str] = (), seed: int = 0
-) -> list[Distance]:
+def group_distances(groups: Mapping[str, Vectors], paired: Collection[str] = ()) -> list[Distance]:
     """Distances between the means of all pairs of groups.
 
     Args:
         groups: by name, each (n, d) with two scans at least.
         paired: names of groups whose rows are of the same scans, in the same order.
-        seed: of the resampling.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     distances = []
     for first, second in combinations(groups, 2):
         one, other = groups[first], groups[second]
