@@ -62,14 +62,14 @@ def lowest_and_highest(folder: Path) -> tuple[Path, Path]:
     return Path(names[0]), Path(names[-1])
 
 
-def write_colour_picture(file: Path, *, series: str = "9", description: str = "Dose report chest") -> None:
+def write_colour_picture(file: Path, *, series: str = "9") -> None:
     """Write a picture of 40 x 48 pixels as scanners do that call it CT."""
     file.parent.mkdir(parents=True, exist_ok=True)
     image = sitk.GetImageFromArray(np.full((1, 40, 48, 3), (20, 90, 200), np.uint8), isVector=True)
     for key, value in {
         "0008|0060": "CT",
         "0008|0008": "DERIVED\\SECONDARY",
-        "0008|103e": description,
+        "0008|103e": "Dose report chest",
         "0008|0018": f"{UID}.{series}.1",
         "0020|000d": f"{UID}.7",
         "0020|000e": f"{UID}.{series}",

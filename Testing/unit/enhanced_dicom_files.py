@@ -25,7 +25,6 @@ def write_enhanced(
     hu: np.ndarray,
     positions: Sequence[tuple[float, float, float]] | None = None,
     *,
-    series: str = "1",
     sop_class: str = ENHANCED_CT,
     intercepts: Sequence[float] | None = None,
     change: Change | None = None,
@@ -37,7 +36,7 @@ def write_enhanced(
     positions = positions or [(-90.5, -80.25, 2.0 * z) for z in range(len(hu))]
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = sop_class
-    meta.MediaStorageSOPInstanceUID = f"{UID}.{series}.{int.from_bytes(file.stem.encode()[:8])}"
+    meta.MediaStorageSOPInstanceUID = f"{UID}.1.{int.from_bytes(file.stem.encode()[:8])}"
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     data = FileDataset(
         str(file), {}, preamble=bytes(128), file_meta=meta, is_implicit_VR=False, is_little_endian=True
@@ -46,7 +45,7 @@ def write_enhanced(
         "SOPClassUID": sop_class,
         "SOPInstanceUID": meta.MediaStorageSOPInstanceUID,
         "StudyInstanceUID": f"{UID}.7",
-        "SeriesInstanceUID": f"{UID}.{series}",
+        "SeriesInstanceUID": f"{UID}.1",
         "Modality": "CT",
         "ImageType": ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"],
         "SeriesDescription": "Chest enhanced",

@@ -20,10 +20,10 @@ from scipy.spatial.distance import cdist
 VOXEL_MM = (2.5, 0.8, 1.1)
 
 
-def blobs(seed: int, shape: tuple[int, int, int] = (14, 22, 19)) -> np.ndarray:
+def blobs(seed: int) -> np.ndarray:
     from scipy import ndimage
 
-    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=shape), 2)
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(14, 22, 19)), 2)
     return noise > 0.06
 
 
@@ -147,8 +147,8 @@ def test_slices_in_the_right_order_have_an_auc_of_one_in_the_wrong_of_zero_and_l
     assert math.isnan(slice_auc(mask, lungs, np.ones(4, bool)))
 
 
-def a_histogram(seed: int = 0) -> tuple[ProbabilityHistogram, np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
+def a_histogram() -> tuple[ProbabilityHistogram, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
     probability = rng.integers(0, LEVELS, (4, 20, 20)).astype(np.uint8)
     truth = rng.random(probability.shape) < probability / 300
     lungs = rng.random(probability.shape) < 0.9
